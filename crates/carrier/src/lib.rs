@@ -1,0 +1,1 @@
+//! The simulated carrier without IO: personas and faults.

@@ -1,0 +1,1 @@
+//! Media without IO: SDP offer/answer, RTP and RTCP, the relay, echo and tone ports.

@@ -1,0 +1,1 @@
+//! The vocabulary that every crate shares: numbers, ids, money, causes, trunks and call records.

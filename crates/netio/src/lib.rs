@@ -1,0 +1,1 @@
+//! Batched UDP, epoll and wake-ups: the only crate with unsafe code.

@@ -1,0 +1,1 @@
+//! PostgreSQL and SQLite behind one Store, with secrets sealed at rest.
