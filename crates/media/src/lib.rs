@@ -1,1 +1,5 @@
 //! Media without IO: SDP offer/answer, RTP and RTCP, the relay, echo and tone ports.
+
+pub mod dtmf;
+pub mod engine;
+pub mod tone;
