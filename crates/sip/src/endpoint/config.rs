@@ -1,0 +1,124 @@
+//! What an endpoint is told when it is made.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use super::Flow;
+use crate::message::{Host, Method};
+
+/// Which part of which process an endpoint is: written into its Call-IDs, tags, branches and Contact user, so that a
+/// message finds back to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Identity {
+    /// The node in the installation.
+    pub node: u16,
+    /// The signalling shard in the node.
+    pub shard: u8,
+}
+
+impl fmt::Display for Identity {
+    /// Six lower case hexadecimal digits: the node, then the shard.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04x}{:02x}", self.node, self.shard)
+    }
+}
+
+/// The public address that Via and Contact name in place of the local one (behind a NAT).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentBy {
+    /// Host, usually an address literal.
+    pub host: Host,
+    /// Port; without it that of the flow's local address.
+    pub port: Option<u16>,
+}
+
+/// Which other addresses belong to the same peer.
+///
+/// The endpoint does not know trunks. It asks this where a message of a dialog or a response comes from another
+/// address than the one we spoke to, and before it sends to an address that the peer named (Contact, Record-Route):
+/// both would otherwise let a stranger in or turn us against a third party.
+pub trait PeerPolicy: Send {
+    /// Whether `other` is the same peer as `flow.remote`.
+    fn is_same_peer(&self, flow: &Flow, other: SocketAddr) -> bool;
+}
+
+/// The strictest policy that works: same IP address, any port.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SameAddress;
+
+impl PeerPolicy for SameAddress {
+    fn is_same_peer(&self, flow: &Flow, other: SocketAddr) -> bool {
+        flow.remote.ip().to_canonical() == other.ip().to_canonical()
+    }
+}
+
+/// Bounds of one endpoint. What is beyond them is refused or dropped, and counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Sessions, incoming and outgoing. Beyond it an INVITE gets a stateless 503 and `invite` fails at once.
+    pub sessions: usize,
+    /// Server transactions. Beyond it requests are answered without state where that is possible, else dropped.
+    pub server_transactions: usize,
+    /// Outputs that wait in the queue while one datagram is handled. Beyond it what comes in is dropped.
+    pub outputs: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { sessions: MAX_SESSIONS, server_transactions: MAX_SERVER_TRANSACTIONS, outputs: MAX_OUTPUTS }
+    }
+}
+
+/// Default of [`Limits::sessions`]: at about 2 KiB each, 64 MiB.
+pub const MAX_SESSIONS: usize = 32_768;
+
+/// Default of [`Limits::server_transactions`]. Each lives up to 32 s, so this is 4,000 new ones a second, at about
+/// 1 KiB each.
+pub const MAX_SERVER_TRANSACTIONS: usize = 131_072;
+
+/// Default of [`Limits::outputs`]: far above what a batch of datagrams or a tick of the timers makes. Who does not
+/// drain hears nothing more.
+pub const MAX_OUTPUTS: usize = 65_536;
+
+/// What an endpoint is told when it is made.
+pub struct EndpointConfig {
+    /// The value of User-Agent and Server, on every message. Characters that a header cannot hold are dropped.
+    pub user_agent: String,
+    /// Who we are.
+    pub identity: Identity,
+    /// What Via and Contact say in place of the local address.
+    pub sent_by: Option<SentBy>,
+    /// Which addresses belong to one peer.
+    pub peers: Box<dyn PeerPolicy>,
+    /// Methods that become [`super::Event::Request`] for the user to answer, and are named in Allow, beside those that
+    /// the endpoint handles itself (INVITE, ACK, CANCEL, BYE, OPTIONS).
+    pub user_methods: Vec<Method>,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+impl EndpointConfig {
+    /// A configuration with the default limits, [`SameAddress`] and no user methods.
+    pub fn new(user_agent: impl Into<String>, identity: Identity) -> Self {
+        Self {
+            user_agent: user_agent.into(),
+            identity,
+            sent_by: None,
+            peers: Box::new(SameAddress),
+            user_methods: Vec::new(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl fmt::Debug for EndpointConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EndpointConfig")
+            .field("user_agent", &self.user_agent)
+            .field("identity", &self.identity)
+            .field("sent_by", &self.sent_by)
+            .field("user_methods", &self.user_methods)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
