@@ -1,1 +1,38 @@
 //! The vocabulary that every crate shares: numbers, ids, money, causes, trunks and call records.
+//!
+//! A value of these types is valid because it exists: wire strings are parsed into them once, at the edge.
+
+mod account;
+mod call;
+mod cause;
+mod codec;
+mod dial;
+mod e164;
+mod id;
+mod money;
+mod receipt;
+mod secret;
+mod text_enum;
+mod time;
+mod transport;
+mod trunk;
+
+pub use account::{Account, AccountLimits, ParseTierError, Tier};
+pub use call::{
+    CallEvent, CallRecord, CallStatus, CarriedBy, EventKind, HungUpBy, LegKind, LegMedia, LegRecord, LegStatus,
+    ParseCallStatusError, Record,
+};
+pub use cause::{HangupCause, ParseHangupCauseError};
+pub use codec::{Codec, ParseCodecError};
+pub use dial::{Connect, DialOrder, DialTarget, EMERGENCY_NUMBERS, ParseConnectError};
+pub use e164::{E164, ParseE164Error};
+pub use id::{AccountId, ApiKeyId, BootId, CallId, LegId, NodeId, ParseIdError, TrunkId, UserId};
+pub use money::{Money, MoneyError, Rate};
+pub use receipt::{AttemptReceipt, Considered, Reason, Receipt, Refusal, RefusalKind, Verdict};
+pub use secret::Secret;
+pub use time::{Now, ParseTimestampError, Timestamp};
+pub use transport::{ParseTransportError, SrtpPolicy, Transport};
+pub use trunk::{
+    CallDirection, DEFAULT_PROGRESS_TIMEOUT, DtmfMode, HealthStatus, MAX_BILLING_INCREMENT, OutboundRouting, Provider,
+    Trunk, TrunkHealth, TrunkStatus,
+};

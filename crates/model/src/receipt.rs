@@ -1,0 +1,361 @@
+use crate::{AccountId, HangupCause, Timestamp, Transport, TrunkId, TrunkStatus};
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// How a call was routed: what was asked, every trunk that was looked at with its verdict, every attempt with its outcome.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// On whose account.
+    pub account_id: AccountId,
+    /// When it was decided.
+    pub decided_at: Timestamp,
+    /// What was dialled.
+    pub to: String,
+    /// The caller id that was asked for.
+    pub from: Option<String>,
+    /// Revision of the routing table that decided.
+    pub routing_revision: u64,
+    /// Every trunk of the account (at most 64 are listed), those taken first, in the order in which they are tried.
+    pub considered: Vec<Considered>,
+    /// What was tried, in order.
+    pub attempts: Vec<AttemptReceipt>,
+    /// Why there was no call, when there was none.
+    pub refusal: Option<Refusal>,
+}
+
+/// One trunk that was looked at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Considered {
+    /// Which.
+    pub trunk_id: TrunkId,
+    /// Its name, for people.
+    pub trunk_name: String,
+    /// Taken or not.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: Reason,
+    /// The reason as a sentence, with what would change it.
+    pub explanation: String,
+}
+
+/// Whether a trunk is among those that are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It is tried, in this order.
+    Taken,
+    /// It is not.
+    Skipped,
+}
+
+/// One attempt as it went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttemptReceipt {
+    /// Over which trunk; none for a call straight to a SIP address.
+    pub trunk_id: Option<TrunkId>,
+    /// Its name.
+    pub trunk_name: Option<String>,
+    /// The Request-URI.
+    pub request_uri: String,
+    /// The address it was sent to, once known.
+    pub target: Option<String>,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it was decided: answered, failed or given up.
+    pub decided_at: Option<Timestamp>,
+    /// How it went; `None` while it goes on.
+    pub outcome: Option<Reason>,
+    /// The outcome as a sentence.
+    pub explanation: Option<String>,
+    /// The final SIP code, if one came.
+    pub sip_status: Option<u16>,
+    /// The cause, when it failed.
+    pub cause: Option<HangupCause>,
+}
+
+/// Why there was no call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The class of the refusal, which gives the HTTP status.
+    pub kind: RefusalKind,
+    /// The decisive reason.
+    pub reason: Reason,
+    /// The reason as a sentence, with what would change it.
+    pub explanation: String,
+}
+
+/// Classes of refusals; each is a `code` of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalKind {
+    /// 422: no trunk leads there.
+    NoRoute,
+    /// 422: an emergency number that no trunk is configured for.
+    EmergencyNotRouted,
+    /// 422: the SIP target is in a range that is not allowed.
+    TargetNotAllowed,
+    /// 429: the account has all the calls it may have.
+    TierLimit,
+    /// 429: every trunk that leads there has had its calls of this second.
+    CpsLimit,
+    /// 503: trunks lead there, none can take a call now.
+    NoTrunkAvailable,
+    /// 503: the node is stopping, or out of a resource.
+    NodeUnavailable,
+}
+
+impl RefusalKind {
+    /// The stable `code` in answers.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::NoRoute => "no_route",
+            Self::EmergencyNotRouted => "emergency_not_routed",
+            Self::TargetNotAllowed => "target_not_allowed",
+            Self::TierLimit => "tier_limit",
+            Self::CpsLimit => "cps_limit",
+            Self::NoTrunkAvailable => "no_trunk_available",
+            Self::NodeUnavailable => "node_unavailable",
+        }
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub const fn http_status(self) -> u16 {
+        match self {
+            Self::NoRoute | Self::EmergencyNotRouted | Self::TargetNotAllowed => 422,
+            Self::TierLimit | Self::CpsLimit => 429,
+            Self::NoTrunkAvailable | Self::NodeUnavailable => 503,
+        }
+    }
+}
+
+macro_rules! reasons {
+    ($( $(#[$meta:meta])* $variant:ident $({ $( $(#[$field_meta:meta])* $field:ident: $type:ty ),+ $(,)? })? = $code:literal ),+ $(,)?) => {
+        /// One reason on a receipt: why a trunk was taken or not, how an attempt went, why there was no call.
+        ///
+        /// The list, with what each means to an operator, stands in `docs/reasons.md`.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "code")]
+        pub enum Reason {
+            $( $(#[$meta])* #[serde(rename = $code)] $variant $({ $( $(#[$field_meta])* $field: $type ),+ })? ),+
+        }
+
+        impl Reason {
+            /// The code of every reason, in order of declaration.
+            pub const CODES: &'static [&'static str] = &[$( $code ),+];
+
+            /// The stable code.
+            #[must_use]
+            pub const fn code(&self) -> &'static str {
+                match self { $( Self::$variant $({ $( $field: _ ),+ })? => $code ),+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    // Why a trunk is tried.
+    /// The order names it.
+    Requested = "requested",
+    /// Its place by priority and load.
+    Ranked {
+        /// 1 to 100.
+        priority: u8,
+        /// Legs it carries now.
+        active: u32,
+        /// Legs it may carry.
+        limit: u32,
+        /// Its weight.
+        weight: u32,
+    } = "ranked",
+    /// The trunk tried before names it as its failover trunk.
+    FailoverOf {
+        /// That trunk's name.
+        trunk: String,
+    } = "failover_of",
+    // Why a trunk is not tried.
+    /// The order names another trunk.
+    NotRequested = "not_requested",
+    /// A person has switched it off.
+    TrunkNotActive {
+        /// What it is set to.
+        status: TrunkStatus,
+    } = "trunk_not_active",
+    /// It takes inbound calls only.
+    InboundOnly = "inbound_only",
+    /// None of its prefixes begins the number.
+    PrefixMismatch {
+        /// The prefix that shares most digits with the number.
+        nearest: String,
+    } = "prefix_mismatch",
+    /// All its slots are taken.
+    TrunkFull {
+        /// Legs it may carry.
+        limit: u32,
+    } = "trunk_full",
+    /// It answered 503 with Retry-After and rests.
+    TrunkResting {
+        /// Until when.
+        until: Timestamp,
+    } = "trunk_resting",
+    /// It has had its INVITEs of this second.
+    TrunkCpsLimit {
+        /// INVITEs a second.
+        max_cps: u32,
+    } = "trunk_cps_limit",
+    /// Its transport is not built yet.
+    TransportUnsupported {
+        /// Which.
+        transport: Transport,
+    } = "transport_unsupported",
+    /// It names only codecs that this build does not carry.
+    NoUsableCodec = "no_usable_codec",
+    /// Its target is an address in a private or loopback range that is not allowed.
+    PeerNotAllowed {
+        /// The address.
+        address: IpAddr,
+    } = "peer_not_allowed",
+    // How an attempt went.
+    /// Answered.
+    Answered = "answered",
+    /// The host does not resolve.
+    Unresolvable {
+        /// Which.
+        host: String,
+    } = "unresolvable",
+    /// The network refused the INVITE.
+    TransportError = "transport_error",
+    /// No answer at all.
+    NoResponse {
+        /// How long we waited.
+        after_ms: u64,
+    } = "no_response",
+    /// A 100, then nothing.
+    NoProgress {
+        /// How long we waited.
+        after_ms: u64,
+    } = "no_progress",
+    /// A final code that goes on to the next trunk.
+    RetryableStatus {
+        /// The code.
+        status: u16,
+    } = "retryable_status",
+    /// A final code that goes back to who placed the call.
+    FinalStatus {
+        /// The code.
+        status: u16,
+    } = "final_status",
+    /// The trunk refused our credentials.
+    AuthenticationFailed {
+        /// The code.
+        status: u16,
+    } = "authentication_failed",
+    /// It rang until the ring time-out.
+    RingTimeout {
+        /// The time-out.
+        after_ms: u64,
+    } = "ring_timeout",
+    /// Hung up before the answer.
+    Canceled = "canceled",
+    /// The answer has no usable media.
+    UnusableAnswer = "unusable_answer",
+    // Why there was no call.
+    /// The account has no trunk at all, or none leads there.
+    NoRoute = "no_route",
+    /// No trunk names this emergency number.
+    EmergencyNotRouted = "emergency_not_routed",
+    /// Trunks lead there; none can take a call now.
+    NoTrunkAvailable = "no_trunk_available",
+    /// The account has all its calls.
+    TierLimit {
+        /// Concurrent calls.
+        limit: u32,
+    } = "tier_limit",
+    /// No RTP port is free.
+    NoMediaPort = "no_media_port",
+    /// The node is stopping.
+    Draining = "draining",
+}
+
+impl Reason {
+    /// The reason as a sentence, with what would change it where something would.
+    #[must_use]
+    pub fn explanation(&self) -> String {
+        match self {
+            Self::Requested => "the order names this trunk".into(),
+            Self::Ranked { priority, active, limit, weight } => {
+                format!("priority {priority}, {active} of {limit} slots in use, weight {weight}")
+            }
+            Self::FailoverOf { trunk } => format!("named as the failover trunk of {trunk:?}"),
+            Self::NotRequested => "the order names another trunk; leave sip_trunk_id out to let routing choose".into(),
+            Self::TrunkNotActive { status } => format!("its status is {status}; set it to active to use it"),
+            Self::InboundOnly => {
+                "its call_direction is inbound; set it to bidirectional or outbound to dial over it".into()
+            }
+            Self::PrefixMismatch { nearest } => {
+                format!("none of its outbound_routing.prefixes begins the number; the nearest is {nearest:?}")
+            }
+            Self::TrunkFull { limit } => {
+                format!("all its {limit} slots are taken; raise max_concurrent_calls if the carrier allows more")
+            }
+            Self::TrunkResting { until } => format!("it answered 503 with Retry-After and rests until {until}"),
+            Self::TrunkCpsLimit { max_cps } => format!("it has had its {max_cps} INVITEs of this second (max_cps)"),
+            Self::TransportUnsupported { transport } => {
+                format!(
+                    "its transport is {transport}, which this build does not carry yet; set advanced_config.transport to udp"
+                )
+            }
+            Self::NoUsableCodec => {
+                "its codec_preferences name only codecs that this build does not carry; add PCMU or PCMA".into()
+            }
+            Self::PeerNotAllowed { address } => {
+                format!("{address} is in a private or reserved range; add its range to TANDEM_PEER_ALLOW to allow it")
+            }
+            Self::Answered => "answered".into(),
+            Self::Unresolvable { host } => {
+                format!("the host {host:?} does not resolve; check sip_domain and the DNS servers")
+            }
+            Self::TransportError => {
+                "the network refused the INVITE: nothing listens there, or no route leads there".into()
+            }
+            Self::NoResponse { after_ms } => {
+                format!("no answer at all in {after_ms} ms; check the address, the port and the firewall")
+            }
+            Self::NoProgress { after_ms } => format!("100 Trying, then nothing for {after_ms} ms"),
+            Self::RetryableStatus { status } => format!("answered {status}, which goes on to the next trunk"),
+            Self::FinalStatus { status } => format!("answered {status}, which goes back to who placed the call"),
+            Self::AuthenticationFailed { status } => {
+                format!(
+                    "answered {status} to our credentials; check sip_username and sip_password (or auth_username and auth_password)"
+                )
+            }
+            Self::RingTimeout { after_ms } => format!("not answered within {after_ms} ms"),
+            Self::Canceled => "hung up before the answer".into(),
+            Self::UnusableAnswer => "its SDP has no audio that was offered".into(),
+            Self::NoRoute => "no trunk of the account leads there; see the verdicts on its trunks".into(),
+            Self::EmergencyNotRouted => {
+                "an emergency number goes only over a trunk whose outbound_routing.prefixes names it whole".into()
+            }
+            Self::NoTrunkAvailable => {
+                "trunks lead there, but none can take a call now; see the verdicts on them".into()
+            }
+            Self::TierLimit { limit } => format!("the account has all its {limit} concurrent calls"),
+            Self::NoMediaPort => "no RTP port is free; widen TANDEM_RTP_PORTS or raise the limit of open files".into(),
+            Self::Draining => "the node is stopping and takes no new calls".into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_carries_its_code_on_the_wire() {
+        let json = serde_json::to_value(Reason::TrunkFull { limit: 3 }).unwrap();
+        assert_eq!(json, serde_json::json!({"code": "trunk_full", "limit": 3}));
+        let back: Reason = serde_json::from_value(json).unwrap();
+        assert_eq!(back.code(), "trunk_full");
+    }
+}

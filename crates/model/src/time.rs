@@ -1,0 +1,116 @@
+use std::fmt;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+/// A moment in UTC, in microseconds since 1970, for records. Timers use `Instant`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// From microseconds since 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub const fn from_unix_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds since 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub const fn unix_micros(self) -> i64 {
+        self.0
+    }
+
+    /// Milliseconds since 1970, zero before it.
+    #[must_use]
+    pub fn unix_millis(self) -> u64 {
+        u64::try_from(self.0.div_euclid(1_000)).unwrap_or(0)
+    }
+
+    /// This moment plus a span; stops at the end of the range instead of wrapping.
+    #[must_use]
+    pub fn saturating_add(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    /// The span since an earlier moment; zero when that moment is not earlier.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    /// RFC 3339 in UTC with microseconds, such as `2026-01-31T12:00:00.000250Z`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_microsecond(self.0) {
+            Ok(moment) => write!(f, "{moment:.6}"),
+            Err(_) => write!(f, "{}us", self.0),
+        }
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = ParseTimestampError;
+
+    /// Reads RFC 3339 with `Z` or an offset, with or without a fraction. A time without offset is taken as UTC.
+    fn from_str(text: &str) -> Result<Self, ParseTimestampError> {
+        if let Ok(moment) = text.parse::<jiff::Timestamp>() {
+            return Ok(Self(moment.as_microsecond()));
+        }
+        let naive: jiff::civil::DateTime = text.parse().map_err(|_| ParseTimestampError)?;
+        let moment = jiff::tz::Offset::UTC.to_timestamp(naive).map_err(|_| ParseTimestampError)?;
+        Ok(Self(moment.as_microsecond()))
+    }
+}
+
+impl serde::Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Timestamp {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// The text is no date and time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a date and time of RFC 3339, as 2026-01-31T12:00:00Z")]
+pub struct ParseTimestampError;
+
+/// The two clocks at one moment, read once by the shell and passed in: monotonic for timers, UTC for records.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// For timers and durations.
+    pub instant: Instant,
+    /// For records.
+    pub utc: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_clients_send() {
+        let whole: Timestamp = "2026-01-31T12:00:00Z".parse().unwrap();
+        assert_eq!("2026-01-31T13:00:00.000+01:00".parse::<Timestamp>().unwrap(), whole);
+        assert_eq!("2026-01-31T12:00:00".parse::<Timestamp>().unwrap(), whole);
+        assert_eq!("yesterday".parse::<Timestamp>(), Err(ParseTimestampError));
+    }
+
+    #[test]
+    fn prints_microseconds_in_utc() {
+        let moment: Timestamp = "2026-01-31T12:00:00.00025Z".parse().unwrap();
+        assert_eq!(moment.to_string(), "2026-01-31T12:00:00.000250Z");
+        assert_eq!(moment.to_string().parse::<Timestamp>().unwrap(), moment);
+    }
+}
