@@ -4,3 +4,6 @@ pub mod endpoint;
 pub mod random;
 pub mod session;
 mod slab;
+
+pub mod digest;
+pub mod message;
