@@ -2,4 +2,6 @@
 
 pub mod dtmf;
 pub mod engine;
+pub mod offer_answer;
+pub mod sdp;
 pub mod tone;
