@@ -3,6 +3,7 @@
 //! A value of these types is valid because it exists: wire strings are parsed into them once, at the edge.
 
 mod account;
+mod address_policy;
 mod call;
 mod cause;
 mod codec;
@@ -17,6 +18,7 @@ mod time;
 mod transport;
 mod trunk;
 
+pub use address_policy::AddressPolicy;
 pub use account::{Account, AccountLimits, ParseTierError, Tier};
 pub use call::{
     CallEvent, CallRecord, CallStatus, CarriedBy, EventKind, HungUpBy, LegKind, LegMedia, LegRecord, LegStatus,
