@@ -89,7 +89,7 @@ impl PayloadTypes {
 }
 
 /// Telephony's sampling rate in hertz.
-const DEFAULT_CLOCK_RATE: u32 = 8_000;
+pub(super) const DEFAULT_CLOCK_RATE: u32 = 8_000;
 
 impl FromIterator<(u8, Payload)> for PayloadTypes {
     fn from_iter<I: IntoIterator<Item = (u8, Payload)>>(pairs: I) -> Self {

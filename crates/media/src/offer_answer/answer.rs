@@ -1,5 +1,5 @@
 use super::agreement::{Agreement, Payload, PayloadTypes, TelephoneEvent};
-use super::description;
+use super::description::{self, RTCP_MUX};
 use super::error::NegotiationError;
 use super::offer::{LocalMedia, Offer};
 use super::remote::{self, Choice, Format};
@@ -55,9 +55,6 @@ pub fn accept_answer(offer: &Offer, answer: &[u8]) -> Result<Agreement, Negotiat
     }
     remote::conclude(choose_from_answer(offer, media)?, offer.local(), &answered, media)
 }
-
-/// The attribute of RFC 5761 §5.1.1.
-const RTCP_MUX: &str = "rtcp-mux";
 
 /// The stream to take and how, or the reason that says most.
 fn choose_stream<'a>(offered: &'a Session, local: &LocalMedia) -> Result<(&'a Media, Choice), NegotiationError> {
@@ -147,8 +144,8 @@ fn choose_from_answer(offer: &Offer, media: &Media) -> Result<Choice, Negotiatio
         send_payload_type,
         receive_payload_types: by_our_number.chain(by_their_number).collect(),
         telephone_event,
-        // Never offered, so never agreed (RFC 5761 §5.1.1).
-        rtcp_mux: false,
+        // An answer cannot bring it up (RFC 5761 §5.1.1).
+        rtcp_mux: offer.offers_rtcp_mux() && media.has(RTCP_MUX),
     })
 }
 

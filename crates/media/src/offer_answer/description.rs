@@ -8,7 +8,7 @@ use crate::sdp::{Attribute, Connection, Direction, Media, MediaKind, Origin, Pro
 /// The events that we take: the digits, `*`, `#` and A to D (RFC 4733 §3.2). Flash (16) has no meaning on a trunk.
 const TELEPHONE_EVENTS: &str = "0-15";
 
-/// A description of ours without streams yet.
+/// A description of ours without streams yet. An answer repeats the times of the offer (RFC 3264 §6).
 pub(super) fn session(local: &LocalMedia, times: Vec<TimeLine>) -> Session {
     let connection = Connection::unicast(local.address);
     Session {
@@ -73,11 +73,6 @@ pub(super) fn refusal(offered: &Media) -> Media {
     media
 }
 
-/// `t=0 0`, what an offer says; an answer repeats the offer's times (RFC 3264 §6).
-pub(super) fn unbounded() -> Vec<TimeLine> {
-    vec![TimeLine::unbounded()]
-}
-
 /// Our packet time, within what we would accept ourselves.
 pub(super) fn ptime_ms(local: &LocalMedia) -> u16 {
     local.ptime_ms.clamp(MIN_PTIME_MS, MAX_PTIME_MS)
@@ -85,3 +80,6 @@ pub(super) fn ptime_ms(local: &LocalMedia) -> u16 {
 
 /// The encoding name of RFC 4733 §2.1.
 pub(super) const TELEPHONE_EVENT: &str = "telephone-event";
+
+/// The attribute of RFC 5761 §5.1.1.
+pub(super) const RTCP_MUX: &str = "rtcp-mux";

@@ -1,8 +1,9 @@
 //! The offer/answer model (RFC 3264) for one plain RTP audio stream.
 //!
 //! [`offer`] writes an offer, [`answer`] judges one and writes its answer, [`accept_answer`] judges the answer to our
-//! offer. Both ends in an [`Agreement`], which is all that a media port needs to know. A re-offer is another offer whose
-//! `session_version` is one higher; what was agreed before stays in force when it fails.
+//! offer. Both ends in an [`Agreement`], which is all that a media port needs to know. [`reoffer`] writes a later offer of a
+//! dialog. Each new description of ours has a `session_version` one higher; what was agreed before stays in force when
+//! a negotiation fails.
 //!
 //! Whether a media address may be sent to (loopback, third parties) is not judged here: that is policy, and the
 //! caller knows the peer. Multicast and broadcast are refused, since a call is unicast.
@@ -17,7 +18,7 @@ mod remote;
 pub use agreement::{Agreement, Payload, PayloadTypes, TelephoneEvent};
 pub use answer::{accept_answer, answer};
 pub use error::NegotiationError;
-pub use offer::{LocalMedia, Offer, offer};
+pub use offer::{LocalMedia, Offer, offer, reoffer};
 
 /// The packet time that every G.711 endpoint supports (RFC 3551 §4.2).
 pub const DEFAULT_PTIME_MS: u16 = 20;

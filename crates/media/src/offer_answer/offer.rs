@@ -1,17 +1,19 @@
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use tandem_model::Codec;
 
-use super::agreement::{Payload, PayloadTypes};
-use super::description;
-use crate::sdp::{Direction, Protocol};
+use super::agreement::{DEFAULT_CLOCK_RATE, Payload, PayloadTypes};
+use super::description::{self, RTCP_MUX};
+use super::remote::Format;
+use crate::sdp::{Attribute, Direction, Media, MediaKind, ParseError, Protocol, Session, TimeLine};
 
 /// The payload type that we give telephone-events: what most of the trade uses, so that gateways with a fixed number
 /// understand it too.
 const TELEPHONE_EVENT_PAYLOAD_TYPE: u8 = 101;
 
-/// The first dynamic payload type (RFC 3551 §6).
-const FIRST_DYNAMIC_PAYLOAD_TYPE: u8 = 96;
+/// The dynamic payload types (RFC 3551 §6).
+const DYNAMIC_PAYLOAD_TYPES: RangeInclusive<u8> = 96..=127;
 
 /// Our side of the audio stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,34 +54,101 @@ impl LocalMedia {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
     local: LocalMedia,
+    protocol: Protocol,
     payload_types: PayloadTypes,
+    rtcp_mux: bool,
+    /// The dialog's other streams, all refused or gone, which each later offer has to name again.
+    others: Vec<Media>,
+    /// Where the audio stands among them.
     audio_index: usize,
 }
 
-/// Offers one audio stream over plain RTP.
+/// Offers one audio stream over plain RTP, as the first offer of a dialog.
 pub fn offer(local: &LocalMedia) -> Offer {
-    let mut payload_types = PayloadTypes::default();
-    let mut next_dynamic = FIRST_DYNAMIC_PAYLOAD_TYPE;
-    for codec in local.usable_codecs() {
-        let payload_type = codec.static_payload_type().unwrap_or_else(|| {
-            let dynamic = next_dynamic;
-            next_dynamic = next_dynamic.saturating_add(1);
-            dynamic
-        });
-        payload_types.insert(payload_type, Payload::Audio(codec));
+    Offer {
+        local: local.clone(),
+        protocol: Protocol::Avp,
+        payload_types: number_formats(local, |_| None, |_| false),
+        // Trunks keep RTCP on its own port, and some carriers' gateways stumble over the attribute.
+        rtcp_mux: false,
+        others: Vec::new(),
+        audio_index: 0,
     }
-    if local.telephone_event {
-        payload_types.insert(TELEPHONE_EVENT_PAYLOAD_TYPE, Payload::TelephoneEvent);
+}
+
+/// Offers again in a dialog: hold, resume, a refresh. `previous` is our last description there, offer or answer, whose
+/// streams keep their places, their transport and their payload types (RFC 3264 §8).
+///
+/// # Errors
+/// [`ParseError`] when `previous` is no description, so never for what this module wrote.
+pub fn reoffer(local: &LocalMedia, previous: &[u8]) -> Result<Offer, ParseError> {
+    let previous = Session::parse(previous)?;
+    let is_live_audio =
+        |media: &Media| media.kind == MediaKind::Audio && media.port != 0 && media.protocol.is_plain_rtp();
+    let mut others = previous.media;
+    let Some(audio_index) = others.iter().position(is_live_audio) else {
+        // No audio is left: a new stream goes after the dead ones (RFC 3264 §8.1).
+        let audio_index = others.len();
+        return Ok(Offer { others, audio_index, ..offer(local) });
+    };
+    let audio = others.remove(audio_index);
+    let number_of = |payload, clock_rate| {
+        let format = match payload {
+            Payload::Audio(codec) => Format::Audio(codec),
+            Payload::TelephoneEvent => Format::TelephoneEvent { clock_rate },
+        };
+        audio.payload_types().find(|number| Format::of(&audio, *number) == Some(format))
+    };
+    Ok(Offer {
+        local: local.clone(),
+        protocol: audio.protocol.clone(),
+        payload_types: number_formats(
+            local,
+            |(payload, clock_rate)| number_of(payload, clock_rate),
+            |number| audio.payload_types().any(|used| used == number),
+        ),
+        rtcp_mux: audio.has(RTCP_MUX),
+        others,
+        audio_index,
+    })
+}
+
+/// Gives each format of ours the number it `kept`, else its customary one, else a dynamic one that is free of those
+/// `used` for something else.
+fn number_formats(
+    local: &LocalMedia,
+    kept: impl Fn((Payload, u32)) -> Option<u8>,
+    used: impl Fn(u8) -> bool,
+) -> PayloadTypes {
+    let codecs = local.usable_codecs();
+    let clock_rate = codecs.first().map_or(DEFAULT_CLOCK_RATE, |codec| codec.clock_rate());
+    let audio = codecs.into_iter().map(|codec| (Payload::Audio(codec), codec.static_payload_type()));
+    let event = local.telephone_event.then_some((Payload::TelephoneEvent, Some(TELEPHONE_EVENT_PAYLOAD_TYPE)));
+    let mut numbers = PayloadTypes::default();
+    for (payload, customary) in audio.chain(event) {
+        let is_free = |number: &u8| !used(*number) && numbers.meaning(*number).is_none();
+        let number = kept((payload, clock_rate))
+            .or_else(|| customary.filter(is_free))
+            .or_else(|| DYNAMIC_PAYLOAD_TYPES.into_iter().find(is_free));
+        // With all dynamic numbers taken the format is not offered.
+        if let Some(number) = number {
+            numbers.insert(number, payload);
+        }
     }
-    Offer { local: local.clone(), payload_types, audio_index: 0 }
+    numbers
 }
 
 impl Offer {
     /// The body of type `application/sdp`.
     pub fn to_bytes(&self) -> Vec<u8> {
         let local = &self.local;
-        let mut session = description::session(local, description::unbounded());
-        session.media.push(description::audio(local, Protocol::Avp, &self.payload_types, local.direction));
+        let mut audio = description::audio(local, self.protocol.clone(), &self.payload_types, local.direction);
+        if self.rtcp_mux {
+            audio.attributes.push(Attribute::flag(RTCP_MUX));
+        }
+        let mut session = description::session(local, vec![TimeLine::unbounded()]);
+        session.media = self.others.iter().map(description::refusal).collect();
+        session.media.insert(self.audio_index.min(session.media.len()), audio);
         session.to_bytes()
     }
 
@@ -88,13 +157,16 @@ impl Offer {
         &self.payload_types
     }
 
-    /// Which stream of the description is the audio.
+    /// What was offered from.
+    pub fn local(&self) -> &LocalMedia {
+        &self.local
+    }
+
     pub(super) fn audio_index(&self) -> usize {
         self.audio_index
     }
 
-    /// What was offered from.
-    pub fn local(&self) -> &LocalMedia {
-        &self.local
+    pub(super) fn offers_rtcp_mux(&self) -> bool {
+        self.rtcp_mux
     }
 }
