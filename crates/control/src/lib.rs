@@ -1,1 +1,17 @@
 //! The REST API and its use cases.
+//!
+//! `http` parses requests into model types and renders answers, `wire` holds the parsers, `service` the use cases.
+//! The call path is reached only through [`Switchboard`], which the server implements.
+
+mod http;
+mod service;
+mod settings;
+mod switchboard;
+
+pub use http::{openapi, router};
+pub use service::Services;
+pub use settings::{Clock, ControlSettings};
+pub use switchboard::{
+    DialError, HangupError, LiveCall, LiveNumbers, ProbeResult, QueueDepths, Readiness, Switchboard, TrunkState,
+    Unavailable,
+};

@@ -1,0 +1,20 @@
+use ipnet::IpNet;
+use std::sync::Arc;
+use tandem_model::Timestamp;
+
+/// Reads the wall clock, so that tests can set it.
+pub trait Clock: Send + Sync + 'static {
+    /// This moment, in UTC.
+    fn now(&self) -> Timestamp;
+}
+
+/// What the API must know of the node's configuration.
+#[derive(Clone)]
+pub struct ControlSettings {
+    /// `TANDEM_PEER_ALLOW`: private and loopback ranges that SIP targets may name.
+    pub peer_allow: Vec<IpNet>,
+    /// `TANDEM_CURRENCY`: the currency of every amount, an ISO 4217 code.
+    pub currency: String,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+}

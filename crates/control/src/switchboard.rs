@@ -1,0 +1,180 @@
+use async_trait::async_trait;
+use serde::Serialize;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use tandem_model::{
+    AccountId, CallEvent, CallId, CallRecord, DialOrder, LegRecord, Reason, Receipt, Timestamp, TrunkHealth, TrunkId,
+};
+use utoipa::ToSchema;
+
+/// The call path, as the API sees it: the one port through which use cases reach live calls.
+///
+/// Every method answers in bounded time: an implementation that hears nothing from the call path gives up with
+/// [`Unavailable`] rather than wait.
+#[async_trait]
+pub trait Switchboard: Send + Sync + 'static {
+    /// Places a call. Returns as soon as routing chose a trunk and the INVITE is on its way, with the call `initiated`.
+    ///
+    /// # Errors
+    /// [`DialError::Refused`] when routing found no way, [`DialError::Unavailable`] when the call path did not answer in time.
+    async fn dial(&self, order: DialOrder) -> Result<CallRecord, DialError>;
+
+    /// Decides as [`Switchboard::dial`] would, and places no call.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the call path did not answer in time.
+    async fn explain(&self, order: DialOrder) -> Result<Receipt, Unavailable>;
+
+    /// Ends a live call of the account. The BYE or CANCEL is on its way when this returns; the record is the state at that moment.
+    ///
+    /// # Errors
+    /// [`HangupError::NotFound`] when the account has no such live call.
+    async fn hangup(&self, account: AccountId, call: CallId) -> Result<CallRecord, HangupError>;
+
+    /// A call that is live, or that ended and is not stored yet. `None` is any other, and any of another account.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the call path did not answer in time.
+    async fn live_call(&self, account: AccountId, call: CallId) -> Result<Option<LiveCall>, Unavailable>;
+
+    /// Sends a real OPTIONS over the trunk and waits at most 5 s for its answer.
+    ///
+    /// The trunk may have been written a moment ago: an implementation that does not know it yet loads the snapshot first.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the probe could not be made at all.
+    async fn probe(&self, trunk: TrunkId) -> Result<ProbeResult, Unavailable>;
+
+    /// What is going on at these trunks now. A trunk that is missing from the answer is at rest: [`TrunkState::default`].
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the call path did not answer in time.
+    async fn trunk_states(&self, trunks: Vec<TrunkId>) -> Result<HashMap<TrunkId, TrunkState>, Unavailable>;
+
+    /// A call that something else carries takes a slot of its trunk and of its account, whatever the limits say. Repeats count once.
+    async fn external_call_started(&self, account: AccountId, trunk: TrunkId, call: CallId);
+
+    /// Frees the slots that [`Switchboard::external_call_started`] took. Unknown calls are ignored.
+    async fn external_call_ended(&self, call: CallId);
+
+    /// Whether new calls are taken, and the numbers of the node.
+    async fn readiness(&self) -> Readiness;
+
+    /// Something about accounts, trunks or keys was written: load the routing snapshot. Never blocks.
+    fn routing_changed(&self);
+}
+
+/// The call path did not answer in time, or is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the call path does not answer")]
+pub struct Unavailable;
+
+/// Why there is no call.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum DialError {
+    /// Routing found no way; the receipt's `refusal` says why.
+    #[error("the call was refused")]
+    Refused(Box<Receipt>),
+    /// The call path did not answer in time.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// Why nothing was hung up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HangupError {
+    /// The account has no such live call.
+    #[error("no such live call")]
+    NotFound,
+    /// The call path did not answer in time.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// A call as the call path knows it: its state, its legs by number, its steps by number.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LiveCall {
+    /// Its state.
+    pub record: CallRecord,
+    /// Its legs, by number.
+    pub legs: Vec<LegRecord>,
+    /// Its steps so far, by number.
+    pub events: Vec<CallEvent>,
+}
+
+/// What a probe found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProbeResult {
+    /// The verdict, with the time and the round trip.
+    pub health: TrunkHealth,
+    /// The SIP answer, if one came.
+    pub sip_status: Option<u16>,
+    /// Where the OPTIONS went, once the name was resolved.
+    pub target: Option<SocketAddr>,
+    /// What went wrong, as a sentence for people.
+    pub failure: Option<String>,
+}
+
+/// What is going on at a trunk now.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TrunkState {
+    /// Legs it carries, with those of external calls.
+    pub active_calls: u32,
+    /// It answered 503 with Retry-After and takes no calls until then.
+    pub resting_until: Option<Timestamp>,
+    /// It refused our credentials, and has taken none since.
+    pub auth_failed: bool,
+    /// Why routing cannot use it, if it cannot.
+    pub unroutable_reason: Option<Reason>,
+}
+
+/// Whether the node takes calls, and its numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Readiness {
+    /// New calls are taken.
+    pub ready: bool,
+    /// The node is stopping: calls that are up go on, new ones are refused.
+    pub draining: bool,
+    /// The numbers.
+    pub live: LiveNumbers,
+}
+
+/// What the node holds at this moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct LiveNumbers {
+    /// Calls that are not over.
+    pub calls: u64,
+    /// Their legs and attempts, with those given up that still wait for a late answer.
+    pub legs: u64,
+    /// SIP dialogs.
+    pub dialogs: u64,
+    /// SIP client transactions.
+    pub client_transactions: u64,
+    /// SIP server transactions.
+    pub server_transactions: u64,
+    /// RTP and RTCP port pairs in use.
+    pub media_ports_in_use: u64,
+    /// RTP and RTCP port pairs in all.
+    pub media_ports_total: u64,
+    /// Calls that the ports and the limit of open files allow at once.
+    pub max_calls: u64,
+    /// Slots taken, over all trunks.
+    pub trunk_slots: u64,
+    /// Slots taken, over all accounts.
+    pub account_slots: u64,
+    /// Records of ended and running calls that the store does not have yet.
+    pub records_unstored: u64,
+    /// Filled places of the bounded queues.
+    pub queues: QueueDepths,
+}
+
+/// How many messages wait in each bounded queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct QueueDepths {
+    /// Commands to the signalling shards.
+    pub commands: u64,
+    /// Records on their way to the store.
+    pub records: u64,
+    /// Commands to the media threads.
+    pub media_commands: u64,
+}
