@@ -1,1 +1,36 @@
-//! PostgreSQL and SQLite behind one Store, with secrets sealed at rest.
+//! PostgreSQL and SQLite behind one [`Store`], with secrets sealed at rest.
+//!
+//! One file per aggregate, each with its SQL in plain sight. Every row belongs to an account; whatever takes an
+//! [`AccountId`](tandem_model::AccountId) answers about that account only. Every list is bounded by [`MAX_PAGE`].
+
+mod account;
+mod api_key;
+mod call;
+mod database_url;
+mod error;
+mod journal;
+mod master_key;
+mod migrations;
+mod pool;
+mod records;
+mod routing;
+mod row;
+mod seal;
+mod sqlite;
+mod store;
+mod trunk;
+mod user;
+
+pub use account::{AccountChange, InsertAccountError, UpdateAccountError};
+pub use api_key::{ApiKey, InsertApiKeyError, KeyOwner, RevokeApiKeyError};
+pub use call::{CallFilter, CallKey, CallUpdate, InsertCallError, OpenExternalCall, UpdateCallError};
+pub use database_url::{DatabaseUrl, ParseDatabaseUrlError};
+pub use error::DatabaseError;
+pub use journal::JournalPosition;
+pub use master_key::{MasterKey, MasterKeyError};
+pub use records::{Rejected, RejectedReason, WriteError, Written};
+pub use routing::RoutingSnapshot;
+pub use seal::SealError;
+pub use store::{MAX_PAGE, Migrated, OpenError, Store, StoreOptions};
+pub use trunk::{DeleteTrunkError, InsertTrunkError, UpdateTrunkError};
+pub use user::{InsertUserError, ParseRoleError, Role, User};

@@ -1,0 +1,93 @@
+use crate::SealError;
+
+/// What can go wrong below every operation: the database itself.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// No space is left where the database lives. Nothing was written; it works again once there is space.
+    #[error("the disk is full; free some space where the database lives")]
+    DiskFull,
+    /// Another process held the database for longer than the store waits. Trying again may work.
+    #[error("the database is busy: another process holds it")]
+    Busy,
+    /// The store was closed, or no connection became free in time.
+    #[error("no connection to the database is free")]
+    Unavailable,
+    /// A stored value is not what its column holds.
+    #[error("column {column} holds what this build cannot read: {reason}")]
+    Unreadable {
+        /// Name of the column.
+        column: &'static str,
+        /// What is wrong with it, without the value.
+        reason: String,
+    },
+    /// A secret could not be sealed or opened.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The operating system gave no random bytes.
+    #[error("the operating system gives no random bytes: {0}")]
+    Randomness(getrandom::Error),
+    /// Anything else that the database refused.
+    #[error("database: {0}")]
+    Query(#[source] sqlx::Error),
+}
+
+impl DatabaseError {
+    /// Whether the same operation may work a moment later, without anybody mending anything.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        match self {
+            Self::Busy | Self::Unavailable => true,
+            Self::DiskFull | Self::Unreadable { .. } | Self::Seal(_) | Self::Randomness(_) | Self::Query(_) => false,
+        }
+    }
+}
+
+impl From<sqlx::Error> for DatabaseError {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => Self::Unavailable,
+            sqlx::Error::Database(refusal) => match crate::sqlite::refusal(refusal.as_ref()) {
+                Some(crate::sqlite::Refusal::DiskFull) => Self::DiskFull,
+                Some(crate::sqlite::Refusal::Busy) => Self::Busy,
+                Some(crate::sqlite::Refusal::NotWritable | crate::sqlite::Refusal::NotADatabase) | None => {
+                    Self::Query(error)
+                }
+            },
+            _ => Self::Query(error),
+        }
+    }
+}
+
+impl From<getrandom::Error> for DatabaseError {
+    fn from(error: getrandom::Error) -> Self {
+        Self::Randomness(error)
+    }
+}
+
+/// Lets an operation's own error take over what the database says, so that `?` works in it.
+macro_rules! from_database {
+    ($($error:ident),+ $(,)?) => { $(
+        impl From<sqlx::Error> for $error {
+            fn from(error: sqlx::Error) -> Self {
+                Self::Database(error.into())
+            }
+        }
+        impl From<crate::SealError> for $error {
+            fn from(error: crate::SealError) -> Self {
+                Self::Database(error.into())
+            }
+        }
+        impl From<getrandom::Error> for $error {
+            fn from(error: getrandom::Error) -> Self {
+                Self::Database(error.into())
+            }
+        }
+    )+ };
+}
+
+pub(crate) use from_database;
+
+/// Whether a statement failed because a value that must be unique is there already.
+pub(crate) fn is_unique_violation(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|refusal| refusal.is_unique_violation())
+}

@@ -1,0 +1,6 @@
+use crate::sqlite::SqlitePools;
+
+/// The connections, per backend.
+pub(crate) enum Pool {
+    Sqlite(SqlitePools),
+}

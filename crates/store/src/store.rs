@@ -1,0 +1,157 @@
+use crate::pool::Pool;
+use crate::{DatabaseError, DatabaseUrl, MasterKey, SealError};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tandem_model::{BootId, NodeId, Timestamp};
+
+/// The database of an installation. Clones share the same connections.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    pool: Pool,
+    master_key: MasterKey,
+    node_id: NodeId,
+    boot_id: BootId,
+}
+
+/// Who opens the store.
+#[derive(Debug)]
+pub struct StoreOptions {
+    /// Seals the data key of every account.
+    pub master_key: MasterKey,
+    /// This installation; written to every call.
+    pub node_id: NodeId,
+    /// This start of the process; written to every call.
+    pub boot_id: BootId,
+}
+
+/// What bringing a database up to date did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Migrated {
+    /// Version of the schema before; 0 for a new database.
+    pub from: i64,
+    /// Version of the schema now.
+    pub to: i64,
+}
+
+/// Most rows that one list gives at once; a larger `limit` is cut to it.
+pub const MAX_PAGE: u32 = 1_000;
+
+/// Why a database could not be opened, in one line with what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The folder of the file does not exist.
+    #[error("the folder {folder:?} of the database does not exist; create it, or name another in DATABASE_URL")]
+    FolderMissing {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The file or its folder cannot be written.
+    #[error("the database {path:?} cannot be written; let this user write the file and its folder")]
+    NotWritable {
+        /// The file.
+        path: PathBuf,
+    },
+    /// No space.
+    #[error("the disk with the database {path:?} is full; free some space")]
+    DiskFull {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file holds something else.
+    #[error("{path:?} is not an SQLite database of Tandem; name another file in DATABASE_URL, or move it away")]
+    NotADatabase {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A newer build has written it.
+    #[error("the database has schema {found}, this build knows {known}; run the newer build, or restore a backup")]
+    NewerSchema {
+        /// Version in the database.
+        found: i64,
+        /// Newest version that this build knows.
+        known: i64,
+    },
+    /// A migration that was applied differs from the one of this build.
+    #[error("migration {version} of the database is not the one of this build; it was made by another program")]
+    ForeignSchema {
+        /// The migration.
+        version: i64,
+    },
+    /// Another process holds it.
+    #[error("the database {path:?} is held by another process; stop that process, or wait until it is done")]
+    Busy {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Its secrets were sealed with another key.
+    #[error("the master key is not the one that sealed this database; set TANDEM_MASTER_KEY_FILE to that key's file")]
+    WrongMasterKey,
+    /// A secret could not be sealed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// Anything else.
+    #[error("the database could not be opened: {0}")]
+    Database(#[source] DatabaseError),
+}
+
+impl Store {
+    /// Opens the database, creates it when it is not there, brings its schema up to date and checks the master key.
+    ///
+    /// # Errors
+    /// [`OpenError`], each with what to do.
+    pub async fn open(url: &DatabaseUrl, options: StoreOptions) -> Result<Self, OpenError> {
+        let _ = (url, options);
+        todo!()
+    }
+
+    /// Brings the schema up to date without opening the store: needs no master key.
+    ///
+    /// # Errors
+    /// [`OpenError`], each with what to do.
+    pub async fn migrate(url: &DatabaseUrl) -> Result<Migrated, OpenError> {
+        let _ = url;
+        todo!()
+    }
+
+    /// Waits for running statements and closes every connection; the write-ahead log is folded into the file.
+    pub async fn close(&self) {
+        todo!()
+    }
+
+    /// This installation.
+    #[must_use]
+    pub fn node_id(&self) -> NodeId {
+        self.inner.node_id
+    }
+
+    /// This start of the process.
+    #[must_use]
+    pub fn boot_id(&self) -> BootId {
+        self.inner.boot_id
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.inner.pool
+    }
+
+    pub(crate) fn master_key(&self) -> &MasterKey {
+        &self.inner.master_key
+    }
+}
+
+/// The time of day, for rows that the store itself makes.
+pub(crate) fn now() -> Timestamp {
+    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_unix_micros(0).saturating_add(since_1970)
+}
+
+/// Bytes from the operating system's random source.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], getrandom::Error> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes)
+}
