@@ -1,5 +1,7 @@
 //! Walks the corpus of session descriptions in `tests/data/sdp`.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::net::IpAddr;
@@ -199,8 +201,7 @@ fn walk() -> Vec<Outcome> {
             Outcome {
                 case: case.clone(),
                 parsed: Session::parse(&body).map_err(|reason| reason.to_string()),
-                as_offer: answer(&body, &local)
-                    .map(|(bytes, agreement)| (Session::parse(&bytes).unwrap(), agreement)),
+                as_offer: answer(&body, &local).map(|(bytes, agreement)| (Session::parse(&bytes).unwrap(), agreement)),
                 as_answer: accept_answer(&offer(&local), &body),
                 body,
             }
