@@ -39,7 +39,7 @@
 //!
 //! - [`UdpSocket`]: one socket. [`UdpSocket::receive_batch`] and [`UdpSocket::send_batch`] for signalling, where one
 //!   socket has many datagrams ready; [`UdpSocket::recv_from`] and [`UdpSocket::send_to`] for media, where many sockets
-//!   have one each.
+//!   have one each; [`UdpSocket::connect`] and [`UdpSocket::send`] once a media peer is known, which is cheaper.
 //! - [`UdpSocket::next_delivery_error`]: what ICMP says about datagrams sent earlier.
 //! - [`Poller`], [`Events`], [`Waker`]: wait for sockets, deadlines and other threads.
 //! - [`raise_open_file_limit`], [`interface_addresses`], [`first_global_address`], [`available_bytes`],

@@ -25,15 +25,24 @@ const SLOT_SHIFT: usize = 1_536;
 
 const CACHE_LINE: usize = 64;
 
+/// How many datagrams are asked for after a receive that brought fewer than that many.
+///
+/// Preparing headers for 64 datagrams costs more than receiving one. A quiet socket rarely has more than a few; once it
+/// has, the next receive asks for a whole batch.
+const QUIET_BATCH: usize = 8;
+
 /// Room for a batch of datagrams, used over and over and for any number of sockets.
 ///
 /// Its memory is reserved, not touched: a page of a slot becomes resident when a datagram first reaches it. With SIP
-/// messages of up to 4 KiB a batch costs about half a megabyte, and never more than 4.1 MiB.
+/// messages of up to 4 KiB a batch costs about half a megabyte, and never more than 4.1 MiB. Make one per thread, at the
+/// start: an allocator that reuses memory must clear it all.
 #[derive(Debug)]
 pub struct ReceiveBatch {
     memory: Box<[u8]>,
     slot_bytes: usize,
     metas: Vec<Meta>,
+    /// Whether the last receive brought [`QUIET_BATCH`] or more.
+    busy: bool,
     totals: ReceiveTotals,
 }
 
@@ -84,6 +93,7 @@ impl ReceiveBatch {
             memory: vec![0; RECEIVE_BATCH * stride(slot_bytes)].into_boxed_slice(),
             slot_bytes,
             metas: Vec::with_capacity(RECEIVE_BATCH),
+            busy: false,
             totals: ReceiveTotals::default(),
         }
     }
@@ -119,9 +129,20 @@ impl ReceiveBatch {
     }
 
     fn fill(&mut self, socket: BorrowedFd<'_>, bound: SocketAddr) -> io::Result<usize> {
-        let mut names = [RawAddress::EMPTY; RECEIVE_BATCH];
-        let mut controls = [PacketControl::EMPTY; RECEIVE_BATCH];
-        let mut answers = [Answer::default(); RECEIVE_BATCH];
+        let received = if self.busy {
+            self.fill_up_to::<RECEIVE_BATCH>(socket, bound)
+        } else {
+            self.fill_up_to::<QUIET_BATCH>(socket, bound)
+        }?;
+        self.busy = received >= QUIET_BATCH;
+        Ok(received)
+    }
+
+    fn fill_up_to<const N: usize>(&mut self, socket: BorrowedFd<'_>, bound: SocketAddr) -> io::Result<usize> {
+        const { assert!(N <= RECEIVE_BATCH, "there is a slot for each") };
+        let mut names = [RawAddress::EMPTY; N];
+        let mut controls = [PacketControl::EMPTY; N];
+        let mut answers = [Answer::default(); N];
         let slots = self.memory.chunks_exact_mut(stride(self.slot_bytes));
         let received = receive_many(socket, slots, self.slot_bytes, &mut names, &mut controls, &mut answers)?;
         for (slot, ((answer, name), control)) in answers.iter().zip(&names).zip(&controls).take(received).enumerate() {
@@ -148,7 +169,8 @@ impl Default for ReceiveBatch {
 impl UdpSocket {
     /// Receives up to [`RECEIVE_BATCH`] waiting datagrams into `batch`, in place of those it held, and returns how many.
     ///
-    /// 0 means that none was waiting. Pending ICMP errors are no result here: they wait for
+    /// 0 means that none was waiting. Any other number may leave some waiting, which a [`Poller`](crate::Poller) reports.
+    /// Pending ICMP errors are no result here: they wait for
     /// [`UdpSocket::next_delivery_error`].
     ///
     /// # Errors
@@ -181,17 +203,17 @@ struct Answer {
 }
 
 #[expect(unsafe_code, reason = "recvmmsg takes headers full of pointers")]
-fn receive_many<'a>(
+fn receive_many<'a, const N: usize>(
     socket: BorrowedFd<'_>,
     slots: impl Iterator<Item = &'a mut [u8]>,
     slot_bytes: usize,
-    names: &mut [RawAddress; RECEIVE_BATCH],
-    controls: &mut [PacketControl; RECEIVE_BATCH],
-    answers: &mut [Answer; RECEIVE_BATCH],
+    names: &mut [RawAddress; N],
+    controls: &mut [PacketControl; N],
+    answers: &mut [Answer; N],
 ) -> io::Result<usize> {
-    // SAFETY: both are plain C structures of integers and pointers, for which all zeroes are valid.
-    let mut headers: [libc::mmsghdr; RECEIVE_BATCH] = unsafe { mem::zeroed() };
-    let mut vectors = [libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; RECEIVE_BATCH];
+    // SAFETY: a plain C structure of integers and pointers, for which all zeroes are valid.
+    let mut headers: [libc::mmsghdr; N] = unsafe { mem::zeroed() };
+    let mut vectors = [libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; N];
     let parts = headers.iter_mut().zip(&mut vectors).zip(slots).zip(names.iter_mut()).zip(controls.iter_mut());
     for ((((header, vector), slot), name), control) in parts {
         vector.iov_len = slot_bytes.min(slot.len());

@@ -180,13 +180,30 @@ impl UdpSocket {
     }
 }
 
-#[expect(unsafe_code, reason = "sendmmsg takes headers full of pointers")]
+/// How many datagrams a small send holds: preparing headers for 64 costs a good part of sending one.
+const SMALL_BATCH: usize = 8;
+
+/// Sends the first of `entries`, in one system call, and returns how many.
 fn send_many(socket: BorrowedFd<'_>, wildcard: bool, entries: &[Entry], payloads: &[u8]) -> io::Result<usize> {
+    if entries.len() <= SMALL_BATCH {
+        send_up_to::<SMALL_BATCH>(socket, wildcard, entries, payloads)
+    } else {
+        send_up_to::<SEND_BATCH>(socket, wildcard, entries, payloads)
+    }
+}
+
+#[expect(unsafe_code, reason = "sendmmsg takes headers full of pointers")]
+fn send_up_to<const N: usize>(
+    socket: BorrowedFd<'_>,
+    wildcard: bool,
+    entries: &[Entry],
+    payloads: &[u8],
+) -> io::Result<usize> {
     // SAFETY: a plain C structure of integers and pointers, for which all zeroes are valid.
-    let mut headers: [libc::mmsghdr; SEND_BATCH] = unsafe { mem::zeroed() };
-    let mut vectors = [libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; SEND_BATCH];
-    let mut names = [RawAddress::EMPTY; SEND_BATCH];
-    let mut controls = [PacketControl::EMPTY; SEND_BATCH];
+    let mut headers: [libc::mmsghdr; N] = unsafe { mem::zeroed() };
+    let mut vectors = [libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; N];
+    let mut names = [RawAddress::EMPTY; N];
+    let mut controls = [PacketControl::EMPTY; N];
     let parts = headers.iter_mut().zip(&mut vectors).zip(&mut names).zip(&mut controls).zip(entries);
     for ((((header, vector), name), control), entry) in parts {
         let payload = payloads.get(entry.start..entry.start + entry.length).unwrap_or_default();
@@ -204,7 +221,7 @@ fn send_many(socket: BorrowedFd<'_>, wildcard: bool, entries: &[Entry], payloads
             header.msg_hdr.msg_control = control.bytes.as_mut_ptr().cast();
         }
     }
-    let count = u32::try_from(entries.len().min(SEND_BATCH)).unwrap_or_default();
+    let count = u32::try_from(entries.len().min(N)).unwrap_or_default();
     // SAFETY: each of the first `count` headers names a vector, a payload, an address and a control buffer that are
     // readable for the length given beside them and outlive the call; the kernel writes only `msg_len` in the headers.
     let result = unsafe { libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), count, libc::MSG_DONTWAIT) };

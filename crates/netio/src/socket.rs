@@ -201,15 +201,40 @@ impl UdpSocket {
     /// What the kernel says about this datagram; [`io::ErrorKind::WouldBlock`] when its buffer is full, and the datagram
     /// is then dropped. An ICMP error of an earlier datagram is no result here.
     pub fn send_to(&self, payload: &[u8], remote: SocketAddr) -> io::Result<()> {
-        let mut repeats = PENDING_ERROR_REPEATS;
-        loop {
-            match self.socket.send_to(payload, remote) {
-                Ok(_) => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if repeats > 0 && self.may_be_another_peers(&error) => repeats -= 1,
-                Err(error) => return Err(error),
-            }
-        }
+        send_past_pending(|error| self.may_be_another_peers(error), || self.socket.send_to(payload, remote))
+    }
+
+    /// Sends one datagram to the connected peer, for which the kernel need not look up the route.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::send_to`]; [`io::ErrorKind::NotConnected`] or `EDESTADDRREQ` without [`Self::connect`].
+    pub fn send(&self, payload: &[u8]) -> io::Result<()> {
+        // A connected socket is told of ICMP errors whether they were asked for or not.
+        send_past_pending(may_be_pending, || self.socket.send(payload))
+    }
+
+    /// Makes `remote` the only peer, in place of one there was: [`Self::send`] sends to it, and the kernel drops what
+    /// others send from now on.
+    ///
+    /// What others sent before still waits to be read, so look at the addresses that [`Self::recv_from`] yields.
+    ///
+    /// # Errors
+    ///
+    /// When there is no route to `remote`; the socket is then as before.
+    pub fn connect(&self, remote: SocketAddr) -> io::Result<()> {
+        self.socket.connect(remote)
+    }
+
+    /// Undoes [`Self::connect`]: everybody is heard again.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel chose the port (0 was bound) and another socket has taken it: disconnecting gives such a port
+    /// back for a moment.
+    pub fn disconnect(&self) -> io::Result<()> {
+        dissolve(self.as_fd())?;
+        if self.socket.local_addr()?.port() == self.local.port() { Ok(()) } else { bind(self.as_fd(), self.local) }
     }
 
     /// Datagrams that the kernel dropped since the socket was opened, because they came faster than they were read (or
@@ -292,6 +317,32 @@ fn bind(socket: BorrowedFd<'_>, address: SocketAddr) -> io::Result<()> {
     // SAFETY: `raw` holds a socket address of `length` bytes and outlives the call; the kernel only reads it.
     let result = unsafe { libc::bind(socket.as_raw_fd(), raw.as_ptr(), length) };
     check(result).map(drop)
+}
+
+/// Connects to nobody (`AF_UNSPEC`), which dissolves a connection (`connect(2)`).
+#[expect(unsafe_code, reason = "connect takes a pointer")]
+fn dissolve(socket: BorrowedFd<'_>) -> io::Result<()> {
+    // All zeroes: `AF_UNSPEC` is 0.
+    let nobody = RawAddress::EMPTY;
+    // SAFETY: `nobody` is readable for the length given and outlives the call; the kernel only reads it.
+    let result = unsafe { libc::connect(socket.as_raw_fd(), nobody.as_ptr(), RawAddress::CAPACITY) };
+    check(result).map(drop)
+}
+
+/// Repeats `send` past interruptions, and a few times past errors that are `pending` from earlier datagrams.
+fn send_past_pending(
+    pending: impl Fn(&io::Error) -> bool,
+    mut send: impl FnMut() -> io::Result<usize>,
+) -> io::Result<()> {
+    let mut repeats = PENDING_ERROR_REPEATS;
+    loop {
+        match send() {
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if repeats > 0 && pending(&error) => repeats -= 1,
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Asks for a buffer beyond the system's limit, which needs CAP_NET_ADMIN, else within it.

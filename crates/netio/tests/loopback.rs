@@ -176,6 +176,55 @@ fn a_media_socket_hears_nothing_of_a_closed_port() {
 }
 
 #[test]
+fn a_connected_port_hears_its_peer_only_until_it_is_disconnected() {
+    for host in ["127.0.0.1:0", "[::1]:0", "0.0.0.0:0"] {
+        let port = media(host);
+        let loopback = if port.local_addr().is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
+        let address = SocketAddr::new(parse(loopback).ip(), port.local_addr().port());
+        let [peer, stranger] = [media(loopback), media(loopback)];
+        let mut buffer = [0; 2_048];
+        let mut next = || {
+            readable(&port);
+            port.recv_from(&mut buffer).expect("a receive").map(|(_, remote)| remote)
+        };
+
+        port.connect(peer.local_addr()).expect("there is a route");
+        stranger.send_to(b"x", address).expect("it is sent");
+        peer.send_to(b"x", address).expect("it is sent");
+        assert_eq!(next(), Some(peer.local_addr()));
+        port.send(b"abc").expect("it is sent");
+        readable(&peer);
+        assert_eq!(peer.recv_from(&mut [0; 10]).expect("a packet"), Some((3, address)));
+
+        port.connect(stranger.local_addr()).expect("there is a route");
+        stranger.send_to(b"x", address).expect("it is sent");
+        assert_eq!(next(), Some(stranger.local_addr()));
+
+        port.disconnect().expect("the port is still ours");
+        peer.send_to(b"x", address).expect("it is sent");
+        assert_eq!(next(), Some(peer.local_addr()));
+        assert!(port.send(b"to whom?").is_err());
+    }
+}
+
+#[test]
+fn a_connected_port_goes_on_when_its_peer_is_closed() {
+    let port = media("127.0.0.1:0");
+    let peer = media("127.0.0.1:0");
+    let address = peer.local_addr();
+    port.connect(address).expect("there is a route");
+    drop(peer);
+    for _ in 0..3 {
+        port.send(b"rtp").expect("an ICMP error is no result");
+    }
+    assert_eq!(port.recv_from(&mut [0; 10]).expect("an ICMP error is no result"), None);
+    let peer = media(&address.to_string());
+    port.send(b"rtp").expect("it is sent");
+    readable(&peer);
+    assert_eq!(peer.recv_from(&mut [0; 10]).expect("a packet"), Some((3, port.local_addr())));
+}
+
+#[test]
 fn datagrams_that_cannot_be_sent_are_named_and_the_others_arrive() {
     let server = signalling("127.0.0.1:0");
     let client = signalling("0.0.0.0:0");
