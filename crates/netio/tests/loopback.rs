@@ -12,6 +12,9 @@ use tandem_netio::{
 /// Long enough that only a hang reaches it.
 const HANG: Option<Duration> = Some(Duration::from_secs(10));
 
+/// Ports that no other test can be given and no service of today uses.
+const CLOSED_PORTS: [u16; 2] = [1, 2];
+
 #[test]
 fn a_wildcard_socket_answers_from_the_asked_address() {
     for (wildcard, asked) in [("0.0.0.0:0", "127.0.0.2"), ("0.0.0.0:0", "127.0.0.3"), ("[::]:0", "::1")] {
@@ -128,7 +131,7 @@ fn a_closed_port_is_reported_at_once_and_costs_nobody_else() {
         let switch = signalling(host);
         let loopback = if switch.local_addr().is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
         let open = signalling(loopback);
-        let closed: Vec<SocketAddr> = (0..2).map(|_| signalling(loopback).local_addr()).collect();
+        let closed = CLOSED_PORTS.map(|port| SocketAddr::new(open.local_addr().ip(), port));
 
         let mut batch = SendBatch::new();
         for target in [closed[0], open.local_addr(), closed[1], open.local_addr()] {
@@ -163,7 +166,7 @@ fn a_closed_port_is_reported_at_once_and_costs_nobody_else() {
 #[test]
 fn a_media_socket_hears_nothing_of_a_closed_port() {
     let port = media("127.0.0.1:0");
-    let closed = media("127.0.0.1:0").local_addr();
+    let closed = SocketAddr::new(port.local_addr().ip(), CLOSED_PORTS[0]);
     let open = media("127.0.0.1:0");
     for _ in 0..3 {
         port.send_to(b"rtp", closed).expect("it is sent");
@@ -210,7 +213,8 @@ fn a_connected_port_hears_its_peer_only_until_it_is_disconnected() {
 #[test]
 fn a_connected_port_goes_on_when_its_peer_is_closed() {
     let port = media("127.0.0.1:0");
-    let peer = media("127.0.0.1:0");
+    // An address of its own, so that no other test takes the port while it is closed.
+    let peer = media("127.0.0.78:0");
     let address = peer.local_addr();
     port.connect(address).expect("there is a route");
     drop(peer);
