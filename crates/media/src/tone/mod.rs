@@ -1,5 +1,11 @@
 //! Tones: what they are, how they are made and how they are heard.
 
+mod detector;
+mod oscillator;
+
+pub use detector::{Detector, MIN_SHARE, dominant_hz};
+pub use oscillator::Oscillator;
+
 use std::time::Duration;
 
 /// A tone or a mix of tones, steady or with a cadence.
@@ -155,3 +161,34 @@ pub const MAX_BEATS: usize = 8;
 pub const MIN_BEAT: Duration = Duration::from_millis(20);
 /// The longest step.
 pub const MAX_BEAT: Duration = Duration::from_secs(60);
+
+/// Samples a second of all audio here.
+pub(crate) const SAMPLE_RATE: u32 = 8_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_short_notation() {
+        assert_eq!(ToneSpec::parse("1000").unwrap().frequencies_hz(), [1_000]);
+        assert_eq!(ToneSpec::parse("350+440").unwrap().frequencies_hz(), [350, 440]);
+        assert_eq!(ToneSpec::parse("350 + 440").unwrap().frequencies_hz(), [350, 440]);
+        assert_eq!(ToneSpec::parse(""), Err(ToneError::NotANumber));
+        assert_eq!(ToneSpec::parse("440+"), Err(ToneError::NotANumber));
+        assert_eq!(ToneSpec::parse("70000"), Err(ToneError::Frequency { hz: 70_000 }));
+        assert_eq!(ToneSpec::parse("4000"), Err(ToneError::Frequency { hz: 4_000 }));
+        let five = ToneSpec::parse("100+200+300+400+500");
+        assert_eq!(five, Err(ToneError::FrequencyCount { count: 5 }));
+    }
+
+    #[test]
+    fn refuses_what_cannot_be_heard_or_would_hurt() {
+        assert_eq!(ToneSpec::new(&[], &[], -10), Err(ToneError::FrequencyCount { count: 0 }));
+        assert_eq!(ToneSpec::new(&[440], &[], 4), Err(ToneError::Level { level_dbm0: 4 }));
+        let endless = Beat { on: Duration::from_secs(61), off: MIN_BEAT };
+        assert_eq!(ToneSpec::new(&[440], &[endless], -10), Err(ToneError::Cadence));
+        let steady = Beat { on: MIN_BEAT, off: Duration::ZERO };
+        assert_eq!(ToneSpec::new(&[440], &[steady], -10), Err(ToneError::Cadence));
+    }
+}
