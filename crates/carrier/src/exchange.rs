@@ -1,0 +1,47 @@
+//! What every call works with.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use tandem_media::engine::Command;
+use tandem_model::Now;
+use tandem_sip::endpoint::Endpoint;
+
+use crate::carrier::Output;
+use crate::random::Seeds;
+use crate::report::{CallNumber, Happening, Report};
+
+/// The parts of the carrier that its calls share.
+pub(crate) struct Exchange {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) seeds: Seeds,
+    pub(crate) callers: Callers,
+}
+
+/// Who may call, and so who may be sent audio.
+#[derive(Debug)]
+pub(crate) struct Callers(Vec<IpNet>);
+
+impl Exchange {
+    pub(crate) fn media(&mut self, command: Command) {
+        self.outputs.push_back(Output::Media(command));
+    }
+
+    pub(crate) fn report(&mut self, call: CallNumber, happening: Happening, now: Now) {
+        self.outputs.push_back(Output::Report(Report { at: now.utc, call, happening }));
+    }
+}
+
+impl Callers {
+    pub(crate) fn new(networks: Vec<IpNet>) -> Self {
+        Self(networks)
+    }
+
+    /// IPv4 addresses count as such also where a socket for both families shows them inside of IPv6.
+    pub(crate) fn admit(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|network| network.contains(&address))
+    }
+}
