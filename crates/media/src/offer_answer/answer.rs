@@ -2,7 +2,7 @@ use super::agreement::{Agreement, Payload, PayloadTypes, TelephoneEvent};
 use super::description::{self, RTCP_MUX};
 use super::error::NegotiationError;
 use super::offer::{LocalMedia, Offer};
-use super::remote::{self, Choice, Format};
+use super::remote::{self, Choice, Format, Formats};
 use crate::sdp::{Attribute, Media, MediaKind, Session};
 
 /// Answers an offer: the body to send, and what it comes to.
@@ -67,26 +67,27 @@ fn choose_stream<'a>(offered: &'a Session, local: &LocalMedia) -> Result<(&'a Me
             if foreign_transport.is_none() || (outranked && media.protocol.is_encrypted()) {
                 foreign_transport = Some(wrong_transport(media));
             }
-        } else if let Some(choice) = choose_from_offer(media, local) {
-            return Ok((media, choice));
-        } else {
-            let offered = remote::format_names(media);
-            foreign_codecs.get_or_insert(NegotiationError::NoCommonCodec { offered });
+            continue;
+        }
+        let formats = Formats::of(media);
+        match choose_from_offer(&formats, media, local) {
+            Some(choice) => return Ok((media, choice)),
+            None => {
+                foreign_codecs.get_or_insert_with(|| NegotiationError::NoCommonCodec { offered: formats.names() });
+            }
         }
     }
     Err(foreign_codecs.or(foreign_transport).unwrap_or(NegotiationError::NoAudio))
 }
 
-fn choose_from_offer(media: &Media, local: &LocalMedia) -> Option<Choice> {
-    let payload_type_of =
-        |format| media.payload_types().find(|payload_type| Format::of(media, *payload_type) == Some(format));
+fn choose_from_offer(formats: &Formats, media: &Media, local: &LocalMedia) -> Option<Choice> {
     let (codec, payload_type) = local
         .usable_codecs()
         .into_iter()
-        .find_map(|codec| payload_type_of(Format::Audio(codec)).map(|payload_type| (codec, payload_type)))?;
+        .find_map(|codec| formats.number_of(Format::Audio(codec)).map(|payload_type| (codec, payload_type)))?;
     let event = local
         .telephone_event
-        .then(|| payload_type_of(Format::TelephoneEvent { clock_rate: codec.clock_rate() }))
+        .then(|| formats.number_of(Format::TelephoneEvent { clock_rate: codec.clock_rate() }))
         .flatten();
 
     let mut receive_payload_types = PayloadTypes::default();
@@ -107,7 +108,7 @@ fn choose_from_answer(offer: &Offer, media: &Media) -> Result<Choice, Negotiatio
     let ours = offer.receive_payload_types();
     let ours_for = |payload| ours.iter().find(|(_, other)| *other == payload).map(|(number, _)| number);
     let clock_rate = ours.clock_rate();
-    let meaning = |payload_type| match Format::of(media, payload_type) {
+    let meaning = |(payload_type, format)| match format {
         Some(Format::Audio(codec)) => Some(Payload::Audio(codec)),
         Some(Format::TelephoneEvent { clock_rate: theirs }) => {
             (theirs == clock_rate).then_some(Payload::TelephoneEvent)
@@ -117,11 +118,12 @@ fn choose_from_answer(offer: &Offer, media: &Media) -> Result<Choice, Negotiatio
         None => ours.meaning(payload_type),
     };
     // What both sides listed: (their number, our number, meaning), in the answer's order.
-    let common: Vec<(u8, u8, Payload)> = media
-        .payload_types()
-        .filter_map(|theirs| {
-            let payload = meaning(theirs)?;
-            Some((theirs, ours_for(payload)?, payload))
+    let formats = Formats::of(media);
+    let common: Vec<(u8, u8, Payload)> = formats
+        .iter()
+        .filter_map(|listed| {
+            let payload = meaning(listed)?;
+            Some((listed.0, ours_for(payload)?, payload))
         })
         .collect();
 
@@ -131,7 +133,7 @@ fn choose_from_answer(offer: &Offer, media: &Media) -> Result<Choice, Negotiatio
             Payload::Audio(codec) => Some((*theirs, *codec)),
             Payload::TelephoneEvent => None,
         })
-        .ok_or_else(|| NegotiationError::NoCommonCodec { offered: remote::format_names(media) })?;
+        .ok_or_else(|| NegotiationError::NoCommonCodec { offered: formats.names() })?;
     let telephone_event = common
         .iter()
         .find(|(_, _, payload)| *payload == Payload::TelephoneEvent)

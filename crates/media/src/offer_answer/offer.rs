@@ -5,7 +5,7 @@ use tandem_model::Codec;
 
 use super::agreement::{DEFAULT_CLOCK_RATE, Payload, PayloadTypes};
 use super::description::{self, RTCP_MUX};
-use super::remote::Format;
+use super::remote::{Format, Formats};
 use crate::sdp::{Attribute, Direction, Media, MediaKind, ParseError, Protocol, Session, TimeLine};
 
 /// The payload type that we give telephone-events: what most of the trade uses, so that gateways with a fixed number
@@ -68,7 +68,7 @@ pub fn offer(local: &LocalMedia) -> Offer {
     Offer {
         local: local.clone(),
         protocol: Protocol::Avp,
-        payload_types: number_formats(local, |_| None, |_| false),
+        payload_types: number_formats(local, |_, _| None, |_| false),
         // Trunks keep RTCP on its own port, and some carriers' gateways stumble over the attribute.
         rtcp_mux: false,
         others: Vec::new(),
@@ -92,22 +92,18 @@ pub fn reoffer(local: &LocalMedia, previous: &[u8]) -> Result<Offer, ParseError>
         return Ok(Offer { others, audio_index, ..offer(local) });
     };
     let audio = others.remove(audio_index);
-    let number_of = |payload, clock_rate| {
-        let format = match payload {
+    let formats = Formats::of(&audio);
+    let kept = |payload, clock_rate| {
+        formats.number_of(match payload {
             Payload::Audio(codec) => Format::Audio(codec),
             Payload::TelephoneEvent => Format::TelephoneEvent { clock_rate },
-        };
-        audio.payload_types().find(|number| Format::of(&audio, *number) == Some(format))
+        })
     };
     Ok(Offer {
         local: local.clone(),
-        protocol: audio.protocol.clone(),
-        payload_types: number_formats(
-            local,
-            |(payload, clock_rate)| number_of(payload, clock_rate),
-            |number| audio.payload_types().any(|used| used == number),
-        ),
+        payload_types: number_formats(local, kept, |number| formats.lists(number)),
         rtcp_mux: audio.has(RTCP_MUX),
+        protocol: audio.protocol,
         others,
         audio_index,
     })
@@ -117,7 +113,7 @@ pub fn reoffer(local: &LocalMedia, previous: &[u8]) -> Result<Offer, ParseError>
 /// `used` for something else.
 fn number_formats(
     local: &LocalMedia,
-    kept: impl Fn((Payload, u32)) -> Option<u8>,
+    kept: impl Fn(Payload, u32) -> Option<u8>,
     used: impl Fn(u8) -> bool,
 ) -> PayloadTypes {
     let codecs = local.usable_codecs();
@@ -127,7 +123,7 @@ fn number_formats(
     let mut numbers = PayloadTypes::default();
     for (payload, customary) in audio.chain(event) {
         let is_free = |number: &u8| !used(*number) && numbers.meaning(*number).is_none();
-        let number = kept((payload, clock_rate))
+        let number = kept(payload, clock_rate)
             .or_else(|| customary.filter(is_free))
             .or_else(|| DYNAMIC_PAYLOAD_TYPES.into_iter().find(is_free));
         // With all dynamic numbers taken the format is not offered.

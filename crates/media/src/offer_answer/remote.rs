@@ -1,5 +1,6 @@
 //! What the peer wrote: the meaning of its payload types, its addresses, its packet time.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use tandem_model::Codec;
@@ -23,20 +24,6 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// What `payload_type` is in `media`; `None` when neither an `rtpmap` nor RFC 3551 §6 says.
-    ///
-    /// An `rtpmap` wins over the static assignment: else audio would be played with the wrong law.
-    pub(super) fn of(media: &Media, payload_type: u8) -> Option<Self> {
-        match media.rtp_map(payload_type) {
-            Some(map) => Some(Self::named(&map)),
-            None => Codec::ALL
-                .iter()
-                .copied()
-                .find(|codec| codec.static_payload_type() == Some(payload_type))
-                .map(Self::Audio),
-        }
-    }
-
     fn named(map: &RtpMap) -> Self {
         if map.is(TELEPHONE_EVENT, map.clock_rate) {
             return Self::TelephoneEvent { clock_rate: map.clock_rate };
@@ -47,17 +34,60 @@ impl Format {
             .find(|codec| map.is(codec.encoding_name(), codec.clock_rate()))
             .map_or(Self::Foreign, Self::Audio)
     }
+
+    /// RFC 3551 §6.
+    fn assigned(payload_type: u8) -> Option<Self> {
+        Codec::ALL.iter().copied().find(|codec| codec.static_payload_type() == Some(payload_type)).map(Self::Audio)
+    }
 }
 
-/// The stream's formats for people: `PCMU/8000`, or `PT 13` where no name is given.
-pub(super) fn format_names(media: &Media) -> Vec<String> {
-    let name = |payload_type| match (media.rtp_map(payload_type), Format::of(media, payload_type)) {
-        (Some(map), _) if map.channels > 1 => format!("{}/{}/{}", map.encoding, map.clock_rate, map.channels),
-        (Some(map), _) => format!("{}/{}", map.encoding, map.clock_rate),
-        (None, Some(Format::Audio(codec))) => format!("{}/{}", codec.encoding_name(), codec.clock_rate()),
-        (None, _) => format!("PT {payload_type}"),
-    };
-    media.payload_types().map(name).collect()
+/// The payload types of a stream with what its `rtpmap` lines say of them, the preferred first.
+///
+/// It is made in one pass, so that a body full of `rtpmap` lines costs no more than its length.
+pub(super) struct Formats(Vec<(u8, Option<RtpMap>)>);
+
+impl Formats {
+    pub(super) fn of(media: &Media) -> Self {
+        let mut maps = BTreeMap::new();
+        for map in media.values("rtpmap").filter_map(RtpMap::parse) {
+            // The first of two counts, as in [`Media::rtp_map`].
+            maps.entry(map.payload_type).or_insert(map);
+        }
+        // A number that is listed again says nothing new.
+        let mut listed = BTreeSet::new();
+        let first = media.payload_types().filter(|payload_type| listed.insert(*payload_type));
+        Self(first.map(|payload_type| (payload_type, maps.remove(&payload_type))).collect())
+    }
+
+    /// Each payload type with its format; `None` when neither an `rtpmap` nor RFC 3551 §6 says what it is.
+    ///
+    /// An `rtpmap` wins over the static assignment: else audio would be played with the wrong law.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u8, Option<Format>)> {
+        self.0.iter().map(|(payload_type, map)| {
+            let format = map.as_ref().map(Format::named).or_else(|| Format::assigned(*payload_type));
+            (*payload_type, format)
+        })
+    }
+
+    /// The first payload type of this format.
+    pub(super) fn number_of(&self, format: Format) -> Option<u8> {
+        self.iter().find(|(_, other)| *other == Some(format)).map(|(payload_type, _)| payload_type)
+    }
+
+    /// True when the payload type is listed, whatever it means.
+    pub(super) fn lists(&self, payload_type: u8) -> bool {
+        self.0.iter().any(|(listed, _)| *listed == payload_type)
+    }
+
+    /// For people: `PCMU/8000`, or `PT 13` where no name is given.
+    pub(super) fn names(&self) -> Vec<String> {
+        let name = |(payload_type, map): &(u8, Option<RtpMap>)| match (map, Format::assigned(*payload_type)) {
+            (Some(map), _) => map.name(),
+            (None, Some(Format::Audio(codec))) => format!("{}/{}", codec.encoding_name(), codec.clock_rate()),
+            (None, _) => format!("PT {payload_type}"),
+        };
+        self.0.iter().map(name).collect()
+    }
 }
 
 /// What the two sides chose; the rest of an [`Agreement`] follows from the peer's description.

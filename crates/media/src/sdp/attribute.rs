@@ -127,9 +127,9 @@ impl RtpMap {
     pub(crate) fn parse(value: &str) -> Option<Self> {
         let (payload_type, encoding) = value.trim().split_once([' ', '\t'])?;
         let mut parts = encoding.trim_start().split('/');
-        let (name, clock_rate) = (parts.next()?, parts.next()?.parse().ok()?);
-        let channels = parts.next().map_or(Some(1), |channels| channels.parse().ok())?;
-        let sound = !name.is_empty() && clock_rate > 0 && channels > 0 && parts.next().is_none();
+        let (name, clock_rate) = (parts.next()?, decimal(parts.next()?)?);
+        let channels = parts.next().map_or(Some(1), decimal)?;
+        let sound = is_token(name) && clock_rate > 0 && channels > 0 && parts.next().is_none();
         sound.then_some(Self {
             payload_type: payload_type_number(payload_type)?,
             encoding: name.into(),
@@ -138,16 +138,24 @@ impl RtpMap {
         })
     }
 
+    /// Encoding, clock rate and, unless it is 1, the number of channels: `opus/48000/2`.
+    pub fn name(&self) -> String {
+        match self.channels {
+            1 => format!("{}/{}", self.encoding, self.clock_rate),
+            channels => format!("{}/{}/{channels}", self.encoding, self.clock_rate),
+        }
+    }
+
     /// True when the map is for this encoding in mono.
     pub fn is(&self, encoding: &str, clock_rate: u32) -> bool {
         self.encoding.eq_ignore_ascii_case(encoding) && self.clock_rate == clock_rate && self.channels == 1
     }
 }
 
+/// The value of the attribute.
 impl fmt::Display for RtpMap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}/{}", self.payload_type, self.encoding, self.clock_rate)?;
-        if self.channels == 1 { Ok(()) } else { write!(f, "/{}", self.channels) }
+        write!(f, "{} {}", self.payload_type, self.name())
     }
 }
 
@@ -159,6 +167,12 @@ pub(crate) fn payload_type_number(text: &str) -> Option<u8> {
 /// Digits only, unlike `str::parse`, which takes a sign.
 pub(crate) fn decimal<T: std::str::FromStr>(text: &str) -> Option<T> {
     text.bytes().all(|octet| octet.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+/// A token of RFC 8866 §9, so that names can be shown to people as they are.
+fn is_token(text: &str) -> bool {
+    let is_separator = |octet| matches!(octet, b'"' | b'(' | b')' | b',' | b'/' | b':'..=b'@' | b'['..=b']');
+    !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_graphic() && !is_separator(octet))
 }
 
 /// Where RTCP goes when not to the port after RTP's: `a=rtcp` (RFC 3605 §2.1).
@@ -194,6 +208,7 @@ mod tests {
     fn an_rtpmap_needs_a_name_and_a_clock_rate() {
         let map = RtpMap::parse("111 opus/48000/2").unwrap();
         assert_eq!((map.payload_type, &*map.encoding, map.clock_rate, map.channels), (111, "opus", 48_000, 2));
+        assert_eq!(map.to_string(), "111 opus/48000/2");
         assert!(RtpMap::parse("96 pcmu/8000/1").unwrap().is("PCMU", 8000));
         for bad in [
             "",
@@ -202,11 +217,14 @@ mod tests {
             "96 opus",
             "96 opus/",
             "96 opus/0",
+            "96 opus/+48000",
             "96 opus/99999999999",
             "128 x/8000",
             "-1 x/8000",
             "96 x/8000/0",
             "96 x/8000/1/1",
+            "96 x\u{1b}[2J/8000",
+            "96 caf\u{e9}/8000",
         ] {
             assert_eq!(RtpMap::parse(bad), None, "{bad}");
         }

@@ -189,7 +189,11 @@ impl Line<'_> {
     }
 
     fn media(&self) -> Result<Media, ParseError> {
-        let mut words = self.str()?.split_ascii_whitespace();
+        let value = self.str()?;
+        if value.bytes().any(|octet| !octet.is_ascii_graphic() && !matches!(octet, b' ' | b'\t')) {
+            return Err(self.bad_value());
+        }
+        let mut words = value.split_ascii_whitespace();
         let mut next = || words.next().ok_or_else(|| self.bad_value());
         let (kind, ports, protocol) = (next()?, next()?, next()?);
         let (port, port_count) = match ports.split_once('/') {
@@ -273,6 +277,7 @@ mod tests {
             "m=audio 40000/0 RTP/AVP 0",
             "m=audio  RTP/AVP 0",
             "m=audio 40000 RTP/AVP",
+            "m=audio 40000 \u{1b}[2J 0",
         ] {
             assert_eq!(parse(&format!("{HEAD}{line}")), Err(ParseError::BadValue { line: 6, letter: b'm' }), "{line}");
         }

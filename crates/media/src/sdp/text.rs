@@ -69,3 +69,20 @@ impl fmt::Display for Text {
 pub(crate) const fn is_forbidden(octet: u8) -> bool {
     matches!(octet, 0 | b'\n' | b'\r')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_value_can_forge_a_line() {
+        assert_eq!(Text::from("a\r\nm=audio 9 RTP/AVP 0\0"), "am=audio 9 RTP/AVP 0");
+    }
+
+    #[test]
+    fn odd_octets_are_shown_and_kept() {
+        let text = Text::from_clean(b"Caf\xe9");
+        assert_eq!((text.to_string().as_str(), text.as_str()), ("Caf\u{fffd}", None));
+        assert_eq!(format!("{text:?}"), r#""Caf\xe9""#);
+    }
+}
