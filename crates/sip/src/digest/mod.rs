@@ -5,7 +5,17 @@
 //! further requests, with a nonce count that goes up. Whose credentials fit which realm, and when to give up, is the
 //! caller's decision.
 
-use crate::message::{HeaderValue, Message, Method};
+mod challenge;
+
+use std::fmt::Write as _;
+
+use md5::Md5;
+use sha2::{Digest, Sha256, Sha512_256};
+use zeroize::Zeroizing;
+
+use crate::message::{HeaderName, HeaderValue, Method, scan::write_quoted};
+
+pub use challenge::challenges;
 
 /// A challenge of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +30,8 @@ pub struct Challenge {
     pub opaque: Option<String>,
     /// The digest algorithm.
     pub algorithm: Algorithm,
+    /// Whether the challenge named it; only then does the answer, for the sake of RFC 2069 servers.
+    pub names_algorithm: bool,
     /// The quality of protection that we answer with.
     pub qop: Option<Qop>,
     /// The nonce was too old and the credentials were right: try again with this one.
@@ -53,7 +65,7 @@ pub enum Qop {
 }
 
 /// What is needed to answer a challenge.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy)] // no Debug: it holds a password
 pub struct Answer<'a> {
     /// The user name, without quotes.
     pub username: &'a str,
@@ -71,17 +83,128 @@ pub struct Answer<'a> {
     pub nonce_count: u32,
 }
 
-/// All Digest challenges of a 401 or 407 that we could answer, topmost first (RFC 8760 §2.4 prefers the topmost).
-///
-/// WWW-Authenticate and Proxy-Authenticate are both read. Challenges of other schemes, of unknown algorithms,
-/// without realm or nonce, or malformed ones are left out: they cannot be answered.
-pub fn challenges(response: &Message<'_>) -> Vec<Challenge> {
-    todo!()
-}
-
 impl Challenge {
+    /// The header that answers it goes by this name.
+    pub fn answer_name(&self) -> HeaderName {
+        if self.proxy { HeaderName::ProxyAuthorization } else { HeaderName::Authorization }
+    }
+
     /// The value of Authorization or Proxy-Authorization that answers it.
     pub fn answer(&self, answer: &Answer<'_>) -> HeaderValue {
-        todo!()
+        let mut value = String::with_capacity(256);
+        // Writing to a String cannot fail.
+        let _infallible = self.write_answer(&mut value, answer);
+        HeaderValue::cleaned(&value)
     }
+
+    fn write_answer(&self, value: &mut String, answer: &Answer<'_>) -> std::fmt::Result {
+        value.push_str("Digest username=");
+        write_quoted(value, answer.username)?;
+        value.push_str(", realm=");
+        write_quoted(value, &self.realm)?;
+        value.push_str(", nonce=");
+        write_quoted(value, &self.nonce)?;
+        value.push_str(", uri=");
+        write_quoted(value, answer.uri)?;
+        write!(value, ", response=\"{}\"", self.response(answer))?;
+        if self.names_algorithm {
+            write!(value, ", algorithm={}", self.algorithm.as_str())?;
+        }
+        if let Some(qop) = self.qop {
+            write!(value, ", qop={}, nc={:08x}", qop.as_str(), answer.nonce_count)?;
+        }
+        if self.qop.is_some() || self.algorithm.is_session() {
+            value.push_str(", cnonce=");
+            write_quoted(value, answer.cnonce)?;
+        }
+        if let Some(opaque) = &self.opaque {
+            value.push_str(", opaque=");
+            write_quoted(value, opaque)?;
+        }
+        Ok(())
+    }
+
+    /// `request-digest` (RFC 7616 §3.4.1; without qop that of RFC 2069 §2.1.2).
+    fn response(&self, answer: &Answer<'_>) -> String {
+        let algorithm = self.algorithm;
+        let mut secret = Zeroizing::new(algorithm.hash(&[answer.username, ":", &self.realm, ":", answer.password]));
+        if algorithm.is_session() {
+            secret = Zeroizing::new(algorithm.hash(&[secret.as_str(), ":", &self.nonce, ":", answer.cnonce]));
+        }
+        let request = match self.qop {
+            None | Some(Qop::Auth) => algorithm.hash(&[answer.method.as_str(), ":", answer.uri]),
+            Some(Qop::AuthInt) => {
+                let body = algorithm.hash_octets(&[answer.body]);
+                algorithm.hash(&[answer.method.as_str(), ":", answer.uri, ":", &body])
+            }
+        };
+        match self.qop {
+            None => algorithm.hash(&[secret.as_str(), ":", &self.nonce, ":", &request]),
+            Some(qop) => {
+                let count = format!("{:08x}", answer.nonce_count);
+                let parts = [&self.nonce, ":", &count, ":", answer.cnonce, ":", qop.as_str(), ":", &request];
+                algorithm.hash(&[&[secret.as_str(), ":"][..], &parts].concat())
+            }
+        }
+    }
+}
+
+impl Algorithm {
+    const ALL: [Self; 6] =
+        [Self::Md5, Self::Md5Sess, Self::Sha256, Self::Sha256Sess, Self::Sha512Trunc256, Self::Sha512Trunc256Sess];
+
+    /// The algorithm of that name, in any case.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.as_str().eq_ignore_ascii_case(name))
+    }
+
+    /// The name as it is on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Md5 => "MD5",
+            Self::Md5Sess => "MD5-sess",
+            Self::Sha256 => "SHA-256",
+            Self::Sha256Sess => "SHA-256-sess",
+            Self::Sha512Trunc256 => "SHA-512-256",
+            Self::Sha512Trunc256Sess => "SHA-512-256-sess",
+        }
+    }
+
+    fn is_session(self) -> bool {
+        match self {
+            Self::Md5Sess | Self::Sha256Sess | Self::Sha512Trunc256Sess => true,
+            Self::Md5 | Self::Sha256 | Self::Sha512Trunc256 => false,
+        }
+    }
+
+    fn hash(self, parts: &[&str]) -> String {
+        let octets: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
+        self.hash_octets(&octets)
+    }
+
+    fn hash_octets(self, parts: &[&[u8]]) -> String {
+        match self {
+            Self::Md5 | Self::Md5Sess => hex_digest::<Md5>(parts),
+            Self::Sha256 | Self::Sha256Sess => hex_digest::<Sha256>(parts),
+            Self::Sha512Trunc256 | Self::Sha512Trunc256Sess => hex_digest::<Sha512_256>(parts),
+        }
+    }
+}
+
+impl Qop {
+    /// The name as it is on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auth => "auth",
+            Self::AuthInt => "auth-int",
+        }
+    }
+}
+
+fn hex_digest<D: Digest>(parts: &[&[u8]]) -> String {
+    let mut hash = D::new();
+    for part in parts {
+        hash.update(part);
+    }
+    hex::encode(hash.finalize())
 }

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
+use super::limits::MAX_METHOD_BYTES;
 use super::method::Method;
+use super::scan::{self, Cursor};
 
 /// A CSeq value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -16,5 +18,30 @@ pub struct CSeq {
 impl fmt::Display for CSeq {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.number, self.method)
+    }
+}
+
+/// A CSeq as it stands in a received message, checked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CSeqRef<'a> {
+    pub(crate) number: u32,
+    pub(crate) method: &'a str,
+}
+
+impl<'a> CSeqRef<'a> {
+    pub(crate) fn parse(value: &'a [u8]) -> Option<Self> {
+        let mut cursor = Cursor::new(value);
+        let digits = cursor.take_until(|c| !c.is_ascii_digit());
+        let number = u32::try_from(scan::number(digits)?).ok()?;
+        let before = cursor.rest().len();
+        cursor.skip_blanks();
+        let has_blanks = cursor.rest().len() < before;
+        let method = cursor.take(scan::TOKEN);
+        let is_good = has_blanks && cursor.is_done() && !method.is_empty() && method.len() <= MAX_METHOD_BYTES;
+        is_good.then(|| Self { number, method: scan::ascii(method) })
+    }
+
+    pub(crate) fn to_owned(self) -> CSeq {
+        CSeq { number: self.number, method: Method::checked(self.method) }
     }
 }

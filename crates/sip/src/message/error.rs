@@ -4,9 +4,7 @@ use super::address::NameAddr;
 use super::cseq::CSeq;
 use super::header::SipCallId;
 use super::header_name::HeaderName;
-use super::outgoing::Response;
 use super::status::StatusCode;
-use super::token::Token;
 use super::via::Via;
 
 /// A message that cannot be used.
@@ -29,11 +27,11 @@ pub enum ParseError {
 /// A broken request that can be answered, with what is needed to answer it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// 400, 413, 416, 489, 505 or 513.
+    /// 400, 414, 489, 505 or 513.
     pub status: StatusCode,
     /// What is wrong; its text is fit for a reason phrase or a log.
     pub flaw: Flaw,
-    /// All Via values of the request, topmost first; not empty.
+    /// All Via values of the request, topmost first; at least one.
     pub vias: Vec<Via>,
     /// From.
     pub from: NameAddr,
@@ -51,6 +49,9 @@ pub enum Flaw {
     /// Over [`MAX_MESSAGE_BYTES`](super::limits::MAX_MESSAGE_BYTES).
     #[error("message too large")]
     TooLarge,
+    /// Over [`MAX_START_LINE_BYTES`](super::limits::MAX_START_LINE_BYTES).
+    #[error("start line too long")]
+    StartLineTooLong,
     /// The start line is no request line or status line.
     #[error("bad start line")]
     BadStartLine,
@@ -93,11 +94,3 @@ pub enum Flaw {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("bad {0}")]
 pub struct BadHeader(pub HeaderName);
-
-impl Refusal {
-    /// The answer, with that tag in To unless the request had one. Via still is as the peer wrote it: call
-    /// [`Via::set_source`] on the topmost.
-    pub fn to_response(&self, to_tag: &Token) -> Response {
-        todo!()
-    }
-}

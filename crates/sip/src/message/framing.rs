@@ -1,34 +1,50 @@
 //! Messages out of a stream: TCP and TLS (RFC 3261 §18.3, RFC 5626 §3.5.1).
 
+use super::header_name::HeaderName;
+use super::index::{self, Nature};
+use super::limits::MAX_MESSAGE_BYTES;
+use super::scan;
+
 /// Cuts a stream of octets into whole messages.
 ///
-/// Feed it what was read, then take frames until there is none. After an error the stream cannot be trusted any
-/// more: answer nothing further, close it.
+/// Feed it what was read, then take frames until there is none; it then holds less than one message. After an error
+/// the stream cannot be trusted any more: close it. How long a message may take to arrive is the caller's affair.
 #[derive(Debug, Default)]
 pub struct StreamDecoder {
     buffer: Vec<u8>,
+    /// Where the next frame begins in the buffer.
+    start: usize,
+    /// How much of the frame was searched for the end of its headers.
+    searched: usize,
+    /// The length of the frame, once its headers are there.
+    length: Option<usize>,
+    /// The last frame was a lone CRLF, which may be the first half of a ping.
+    after_crlf: bool,
 }
 
 /// What a stream held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Frame {
-    /// One whole message.
+    /// One whole message, for [`Message::parse`](super::Message::parse).
     Message(Vec<u8>),
     /// A double CRLF: to be answered with a single CRLF (RFC 5626 §3.5.1).
     Ping,
-    /// A single CRLF: the answer to a ping of ours.
+    /// A single CRLF: the answer to a ping of ours, or the first half of a ping that came in two pieces.
     Pong,
 }
 
 /// Why a stream must be closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FramingError {
-    /// Over [`MAX_MESSAGE_BYTES`](super::limits::MAX_MESSAGE_BYTES).
+    /// Over [`MAX_MESSAGE_BYTES`].
     #[error("message too large")]
     TooLarge,
-    /// No Content-Length, or one that is no number, or two that differ.
+    /// No Content-Length, or one that is no number, or two: nobody knows where the next message begins.
     #[error("no usable Content-Length")]
     NoContentLength,
+    /// The first line is neither a request line nor a status line.
+    #[error("not SIP")]
+    NotSip,
 }
 
 impl StreamDecoder {
@@ -39,6 +55,10 @@ impl StreamDecoder {
 
     /// Adds what was read.
     pub fn push(&mut self, bytes: &[u8]) {
+        if self.start > 0 {
+            self.buffer.drain(..self.start);
+            self.start = 0;
+        }
         self.buffer.extend_from_slice(bytes);
     }
 
@@ -48,6 +68,172 @@ impl StreamDecoder {
     ///
     /// [`FramingError`].
     pub fn next_frame(&mut self) -> Result<Option<Frame>, FramingError> {
-        todo!()
+        let pending = self.buffer.get(self.start..).unwrap_or_default();
+        if let Some((frame, length)) = keep_alive(pending, self.after_crlf) {
+            self.after_crlf = frame == Frame::Pong;
+            self.start += length;
+            return Ok(Some(frame));
+        }
+        if self.length.is_none() {
+            // The end may lie across what was searched and what was not.
+            let from = self.searched.saturating_sub(HEAD_END.len() - 1);
+            let unsearched = pending.get(from..).unwrap_or_default();
+            let head_end = unsearched.windows(HEAD_END.len()).position(|octets| octets == HEAD_END);
+            let first_line_is_new = self.searched == 0 || !pending.get(..self.searched).is_some_and(has_line);
+            self.searched = pending.len();
+            if first_line_is_new && has_line(pending) && index::nature(pending).0 == Nature::NotSip {
+                return Err(FramingError::NotSip);
+            }
+            if let Some(at) = head_end {
+                let head_length = from + at + HEAD_END.len();
+                let body_length = content_length(pending.get(..head_length).unwrap_or_default())?;
+                self.length = Some(head_length.saturating_add(body_length));
+            }
+        }
+        match self.length {
+            Some(length) if length > MAX_MESSAGE_BYTES => Err(FramingError::TooLarge),
+            None if pending.len() > MAX_MESSAGE_BYTES => Err(FramingError::TooLarge),
+            Some(length) if length <= pending.len() => {
+                let message = pending.get(..length).unwrap_or_default().to_vec();
+                self.start += length;
+                self.searched = 0;
+                self.length = None;
+                self.after_crlf = false;
+                Ok(Some(Frame::Message(message)))
+            }
+            Some(_) | None => Ok(None),
+        }
+    }
+}
+
+const HEAD_END: &[u8] = b"\r\n\r\n";
+
+/// The keep-alive at the beginning of a frame, and its length.
+fn keep_alive(pending: &[u8], after_crlf: bool) -> Option<(Frame, usize)> {
+    match pending {
+        [b'\r', b'\n', b'\r', b'\n', ..] if !after_crlf => Some((Frame::Ping, 4)),
+        [b'\r', b'\n', b'\r'] if !after_crlf => None,
+        [b'\r', b'\n', ..] if after_crlf => Some((Frame::Ping, 2)),
+        [b'\r', b'\n', ..] => Some((Frame::Pong, 2)),
+        _ => None,
+    }
+}
+
+fn has_line(pending: &[u8]) -> bool {
+    pending.windows(2).any(|pair| pair == b"\r\n")
+}
+
+/// The one Content-Length of a header block. Whether the rest of it is right is for the parser to say.
+fn content_length(head: &[u8]) -> Result<usize, FramingError> {
+    let mut found = None;
+    let mut rest = head;
+    while let Some(end) = rest.windows(2).position(|pair| pair == b"\r\n") {
+        let (line, next) = rest.split_at(end);
+        rest = next.get(2..).unwrap_or_default();
+        let Some(colon) = line.iter().position(|&c| c == b':') else { continue };
+        let (name, value) = line.split_at(colon);
+        if !HeaderName::ContentLength.is(scan::trim_end(name)) {
+            continue;
+        }
+        // A folded value is on the next line.
+        let fold = if rest.first().is_some_and(|c| matches!(c, b' ' | b'\t')) { first_line(rest) } else { b"" };
+        let digits = [scan::trim(value.get(1..).unwrap_or_default()), scan::trim(fold)].concat();
+        let length = scan::number(&digits).and_then(|length| usize::try_from(length).ok());
+        if found.is_some() || length.is_none() {
+            return Err(FramingError::NoContentLength);
+        }
+        found = length;
+    }
+    found.ok_or(FramingError::NoContentLength)
+}
+
+fn first_line(text: &[u8]) -> &[u8] {
+    let end = text.windows(2).position(|pair| pair == b"\r\n").unwrap_or(text.len());
+    text.get(..end).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPTIONS: &[u8] = b"OPTIONS sip:a@b SIP/2.0\r\nVia: SIP/2.0/TCP h;branch=z9hG4bK1\r\nl : 3\r\n\r\nabc";
+
+    #[test]
+    fn a_message_comes_out_whole_however_it_was_cut() {
+        for cut in 0..=OPTIONS.len() {
+            let mut decoder = StreamDecoder::new();
+            decoder.push(&OPTIONS[..cut]);
+            let mut frames = drain(&mut decoder);
+            decoder.push(&OPTIONS[cut..]);
+            frames.extend(drain(&mut decoder));
+            assert_eq!(frames, [Frame::Message(OPTIONS.to_vec())], "{cut}");
+        }
+    }
+
+    #[test]
+    fn messages_in_one_segment_come_out_one_by_one() {
+        let mut decoder = StreamDecoder::new();
+        decoder.push(&[OPTIONS, OPTIONS, &OPTIONS[..9]].concat());
+        assert_eq!(drain(&mut decoder).len(), 2);
+        decoder.push(&OPTIONS[9..]);
+        assert_eq!(drain(&mut decoder), [Frame::Message(OPTIONS.to_vec())]);
+    }
+
+    #[test]
+    fn keep_alives_are_told_from_messages() {
+        let mut decoder = StreamDecoder::new();
+        decoder.push(&[b"\r\n\r\n", OPTIONS, b"\r\n", OPTIONS].concat());
+        let message = Frame::Message(OPTIONS.to_vec());
+        assert_eq!(drain(&mut decoder), [Frame::Ping, message.clone(), Frame::Pong, message]);
+    }
+
+    #[test]
+    fn a_ping_in_two_pieces_is_still_answered() {
+        for cut in 1..4 {
+            let mut decoder = StreamDecoder::new();
+            decoder.push(&b"\r\n\r\n"[..cut]);
+            let mut frames = drain(&mut decoder);
+            decoder.push(&b"\r\n\r\n"[cut..]);
+            frames.extend(drain(&mut decoder));
+            assert_eq!(frames.last(), Some(&Frame::Ping), "{cut}");
+        }
+    }
+
+    #[test]
+    fn without_a_usable_length_the_stream_is_lost() {
+        for length in ["", "l: 0x1\r\n", "l: 1\r\nContent-Length: 1\r\n", "l: -1\r\n", "l:\r\n"] {
+            let mut decoder = StreamDecoder::new();
+            decoder.push(format!("OPTIONS sip:a@b SIP/2.0\r\n{length}\r\n").as_bytes());
+            assert_eq!(decoder.next_frame(), Err(FramingError::NoContentLength), "{length}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_large_is_refused_before_it_is_read() {
+        let mut decoder = StreamDecoder::new();
+        decoder.push(b"OPTIONS sip:a@b SIP/2.0\r\nContent-Length: 18446744073709551615\r\n\r\n");
+        assert_eq!(decoder.next_frame(), Err(FramingError::TooLarge));
+
+        let mut decoder = StreamDecoder::new();
+        decoder.push(b"OPTIONS sip:a@b SIP/2.0\r\nX: ");
+        let mut error = None;
+        for _ in 0..=MAX_MESSAGE_BYTES / 1024 {
+            decoder.push(&[b'x'; 1024]);
+            error = error.or(decoder.next_frame().err());
+        }
+        assert_eq!(error, Some(FramingError::TooLarge));
+    }
+
+    #[test]
+    fn other_protocols_are_refused_at_their_first_line() {
+        for line in ["SSH-2.0-OpenSSH_9.2\r\n", "GET / HTTP/1.1\r\n", "\x16\x03\x01\r\n"] {
+            let mut decoder = StreamDecoder::new();
+            decoder.push(line.as_bytes());
+            assert_eq!(decoder.next_frame(), Err(FramingError::NotSip));
+        }
+    }
+
+    fn drain(decoder: &mut StreamDecoder) -> Vec<Frame> {
+        std::iter::from_fn(|| decoder.next_frame().expect("a good stream")).collect()
     }
 }

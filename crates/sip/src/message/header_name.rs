@@ -260,8 +260,27 @@ impl HeaderName {
         }
     }
 
+    /// The name that a parser took because it is a token.
+    pub(crate) fn checked(name: &str) -> Self {
+        Self::known(name.as_bytes()).unwrap_or_else(|| Self::Other(Token::checked(name)))
+    }
+
+    /// Whether a received name, long or compact, is this one.
+    #[inline]
+    pub(crate) fn is(&self, received: &[u8]) -> bool {
+        match received {
+            [letter] => self.compact() == Some(letter.to_ascii_lowercase()) || self.as_str().as_bytes() == received,
+            _ => self.as_str().as_bytes().eq_ignore_ascii_case(received),
+        }
+    }
+
+    /// The one-letter form, in lower case.
+    fn compact(&self) -> Option<u8> {
+        COMPACT_FORMS.iter().find(|(name, _)| *name == self.as_str()).map(|(_, letter)| *letter)
+    }
+
     /// The name if it is one of the known ones.
-    pub(crate) fn known(name: &[u8]) -> Option<Self> {
+    fn known(name: &[u8]) -> Option<Self> {
         let mut lower = [0; LONGEST_KNOWN];
         let lower = lower.get_mut(..name.len())?;
         for (to, from) in lower.iter_mut().zip(name) {
@@ -374,3 +393,24 @@ impl fmt::Display for HeaderName {
 
 /// Octets of the longest known name.
 const LONGEST_KNOWN: usize = 20;
+
+/// Compact forms (RFC 3261 §7.3.3 and the IANA registry).
+const COMPACT_FORMS: [(&str, u8); 17] = [
+    ("Allow-Events", b'u'),
+    ("Call-ID", b'i'),
+    ("Contact", b'm'),
+    ("Content-Encoding", b'e'),
+    ("Content-Length", b'l'),
+    ("Content-Type", b'c'),
+    ("Event", b'o'),
+    ("From", b'f'),
+    ("Identity", b'y'),
+    ("Refer-To", b'r'),
+    ("Referred-By", b'b'),
+    ("Request-Disposition", b'd'),
+    ("Session-Expires", b'x'),
+    ("Subject", b's'),
+    ("Supported", b'k'),
+    ("To", b't'),
+    ("Via", b'v'),
+];

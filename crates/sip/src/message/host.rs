@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::scan;
+use super::scan::{self, Cursor};
 
 /// A host: a name or an address (RFC 3261 §25.1, `host`).
 #[derive(Debug, Clone)]
@@ -28,7 +28,7 @@ impl Host {
     ///
     /// [`InvalidHost`].
     pub fn new(text: &str) -> Result<Self, InvalidHost> {
-        todo!()
+        HostRef::parse(text.as_bytes()).map(HostRef::to_owned).ok_or(InvalidHost)
     }
 
     /// The address, unless it is a name.
@@ -69,6 +69,103 @@ impl fmt::Display for Host {
             Self::Name(name) => f.write_str(name),
             Self::V4(address) => address.fmt(f),
             Self::V6(address) => write!(f, "[{address}]"),
+        }
+    }
+}
+
+/// A host as it stands in a received message.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum HostRef<'a> {
+    Name(&'a str),
+    V4(Ipv4Addr),
+    V6(Ipv6Addr),
+}
+
+/// DNS allows no longer name.
+const MAX_NAME_BYTES: usize = 255;
+
+impl<'a> HostRef<'a> {
+    /// Takes the host that is next.
+    pub(crate) fn take(cursor: &mut Cursor<'a>) -> Option<Self> {
+        if cursor.eat(b'[') {
+            let address = cursor.take_until(|c| c == b']');
+            return if cursor.eat(b']') { scan::ascii(address).parse().ok().map(Self::V6) } else { None };
+        }
+        let name = cursor.take(scan::HOST);
+        if name.first()?.is_ascii_digit()
+            && let Ok(address) = scan::ascii(name).parse()
+        {
+            return Some(Self::V4(address));
+        }
+        is_name(name).then(|| Self::Name(scan::ascii(name)))
+    }
+
+    fn parse(text: &'a [u8]) -> Option<Self> {
+        let mut cursor = Cursor::new(text);
+        let host = Self::take(&mut cursor)?;
+        cursor.is_done().then_some(host)
+    }
+
+    pub(crate) fn to_owned(self) -> Host {
+        match self {
+            Self::Name(name) => Host::Name(name.into()),
+            Self::V4(address) => Host::V4(address),
+            Self::V6(address) => Host::V6(address),
+        }
+    }
+}
+
+/// Takes a port. Port 0 is none: nothing can be sent there.
+pub(crate) fn take_port(cursor: &mut Cursor<'_>) -> Option<u16> {
+    let digits = cursor.take_until(|c| !c.is_ascii_digit());
+    scan::number(digits).and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0)
+}
+
+/// `hostname`, one dot at the end allowed. A last label of digits only would be a broken address.
+fn is_name(name: &[u8]) -> bool {
+    if name.len() > MAX_NAME_BYTES {
+        return false;
+    }
+    let name = name.strip_suffix(b".").unwrap_or(name);
+    let mut last_is_number = false;
+    for label in name.split(|&c| c == b'.') {
+        if label.is_empty() || label.starts_with(b"-") || label.ends_with(b"-") {
+            return false;
+        }
+        last_is_number = label.iter().all(u8::is_ascii_digit);
+    }
+    !last_is_number
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_names_and_addresses() {
+        assert_eq!(Host::new("sw.Example.com"), Ok(Host::Name("SW.example.COM".into())));
+        assert_eq!(Host::new("192.0.2.1"), Ok(Host::V4(Ipv4Addr::new(192, 0, 2, 1))));
+        assert_eq!(Host::new("[2001:db8::1]").unwrap().to_string(), "[2001:db8::1]");
+        assert_eq!(Host::new("host_1-x.").unwrap().to_string(), "host_1-x.");
+    }
+
+    #[test]
+    fn refuses_what_is_neither() {
+        for text in [
+            "",
+            ".",
+            "a..b",
+            "-a",
+            "a-",
+            "256.1.1.1",
+            "1.2.3",
+            "2001:db8::1",
+            "[::1",
+            "[1.2.3.4]",
+            "b\u{fc}cher",
+            "a b",
+        ] {
+            assert_eq!(Host::new(text), Err(InvalidHost), "{text}");
         }
     }
 }

@@ -52,8 +52,13 @@ impl Method {
         }
     }
 
+    /// The method of a name that a parser took because it is a token.
+    pub(crate) fn checked(name: &str) -> Self {
+        Self::known(name.as_bytes()).unwrap_or_else(|| Self::Extension(Token::checked(name)))
+    }
+
     /// The method of that name if it is one of the named ones.
-    pub(crate) fn known(name: &[u8]) -> Option<Self> {
+    fn known(name: &[u8]) -> Option<Self> {
         Some(match name {
             b"INVITE" => Self::Invite,
             b"ACK" => Self::Ack,

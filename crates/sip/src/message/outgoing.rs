@@ -1,8 +1,11 @@
 //! Messages that we send.
 
+use std::fmt::{self, Write as _};
+
 use super::address::NameAddr;
 use super::cseq::CSeq;
 use super::header::{Header, HeaderValue, SipCallId};
+use super::header_name::HeaderName;
 use super::method::Method;
 use super::status::StatusCode;
 use super::uri::Uri;
@@ -97,14 +100,53 @@ impl Request {
 
     /// The octets to send, Content-Length included.
     pub fn to_bytes(&self) -> Vec<u8> {
-        todo!()
+        let mut text = String::with_capacity(TYPICAL_HEAD_BYTES);
+        // Writing to a String cannot fail.
+        let _infallible = self.write_head(&mut text);
+        finish(text, self.body.as_ref())
+    }
+
+    fn write_head(&self, text: &mut String) -> fmt::Result {
+        write!(text, "{} ", self.method)?;
+        match &self.uri {
+            Uri::Sip(uri) => uri.write(text, false)?,
+            Uri::Tel(uri) => write!(text, "{uri}")?,
+            Uri::Other(uri) => write!(text, "{uri}")?,
+        }
+        text.push_str(" SIP/2.0\r\n");
+        write_lines(text, HeaderName::Via, &self.vias)?;
+        write_line(text, HeaderName::MaxForwards, self.max_forwards)?;
+        write_lines(text, HeaderName::Route, &self.routes)?;
+        write_lines(text, HeaderName::RecordRoute, &self.record_routes)?;
+        write_line(text, HeaderName::From, &self.from)?;
+        write_line(text, HeaderName::To, &self.to)?;
+        write_line(text, HeaderName::CallId, &self.call_id)?;
+        write_line(text, HeaderName::CSeq, format_args!("{} {}", self.cseq, self.method))?;
+        write_lines(text, HeaderName::Contact, &self.contact)?;
+        write_headers(text, &self.headers)
     }
 }
 
 impl Response {
     /// The octets to send, Content-Length included.
     pub fn to_bytes(&self) -> Vec<u8> {
-        todo!()
+        let mut text = String::with_capacity(TYPICAL_HEAD_BYTES);
+        // Writing to a String cannot fail.
+        let _infallible = self.write_head(&mut text);
+        finish(text, self.body.as_ref())
+    }
+
+    fn write_head(&self, text: &mut String) -> fmt::Result {
+        let reason = self.reason.as_ref().map_or(self.status.reason_phrase(), HeaderValue::as_str);
+        write!(text, "SIP/2.0 {} {reason}\r\n", self.status)?;
+        write_lines(text, HeaderName::Via, &self.vias)?;
+        write_lines(text, HeaderName::RecordRoute, &self.record_routes)?;
+        write_line(text, HeaderName::From, &self.from)?;
+        write_line(text, HeaderName::To, &self.to)?;
+        write_line(text, HeaderName::CallId, &self.call_id)?;
+        write_line(text, HeaderName::CSeq, &self.cseq)?;
+        write_lines(text, HeaderName::Contact, &self.contacts)?;
+        write_headers(text, &self.headers)
     }
 }
 
@@ -113,4 +155,58 @@ impl Body {
     pub fn sdp(bytes: Vec<u8>) -> Self {
         Self { content_type: HeaderValue::cleaned("application/sdp"), bytes }
     }
+}
+
+/// Room for the head of most messages.
+const TYPICAL_HEAD_BYTES: usize = 1024;
+
+fn write_line(text: &mut String, name: HeaderName, value: impl fmt::Display) -> fmt::Result {
+    write!(text, "{name}: {value}\r\n")
+}
+
+/// A line for each value, so that no value need be told from its neighbour.
+fn write_lines<T: fmt::Display>(
+    text: &mut String,
+    name: HeaderName,
+    values: impl IntoIterator<Item = T>,
+) -> fmt::Result {
+    values.into_iter().try_for_each(|value| write!(text, "{name}: {value}\r\n"))
+}
+
+fn write_headers(text: &mut String, headers: &[Header]) -> fmt::Result {
+    headers
+        .iter()
+        .filter(|header| !has_field(&header.name))
+        .try_for_each(|header| write!(text, "{}: {}\r\n", header.name, header.value))
+}
+
+/// Adds Content-Type, Content-Length and the body.
+fn finish(mut text: String, body: Option<&Body>) -> Vec<u8> {
+    let bytes = body.map_or(&[][..], |body| &body.bytes);
+    if let Some(body) = body {
+        // Writing to a String cannot fail.
+        let _infallible = write!(text, "Content-Type: {}\r\n", body.content_type);
+    }
+    let _infallible = write!(text, "Content-Length: {}\r\n\r\n", bytes.len());
+    let mut message = text.into_bytes();
+    message.extend_from_slice(bytes);
+    message
+}
+
+/// Whether the name has a field of its own and so is never written from `headers`.
+fn has_field(name: &HeaderName) -> bool {
+    [
+        HeaderName::Via,
+        HeaderName::MaxForwards,
+        HeaderName::Route,
+        HeaderName::RecordRoute,
+        HeaderName::From,
+        HeaderName::To,
+        HeaderName::CallId,
+        HeaderName::CSeq,
+        HeaderName::Contact,
+        HeaderName::ContentType,
+        HeaderName::ContentLength,
+    ]
+    .contains(name)
 }

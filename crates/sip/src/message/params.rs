@@ -1,7 +1,8 @@
 //! Header parameters: `;name=value` (RFC 3261 §25.1, `generic-param`).
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
+use super::scan::{self, Cursor};
 use super::token::Token;
 
 /// The parameters of a header value, in the order they were read or set.
@@ -29,12 +30,13 @@ pub struct ParamValue {
 impl ParamValue {
     /// A value of that text. It is written in quotes when it is not a token or a host; CR and LF become spaces.
     pub fn new(text: &str) -> Self {
-        todo!()
+        let quoted = text.is_empty() || !text.bytes().all(|c| scan::is(c, scan::TOKEN) || b"[]:".contains(&c));
+        Self { text: without_breaks(text), quoted }
     }
 
     /// A value that is written in quotes whatever its text.
     pub fn quoted(text: &str) -> Self {
-        todo!()
+        Self { text: without_breaks(text), quoted: true }
     }
 
     /// The text, without quotes and backslashes.
@@ -69,9 +71,13 @@ impl Params {
         self.find(name)?.value.as_ref().map(ParamValue::as_str)
     }
 
-    /// Sets a parameter, in place of the ones of that name.
+    /// Sets a parameter: the first of that name, or a new one at the end.
     pub fn set(&mut self, name: Token, value: Option<ParamValue>) {
-        todo!()
+        if let Some(param) = self.0.iter_mut().find(|p| p.name.as_str().eq_ignore_ascii_case(name.as_str())) {
+            param.value = value;
+        } else {
+            self.0.push(Param { name, value });
+        }
     }
 
     /// Takes away all parameters of that name.
@@ -86,6 +92,99 @@ impl Params {
 
 impl fmt::Display for Params {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        todo!()
+        for param in &self.0 {
+            write!(f, ";{}", param.name)?;
+            match &param.value {
+                Some(ParamValue { text, quoted: true }) => {
+                    f.write_char('=')?;
+                    scan::write_quoted(f, text)?;
+                }
+                Some(ParamValue { text, quoted: false }) => write!(f, "={text}")?,
+                None => {}
+            }
+        }
+        Ok(())
     }
+}
+
+impl<'a> IntoIterator for &'a Params {
+    type Item = &'a Param;
+    type IntoIter = std::slice::Iter<'a, Param>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// One parameter as it stands in a received value.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ParamRef<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) value: Option<ValueRef<'a>>,
+}
+
+/// The value of a parameter as received.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum ValueRef<'a> {
+    Plain(&'a str),
+    /// The inside of a quoted string.
+    Quoted(&'a [u8]),
+}
+
+impl<'a> ParamRef<'a> {
+    /// Takes `*(SEMI generic-param)` up to what is no semicolon, and shows each parameter to `see`, which says
+    /// whether it is good. Empty parameters (`;;`, a semicolon at the end) are passed over, for many peers send them.
+    #[inline]
+    pub(crate) fn take_all(cursor: &mut Cursor<'a>, mut see: impl FnMut(Self) -> bool) -> Option<()> {
+        while cursor.eat_separator(b';') {
+            let name = cursor.take(scan::TOKEN);
+            if name.is_empty() {
+                match cursor.peek() {
+                    None | Some(b';' | b',') => continue,
+                    Some(_) => return None,
+                }
+            }
+            let before = *cursor;
+            let value = if cursor.eat_separator(b'=') {
+                if cursor.peek() == Some(b'"') {
+                    Some(ValueRef::Quoted(cursor.take_quoted()?))
+                } else {
+                    Some(ValueRef::Plain(scan::ascii(cursor.take(scan::PLAIN_VALUE))))
+                }
+            } else {
+                *cursor = before;
+                None
+            };
+            if !see(Self { name: scan::ascii(name), value }) {
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    fn to_owned(self) -> Param {
+        let value = match self.value {
+            None | Some(ValueRef::Plain("")) => None,
+            Some(ValueRef::Plain(text)) => Some(ParamValue { text: text.into(), quoted: false }),
+            Some(ValueRef::Quoted(raw)) => Some(ParamValue::quoted(&scan::unquote(raw))),
+        };
+        Param { name: Token::checked(self.name), value }
+    }
+}
+
+impl Params {
+    /// The parameters of a span that [`ParamRef::take_all`] went over.
+    pub(crate) fn from_span(span: &[u8]) -> Self {
+        let mut params = Vec::new();
+        let _checked = ParamRef::take_all(&mut Cursor::new(span), |param| {
+            params.push(param.to_owned());
+            true
+        });
+        Self(params)
+    }
+}
+
+/// CR and LF can be written in no form.
+fn without_breaks(text: &str) -> Box<str> {
+    text.replace(['\r', '\n'], " ").into()
 }

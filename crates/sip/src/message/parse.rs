@@ -2,23 +2,37 @@
 
 use std::borrow::Cow;
 
-use super::address::NameAddr;
-use super::cseq::CSeq;
+use super::address::{AddressRef, NameAddr};
+use super::cseq::{CSeq, CSeqRef};
 use super::error::{BadHeader, ParseError};
+use super::header::{Header, HeaderValue, SipCallId};
 use super::header_name::HeaderName;
+use super::index::{self, Nature, StartRef};
+use super::limits::MAX_LIST_VALUES;
+use super::media_type::MediaType;
 use super::method::Method;
 use super::outgoing::Response;
+use super::salvage;
+use super::scan::{self, Cursor, List};
 use super::status::StatusCode;
 use super::token::Token;
 use super::uri::Uri;
-use super::via::Via;
+use super::via::{Via, ViaRef};
 
 /// A received message that is well-formed as far as every element needs it.
 ///
 /// Made with one allocation (the header index); the typed values of the methods below are built when asked for.
 #[derive(Debug, Clone)]
 pub struct Message<'a> {
-    body: &'a [u8],
+    pub(super) start: StartRef<'a>,
+    pub(super) headers: Vec<RawHeader<'a>>,
+    pub(super) top_via: ViaRef<'a>,
+    pub(super) from: AddressRef<'a>,
+    pub(super) to: AddressRef<'a>,
+    pub(super) call_id: &'a str,
+    pub(super) cseq: CSeqRef<'a>,
+    pub(super) max_forwards: Option<u8>,
+    pub(super) body: &'a [u8],
 }
 
 /// The start line.
@@ -43,8 +57,8 @@ pub enum Start {
 /// A header as received.
 #[derive(Debug, Clone, Copy)]
 pub struct RawHeader<'a> {
-    name: &'a [u8],
-    value: &'a [u8],
+    pub(super) name: &'a [u8],
+    pub(super) value: &'a [u8],
 }
 
 impl<'a> Message<'a> {
@@ -57,82 +71,112 @@ impl<'a> Message<'a> {
     ///
     /// [`ParseError`], whose variants are what may be done about it.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        todo!()
+        let (nature, after_line) = index::nature(bytes);
+        match nature {
+            Nature::KeepAlive => Err(ParseError::KeepAlive),
+            Nature::NotSip => Err(ParseError::NotSip),
+            Nature::Request { .. } | Nature::Response { .. } => {
+                Self::index(bytes, nature, after_line).map_err(|flaw| salvage::refuse(bytes, nature, after_line, flaw))
+            }
+        }
     }
 
     /// Whether it is a request.
     pub fn is_request(&self) -> bool {
-        todo!()
+        matches!(self.start, StartRef::Request { .. })
     }
 
     /// The start line as an owned value.
     pub fn start(&self) -> Start {
-        todo!()
+        match self.start {
+            StartRef::Request { method, uri } => {
+                Start::Request { method: Method::checked(method), uri: uri.to_owned() }
+            }
+            StartRef::Response { status, reason } => {
+                Start::Response { status, reason: String::from_utf8_lossy(reason).into() }
+            }
+        }
     }
 
     /// The method of the request, or of the request that this is a response to.
     pub fn method(&self) -> Method {
-        todo!()
+        Method::checked(self.cseq.method)
     }
 
     /// The Request-URI; `None` in a response.
     pub fn request_uri(&self) -> Option<Uri> {
-        todo!()
+        match self.start {
+            StartRef::Request { uri, .. } => Some(uri.to_owned()),
+            StartRef::Response { .. } => None,
+        }
     }
 
     /// The code; `None` in a request.
     pub fn status(&self) -> Option<StatusCode> {
-        todo!()
+        match self.start {
+            StartRef::Request { .. } => None,
+            StartRef::Response { status, .. } => Some(status),
+        }
     }
 
     /// The topmost Via.
     pub fn top_via(&self) -> Via {
-        todo!()
+        self.top_via.to_owned()
     }
 
     /// All Via values, topmost first.
     pub fn vias(&self) -> Vec<Via> {
-        todo!()
+        let mut vias = Vec::with_capacity(4);
+        for value in self.values(&HeaderName::Via) {
+            let mut cursor = Cursor::new(value);
+            while let Some(via) = ViaRef::take(&mut cursor) {
+                vias.push(via.to_owned());
+                if !cursor.eat(b',') {
+                    break;
+                }
+            }
+        }
+        vias
     }
 
     /// The branch of the topmost Via, at no cost.
     pub fn branch(&self) -> Option<&'a str> {
-        todo!()
+        self.top_via.branch()
     }
 
     /// From.
     pub fn from(&self) -> NameAddr {
-        todo!()
+        self.from.to_owned()
     }
 
     /// To.
     pub fn to(&self) -> NameAddr {
-        todo!()
+        self.to.to_owned()
     }
 
     /// The tag of From, at no cost; RFC 2543 peers may have none.
     pub fn from_tag(&self) -> Option<&'a str> {
-        todo!()
+        self.from.tag()
     }
 
     /// The tag of To, at no cost.
     pub fn to_tag(&self) -> Option<&'a str> {
-        todo!()
+        self.to.tag()
     }
 
     /// Call-ID, at no cost. It is a valid [`super::SipCallId`].
     pub fn call_id(&self) -> &'a str {
-        todo!()
+        self.call_id
     }
 
     /// CSeq.
     pub fn cseq(&self) -> CSeq {
-        todo!()
+        self.cseq.to_owned()
     }
 
     /// Max-Forwards, at no cost; `None` when it is not there.
     pub fn max_forwards(&self) -> Option<u8> {
-        todo!()
+        self.max_forwards
     }
 
     /// The body, cut to Content-Length.
@@ -142,32 +186,31 @@ impl<'a> Message<'a> {
 
     /// All headers in order, as received.
     pub fn raw_headers(&self) -> &[RawHeader<'a>] {
-        todo!()
+        &self.headers
     }
 
     /// The first value of a header, unfolded (a line break and the blanks after it are one space).
     pub fn header(&self, name: &HeaderName) -> Option<Cow<'a, [u8]>> {
-        todo!()
+        self.values(name).next().map(scan::unfold)
     }
 
     /// The values of all header lines of a name, unfolded, not split at commas.
-    pub fn headers<'s>(&'s self, name: &HeaderName) -> impl Iterator<Item = Cow<'a, [u8]>> + use<'s, 'a> {
-        todo!();
-        #[expect(unreachable_code, reason = "signature only")]
-        std::iter::empty()
+    pub fn headers<'n>(&'n self, name: &'n HeaderName) -> impl Iterator<Item = Cow<'a, [u8]>> + use<'a, 'n> {
+        self.values(name).map(scan::unfold)
     }
 
     /// The first value of a header as text, unfolded; octets that are not UTF-8 become U+FFFD.
     pub fn text(&self, name: &HeaderName) -> Option<Cow<'a, str>> {
-        todo!()
+        Some(match self.header(name)? {
+            Cow::Borrowed(value) => String::from_utf8_lossy(value),
+            Cow::Owned(value) => Cow::Owned(String::from_utf8_lossy(&value).into_owned()),
+        })
     }
 
     /// The elements of all comma lists of a name, trimmed, unfolded; empty elements are skipped. Commas in quotes
     /// and angle brackets do not split. Only for headers whose grammar is a list.
-    pub fn list<'s>(&'s self, name: &HeaderName) -> impl Iterator<Item = Cow<'a, [u8]>> + use<'s, 'a> {
-        todo!();
-        #[expect(unreachable_code, reason = "signature only")]
-        std::iter::empty()
+    pub fn list<'n>(&'n self, name: &'n HeaderName) -> impl Iterator<Item = Cow<'a, [u8]>> + use<'a, 'n> {
+        self.values(name).flat_map(List::new).map(scan::unfold)
     }
 
     /// The elements of a list of tokens: Require, Proxy-Require, Supported, Unsupported, Allow.
@@ -176,7 +219,10 @@ impl<'a> Message<'a> {
     ///
     /// [`BadHeader`] when one is no token.
     pub fn tokens(&self, name: &HeaderName) -> Result<Vec<Token>, BadHeader> {
-        todo!()
+        self.list(name)
+            .map(|element| Token::new(&String::from_utf8_lossy(&element)))
+            .collect::<Result<_, _>>()
+            .map_err(|_invalid| BadHeader(name.clone()))
     }
 
     /// The methods of Allow.
@@ -185,7 +231,10 @@ impl<'a> Message<'a> {
     ///
     /// [`BadHeader`].
     pub fn allow(&self) -> Result<Vec<Method>, BadHeader> {
-        todo!()
+        self.list(&HeaderName::Allow)
+            .map(|element| Method::new(&String::from_utf8_lossy(&element)))
+            .collect::<Result<_, _>>()
+            .map_err(|_invalid| BadHeader(HeaderName::Allow))
     }
 
     /// All values of a header whose grammar is a list of addresses: Contact, Route, P-Asserted-Identity, ….
@@ -196,7 +245,21 @@ impl<'a> Message<'a> {
     /// [`BadHeader`] when one breaks the grammar or there are over
     /// [`MAX_LIST_VALUES`](super::limits::MAX_LIST_VALUES).
     pub fn addresses(&self, name: &HeaderName) -> Result<Vec<NameAddr>, BadHeader> {
-        todo!()
+        let mut addresses = Vec::new();
+        for value in self.values(name) {
+            let mut cursor = Cursor::new(value);
+            loop {
+                let address = AddressRef::take(&mut cursor).ok_or_else(|| BadHeader(name.clone()))?;
+                if addresses.len() == MAX_LIST_VALUES {
+                    return Err(BadHeader(name.clone()));
+                }
+                addresses.push(address.to_owned());
+                if !cursor.eat(b',') {
+                    break;
+                }
+            }
+        }
+        Ok(addresses)
     }
 
     /// Contact.
@@ -210,7 +273,7 @@ impl<'a> Message<'a> {
 
     /// Whether Contact is `*`.
     pub fn is_contact_star(&self) -> bool {
-        todo!()
+        self.values(&HeaderName::Contact).any(|value| value == b"*")
     }
 
     /// Route, topmost first.
@@ -238,7 +301,9 @@ impl<'a> Message<'a> {
     ///
     /// [`BadHeader`] when it is there and does not begin with a number.
     pub fn seconds(&self, name: &HeaderName) -> Result<Option<u32>, BadHeader> {
-        todo!()
+        let Some(value) = self.values(name).next() else { return Ok(None) };
+        let seconds = index::seconds(value).ok_or_else(|| BadHeader(name.clone()))?;
+        Ok(Some(u32::try_from(seconds).unwrap_or(u32::MAX)))
     }
 
     /// The media type, in lower case and without parameters, such as `application/sdp`.
@@ -247,21 +312,52 @@ impl<'a> Message<'a> {
     ///
     /// [`BadHeader`] when it is there and is no media type.
     pub fn content_type(&self) -> Result<Option<String>, BadHeader> {
-        todo!()
+        let Some(value) = self.values(&HeaderName::ContentType).next() else { return Ok(None) };
+        let media_type = MediaType::parse(value).ok_or(BadHeader(HeaderName::ContentType))?;
+        Ok(Some(media_type.essence()))
     }
 
     /// The answer to this request per RFC 3261 §8.2.6.2: Via, From, Call-ID and CSeq of the request; its To, with
     /// `to_tag` unless it has a tag or the code is 100; for 100 its Timestamp; for 101 to 299 its Record-Route
     /// (§12.1.1), as far as it is readable.
     pub fn to_response(&self, status: StatusCode, to_tag: Option<&Token>) -> Response {
-        todo!()
+        let mut to = self.to();
+        if let Some(tag) = to_tag
+            && to.tag().is_none()
+            && status != StatusCode::TRYING
+        {
+            to = to.with_tag(tag);
+        }
+        let makes_dialog = status > StatusCode::TRYING && status.as_u16() < 300;
+        let timestamp = self.text(&HeaderName::Timestamp).filter(|_| status == StatusCode::TRYING);
+        Response {
+            status,
+            reason: None,
+            vias: self.vias(),
+            record_routes: if makes_dialog { self.record_routes().unwrap_or_default() } else { Vec::new() },
+            from: self.from(),
+            to,
+            call_id: SipCallId::checked(self.call_id),
+            cseq: self.cseq(),
+            contacts: Vec::new(),
+            headers: timestamp
+                .map(|value| Header::new(HeaderName::Timestamp, HeaderValue::cleaned(&value)))
+                .into_iter()
+                .collect(),
+            body: None,
+        }
+    }
+
+    /// The values of all header lines of a name, folds and all.
+    fn values<'n>(&'n self, name: &'n HeaderName) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        self.headers.iter().filter(move |header| name.is(header.name)).map(|header| header.value)
     }
 }
 
 impl<'a> RawHeader<'a> {
     /// The name.
     pub fn name(&self) -> HeaderName {
-        todo!()
+        HeaderName::checked(scan::ascii(self.name))
     }
 
     /// The value without blanks at its ends; line folds are still in it.

@@ -22,7 +22,7 @@ impl Token {
     ///
     /// [`InvalidToken`] when the text is empty or not made of token characters.
     pub fn new(text: &str) -> Result<Self, InvalidToken> {
-        if scan::is_token(text.as_bytes()) { Ok(Self(text.into())) } else { Err(InvalidToken) }
+        if scan::all(text.as_bytes(), scan::TOKEN) { Ok(Self(text.into())) } else { Err(InvalidToken) }
     }
 
     /// A token of lower case hexadecimal digits, two for each octet. Made for tags and branches out of random octets.
@@ -30,6 +30,12 @@ impl Token {
     /// No octets at all give `0`, for a token is never empty.
     pub fn hex(octets: &[u8]) -> Self {
         if octets.is_empty() { Self("0".into()) } else { Self(hex::encode(octets).into_boxed_str()) }
+    }
+
+    /// A name out of our own code, or text that a parser took because it is a token.
+    pub(crate) fn checked(text: &str) -> Self {
+        debug_assert!(scan::all(text.as_bytes(), scan::TOKEN));
+        Self(text.into())
     }
 
     /// The text.
