@@ -45,3 +45,24 @@ impl Callers {
         self.0.iter().any(|network| network.contains(&address))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn callers_are_admitted_by_network_also_when_mapped_into_ipv6() {
+        let callers = Callers::new(vec!["127.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()]);
+        for (address, admitted) in [
+            ("127.9.9.9", true),
+            ("::ffff:127.0.0.1", true),
+            ("fd00::1", true),
+            ("192.0.2.1", false),
+            ("::ffff:192.0.2.1", false),
+            ("::1", false),
+        ] {
+            assert_eq!(callers.admit(address.parse().unwrap()), admitted, "{address}");
+        }
+        assert!(!Callers::new(Vec::new()).admit("127.0.0.1".parse().unwrap()));
+    }
+}

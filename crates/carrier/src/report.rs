@@ -206,3 +206,37 @@ impl fmt::Display for MediaRefusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_a_line_for_people() {
+        let line =
+            |happening| Report { at: Timestamp::from_unix_micros(0), call: CallNumber(3), happening }.to_string();
+        let seen = Happening::Seen {
+            called: "sip:+12025550100@127.0.0.2".into(),
+            from: "sip:+12025550190@127.0.0.1".into(),
+            sip_call_id: "abc".into(),
+            remote: "127.0.0.1:5060".parse().unwrap(),
+            address: Address::First,
+        };
+        assert_eq!(
+            line(seen),
+            "call 3: sip:+12025550190@127.0.0.1 calls sip:+12025550100@127.0.0.2 from 127.0.0.1:5060 on the first \
+             address, Call-ID abc"
+        );
+        assert_eq!(line(Happening::Refused(StatusCode::BUSY_HERE)), "call 3: refused with 486 Busy Here");
+        let heard = Heard { packets_received: 250, packets_lost: Some(2), packets_sent: 248 };
+        let ended = Happening::Ended {
+            ending: Ending::CallerHungUp,
+            answered_for: Some(Duration::from_millis(5_020)),
+            heard: Some(heard),
+        };
+        assert_eq!(
+            line(ended),
+            "call 3: ended, the caller hung up, after 5.020 s; 250 packets received, 248 sent, 2 lost"
+        );
+    }
+}

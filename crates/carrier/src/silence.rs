@@ -131,3 +131,110 @@ fn silence_of(message: &Message<'_>, address: Address) -> Duration {
 
 /// A caller repeats an INVITE for 64 × T1 (timer B, RFC 3261 §17.1.1.2).
 const REPEATS_LAST: Duration = Duration::from_secs(32);
+
+#[cfg(test)]
+mod tests {
+    use tandem_model::Transport;
+
+    use super::*;
+
+    #[test]
+    fn an_invite_and_its_repeats_are_unheard_until_the_silence_is_over() {
+        let (mut silence, start) = (Silence::new(8), start());
+        let invite = request("INVITE", "0109", "z9hG4bKa", "");
+        assert_eq!(silence.judge(flow(1), &invite, Address::First, start), Verdict::Unheard);
+        assert_eq!(silence.judge(flow(1), &invite, Address::First, start + secs(4)), Verdict::Unheard);
+        assert_eq!(silence.release(start + Duration::from_millis(7_999)), None);
+
+        assert_eq!(silence.poll_timeout(), Some(start + secs(8)));
+        assert_eq!(silence.release(start + secs(8)), Some((flow(1), invite.clone())));
+        assert_eq!(silence.release(start + secs(8)), None);
+        assert_eq!(silence.judge(flow(1), &invite, Address::First, start + secs(9)), Verdict::Pass);
+    }
+
+    #[test]
+    fn a_cancel_is_as_unheard_as_its_invite() {
+        let (mut silence, start) = (Silence::new(8), start());
+        let cancel = request("CANCEL", "0109", "z9hG4bKa", "");
+        assert_eq!(silence.judge(flow(1), &cancel, Address::First, start), Verdict::Pass);
+        silence.judge(flow(1), &request("INVITE", "0109", "z9hG4bKa", ""), Address::First, start);
+        assert_eq!(silence.judge(flow(1), &cancel, Address::First, start + secs(1)), Verdict::Unheard);
+        assert_eq!(silence.judge(flow(2), &cancel, Address::First, start + secs(1)), Verdict::Pass);
+
+        silence.release(start + secs(8));
+        assert_eq!(silence.judge(flow(1), &cancel, Address::First, start + secs(9)), Verdict::Pass);
+    }
+
+    #[test]
+    fn what_is_not_a_new_invite_to_a_silent_number_passes() {
+        let (mut silence, start) = (Silence::new(8), start());
+        for octets in [
+            request("INVITE", "0100", "z9hG4bKa", ""),
+            request("INVITE", "0109", "z9hG4bKb", ";tag=dialog"),
+            request("OPTIONS", "0109", "z9hG4bKc", ""),
+            b"INVITE nonsense".to_vec(),
+        ] {
+            assert_eq!(silence.judge(flow(1), &octets, Address::First, start), Verdict::Pass);
+        }
+        let invite = request("INVITE", "0109", "z9hG4bKa", "");
+        assert_eq!(silence.judge(flow(1), &invite, Address::Second, start), Verdict::Pass);
+        assert_eq!(silence.len(), 0);
+    }
+
+    #[test]
+    fn invites_are_forgotten_once_they_are_no_longer_repeated() {
+        let (mut silence, start) = (Silence::new(1), start());
+        silence.judge(flow(1), &request("INVITE", "0109", "z9hG4bKa", ""), Address::First, start);
+        let other = request("INVITE", "0109", "z9hG4bKb", "");
+        assert_eq!(silence.judge(flow(1), &other, Address::First, start), Verdict::Full);
+        assert!(silence.release(start + secs(8)).is_some());
+        assert_eq!(silence.len(), 1);
+        assert_eq!(silence.release(start + secs(40)), None);
+        assert_eq!(silence.len(), 0);
+        assert_eq!(silence.poll_timeout(), None);
+    }
+
+    #[test]
+    fn a_late_wake_up_releases_everything_that_is_due() {
+        let (mut silence, start) = (Silence::new(8), start());
+        let branches = ["z9hG4bKa", "z9hG4bKb", "z9hG4bKc"];
+        for branch in branches {
+            silence.judge(flow(1), &request("INVITE", "0109", branch, ""), Address::First, start);
+        }
+        let released = std::iter::from_fn(|| silence.release(start + secs(100))).count();
+        assert_eq!(released, 3);
+        assert_eq!(silence.len(), 0);
+    }
+
+    fn request(method: &str, number: &str, branch: &str, to_tag: &str) -> Vec<u8> {
+        format!(
+            "{method} sip:+1202555{number}@127.0.0.2:5080 SIP/2.0\r\n\
+             Via: SIP/2.0/UDP 127.0.0.1:5060;branch={branch}\r\n\
+             Max-Forwards: 70\r\n\
+             From: <sip:caller@127.0.0.1>;tag=1\r\n\
+             To: <sip:+1202555{number}@127.0.0.2:5080>{to_tag}\r\n\
+             Call-ID: {branch}@127.0.0.1\r\n\
+             CSeq: 1 {method}\r\n\
+             Contact: <sip:caller@127.0.0.1:5060>\r\n\
+             Content-Length: 0\r\n\r\n"
+        )
+        .into_bytes()
+    }
+
+    fn flow(port: u16) -> Flow {
+        let local = "127.0.0.2:5080".parse().unwrap();
+        Flow { transport: Transport::Udp, local, remote: SocketAddr::new("127.0.0.1".parse().unwrap(), port) }
+    }
+
+    fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "there is no other way to make a first Instant; from there time is virtual"
+    )]
+    fn start() -> Instant {
+        Instant::now()
+    }
+}

@@ -1,0 +1,303 @@
+//! A caller and a carrier on one line, in virtual time.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use tandem_carrier::{
+    Address, Carrier, CarrierConfig, Counts, Ending, Happening, Heard, Limits, MediaPort, Output, Report,
+};
+use tandem_media::engine::{Command, Event as MediaEvent, PortId, PortStats};
+use tandem_media::offer_answer::{self, DEFAULT_PTIME_MS, LocalMedia, Offer};
+use tandem_media::sdp::Direction;
+use tandem_model::{Codec, Now, Timestamp, Transport};
+use tandem_sip::endpoint::{
+    self, Answer, Endpoint, EndpointConfig, Event, Flow, Identity, OutgoingInvite, SessionId, Transmit,
+};
+use tandem_sip::message::{Body, NameAddr, StatusCode, Uri};
+use tandem_sip::random::Randomness;
+
+pub(crate) const FIRST: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)), 5080);
+pub(crate) const SECOND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3)), 5080);
+pub(crate) const CALLER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5060);
+
+/// What the fake engine says that each port counted.
+pub(crate) const HEARD: Heard = Heard { packets_received: 100, packets_lost: Some(1), packets_sent: 99 };
+
+pub(crate) struct Line {
+    pub(crate) carrier: Carrier,
+    pub(crate) caller: Endpoint,
+    start: Instant,
+    elapsed: Duration,
+    /// What the caller sends is lost.
+    pub(crate) caller_unheard: bool,
+    /// First lines of what was sent by the carrier, with the time.
+    pub(crate) carrier_sent: Vec<(Duration, String)>,
+    pub(crate) events: Vec<(Duration, Event)>,
+    pub(crate) reports: Vec<Report>,
+    pub(crate) commands: Vec<Command>,
+}
+
+/// SplitMix64 from a fixed seed.
+struct Seeded(u64);
+
+impl Line {
+    /// With enough of everything.
+    pub(crate) fn new() -> Self {
+        Self::with(Limits::default(), 8)
+    }
+
+    pub(crate) fn with(limits: Limits, ports: u32) -> Self {
+        let config = CarrierConfig {
+            addresses: [FIRST, SECOND],
+            media_address: FIRST.ip(),
+            media_ports: (0..ports).map(media_port).collect(),
+            identity: Identity { node: 0xca, shard: 0 },
+            callers: vec!["127.0.0.0/8".parse().unwrap()],
+            limits,
+        };
+        Self {
+            carrier: Carrier::new(config, Box::new(Seeded(1))),
+            caller: Endpoint::new(EndpointConfig::new("caller", Identity::default()), Box::new(Seeded(2))),
+            start: start(),
+            elapsed: Duration::ZERO,
+            caller_unheard: false,
+            carrier_sent: Vec::new(),
+            events: Vec::new(),
+            reports: Vec::new(),
+            commands: Vec::new(),
+        }
+    }
+
+    /// Calls a number, such as `0100`, at one of the addresses, with an offer.
+    pub(crate) fn call(&mut self, number: &str, address: SocketAddr) -> SessionId {
+        self.call_with(number, address, Some(caller_offer(Direction::SendRecv).to_bytes()))
+    }
+
+    pub(crate) fn call_with(&mut self, number: &str, address: SocketAddr, offer: Option<Vec<u8>>) -> SessionId {
+        let invite = OutgoingInvite {
+            flow: Flow { transport: Transport::Udp, local: CALLER, remote: address },
+            request_uri: uri(&format!("sip:+1202555{number}@{address}")),
+            routes: Vec::new(),
+            from: NameAddr::new(uri("sip:+12025550190@127.0.0.1")),
+            to: NameAddr::new(uri(&format!("sip:+1202555{number}@{address}"))),
+            headers: Vec::new(),
+            credentials: None,
+            body: offer.map(Body::sdp),
+            max_forwards: 70,
+        };
+        let session = self.caller.invite(invite, self.now().instant);
+        self.settle();
+        session
+    }
+
+    pub(crate) fn cancel(&mut self, session: SessionId) {
+        self.caller.cancel(session, None, self.now().instant);
+        self.settle();
+    }
+
+    pub(crate) fn bye(&mut self, session: SessionId) {
+        self.caller.bye(session, None, self.now().instant);
+        self.settle();
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        let micros = i64::try_from(self.elapsed.as_micros()).unwrap();
+        Now { instant: self.start + self.elapsed, utc: Timestamp::from_unix_micros(micros) }
+    }
+
+    /// Lets time pass, from deadline to deadline.
+    pub(crate) fn pass(&mut self, time: Duration) {
+        let end = self.elapsed + time;
+        for _ in 0..MAX_WAKE_UPS {
+            let due = [self.carrier.poll_timeout(), self.caller.poll_timeout()].into_iter().flatten().min();
+            let Some(due) = due.map(|due| due - self.start).filter(|due| *due <= end) else {
+                self.elapsed = end;
+                return;
+            };
+            self.elapsed = self.elapsed.max(due);
+            self.carrier.handle_timeout(self.now());
+            self.caller.handle_timeout(self.now().instant);
+            self.settle();
+        }
+        panic!("a deadline comes again and again");
+    }
+
+    /// Delivers all that is to be delivered, without delay.
+    pub(crate) fn settle(&mut self) {
+        loop {
+            let mut moved = false;
+            while let Some(output) = self.carrier.poll_output() {
+                moved = true;
+                match output {
+                    Output::Transmit(transmit) => self.carry_to_caller(&transmit),
+                    Output::Media(command) => self.command_engine(command),
+                    Output::Report(report) => self.reports.push(report),
+                }
+            }
+            while let Some(output) = self.caller.poll_output() {
+                moved = true;
+                match output {
+                    endpoint::Output::Transmit(transmit) => self.carry_to_carrier(&transmit),
+                    endpoint::Output::Event(event) => self.events.push((self.elapsed, event)),
+                }
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    fn carry_to_caller(&mut self, transmit: &Transmit) {
+        let first_line = transmit.payload.split(|octet| *octet == b'\r').next().unwrap();
+        self.carrier_sent.push((self.elapsed, String::from_utf8(first_line.to_vec()).unwrap()));
+        self.caller.handle_datagram(reversed(&transmit.flow), &transmit.payload, self.now().instant);
+    }
+
+    fn carry_to_carrier(&mut self, transmit: &Transmit) {
+        if !self.caller_unheard {
+            self.carrier.handle_datagram(reversed(&transmit.flow), &transmit.payload, self.now());
+        }
+    }
+
+    /// An engine that closes ports when told to.
+    fn command_engine(&mut self, command: Command) {
+        if let Command::Close { port } = command {
+            let mut stats = Box::<PortStats>::default();
+            stats.received.packets = HEARD.packets_received;
+            stats.received.lost = HEARD.packets_lost;
+            stats.sent.packets = HEARD.packets_sent;
+            let tag = self.tag_of(port);
+            self.carrier.handle_media_event(MediaEvent::Closed { port, tag, stats }, self.now());
+        }
+        self.commands.push(command);
+    }
+
+    /// The tag that a port was opened with last.
+    pub(crate) fn tag_of(&self, wanted: PortId) -> u64 {
+        let opened = self.commands.iter().rev().find_map(|command| match command {
+            Command::Open { port, tag, .. } if *port == wanted => Some(*tag),
+            _ => None,
+        });
+        opened.expect("only an open port is closed")
+    }
+
+    /// The provisional and final responses that the caller got, with their times in milliseconds; 100 left out.
+    pub(crate) fn responses(&self) -> Vec<(u128, u16)> {
+        let responses = self.events.iter().filter_map(|(at, event)| match event {
+            Event::Provisional { status, .. } if *status != StatusCode::TRYING => {
+                Some((at.as_millis(), status.as_u16()))
+            }
+            Event::Answered { answer, .. } => Some((at.as_millis(), answer.status.as_u16())),
+            Event::Failed { failure: endpoint::Failure::Status(refused), .. } => {
+                Some((at.as_millis(), refused.status.as_u16()))
+            }
+            _ => None,
+        });
+        responses.collect()
+    }
+
+    pub(crate) fn answer(&self, session: SessionId) -> Option<&Answer> {
+        self.events.iter().find_map(|(_, event)| match event {
+            Event::Answered { session: answered, answer } if *answered == session => Some(answer.as_ref()),
+            _ => None,
+        })
+    }
+
+    /// How each call ended, in order.
+    pub(crate) fn endings(&self) -> Vec<(Ending, Option<Duration>, Option<Heard>)> {
+        let endings = self.reports.iter().filter_map(|report| match &report.happening {
+            Happening::Ended { ending, answered_for, heard } => Some((*ending, *answered_for, *heard)),
+            _ => None,
+        });
+        endings.collect()
+    }
+
+    /// Which addresses were asked, in order.
+    pub(crate) fn addresses_asked(&self) -> Vec<Address> {
+        let asked = self.reports.iter().filter_map(|report| match &report.happening {
+            Happening::Seen { address, .. } => Some(*address),
+            _ => None,
+        });
+        asked.collect()
+    }
+
+    /// Waits until the last timer of SIP is over, then checks that nothing is left, on either end.
+    pub(crate) fn expect_nothing_left(&mut self) {
+        self.pass(Duration::from_secs(100));
+        let Counts { calls, silent_invites, media_ports, endpoint, .. } = self.carrier.counts();
+        assert_eq!((calls, silent_invites, media_ports), (0, 0, 0));
+        let idle = Endpoint::new(EndpointConfig::new("idle", Identity::default()), Box::new(Seeded(3))).counts();
+        assert_eq!((endpoint.sessions, endpoint.dialogs), (idle.sessions, idle.dialogs));
+        assert_eq!(endpoint.server_transactions, idle.server_transactions);
+        assert_eq!(endpoint.client_transactions, idle.client_transactions);
+        assert_eq!(self.caller.counts().sessions, 0);
+        assert_eq!(self.carrier.poll_timeout(), None);
+
+        let mut open = BTreeSet::new();
+        for command in &self.commands {
+            match command {
+                Command::Open { port, .. } => assert!(open.insert(*port), "{port:?} is opened twice"),
+                Command::Close { port } => assert!(open.remove(port), "{port:?} is closed twice"),
+                _ => {}
+            }
+        }
+        assert!(open.is_empty(), "{open:?} are still open");
+        let seen = self.addresses_asked().len();
+        assert_eq!(self.endings().len(), seen, "each call has one last report");
+    }
+}
+
+/// An offer of the caller's.
+pub(crate) fn caller_offer(direction: Direction) -> Offer {
+    offer_answer::offer(&caller_media(direction))
+}
+
+pub(crate) fn caller_media(direction: Direction) -> LocalMedia {
+    LocalMedia {
+        address: CALLER.ip(),
+        rtp_port: 30_000,
+        codecs: vec![Codec::Pcma, Codec::Pcmu],
+        telephone_event: true,
+        direction,
+        ptime_ms: DEFAULT_PTIME_MS,
+        session_id: 7,
+        session_version: 1,
+    }
+}
+
+pub(crate) fn media_port(index: u32) -> MediaPort {
+    MediaPort { id: PortId(index), rtp_port: 40_000 + 2 * u16::try_from(index).unwrap() }
+}
+
+fn uri(text: &str) -> Uri {
+    Uri::parse(text.as_bytes()).unwrap()
+}
+
+fn reversed(flow: &Flow) -> Flow {
+    Flow { transport: flow.transport, local: flow.remote, remote: flow.local }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "there is no other way to make a first Instant; from there time is virtual"
+)]
+fn start() -> Instant {
+    Instant::now()
+}
+
+impl Randomness for Seeded {
+    fn fill(&mut self, octets: &mut [u8]) {
+        for chunk in octets.chunks_mut(8) {
+            self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            let mut mixed = self.0;
+            mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            mixed ^= mixed >> 31;
+            chunk.copy_from_slice(&mixed.to_le_bytes()[..chunk.len()]);
+        }
+    }
+}
+
+/// Far more than any test needs.
+const MAX_WAKE_UPS: usize = 100_000;
