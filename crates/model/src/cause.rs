@@ -7,7 +7,9 @@ text_enum! {
     pub enum HangupCause, error ParseHangupCauseError("hangup cause") {
         /// Q.850 1, SIP 404, 485 and 604: no such number.
         UnallocatedNumber = "unallocated_number",
-        /// Q.850 16: somebody hung up.
+        /// Q.850 3: no trunk leads there.
+    NoRouteToDestination = "no_route_to_destination",
+    /// Q.850 16: somebody hung up.
         NormalClearing = "normal_clearing",
         /// Q.850 17, SIP 486 and 600.
         UserBusy = "user_busy",
@@ -62,6 +64,7 @@ impl HangupCause {
     pub const fn q850(self) -> u8 {
         match self {
             Self::UnallocatedNumber => 1,
+            Self::NoRouteToDestination => 3,
             Self::NormalClearing | Self::MaxDuration => 16,
             Self::UserBusy => 17,
             Self::NoUserResponding => 18,

@@ -35,6 +35,6 @@ pub use secret::Secret;
 pub use time::{Now, ParseTimestampError, Timestamp};
 pub use transport::{ParseTransportError, SrtpPolicy, Transport};
 pub use trunk::{
-    CallDirection, DEFAULT_PROGRESS_TIMEOUT, DtmfMode, HealthStatus, MAX_BILLING_INCREMENT, OutboundRouting, Provider,
+    CallDirection, DEFAULT_PROGRESS_TIMEOUT, DEFAULT_RTP_TIMEOUT, MAX_RTP_TIMEOUT_SECONDS, DtmfMode, HealthStatus, MAX_BILLING_INCREMENT, OutboundRouting, Provider,
     Trunk, TrunkHealth, TrunkStatus,
 };

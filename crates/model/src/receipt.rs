@@ -272,8 +272,8 @@ reasons! {
         /// Concurrent calls.
         limit: u32,
     } = "tier_limit",
-    /// No RTP port is free.
-    NoMediaPort = "no_media_port",
+    /// The node is out of RTP ports or sessions.
+    NodeFull = "node_full",
     /// The node is stopping.
     Draining = "draining",
 }
@@ -341,7 +341,7 @@ impl Reason {
                 "trunks lead there, but none can take a call now; see the verdicts on them".into()
             }
             Self::TierLimit { limit } => format!("the account has all its {limit} concurrent calls"),
-            Self::NoMediaPort => "no RTP port is free; widen TANDEM_RTP_PORTS or raise the limit of open files".into(),
+            Self::NodeFull => "the node has no RTP port free; widen TANDEM_RTP_PORTS or raise the limit of open files".into(),
             Self::Draining => "the node is stopping and takes no new calls".into(),
         }
     }

@@ -269,6 +269,14 @@ impl Trunk {
             .unwrap_or(1)
     }
 
+    /// `advanced_config.rtp_timeout` in seconds, default 60: a call that hears no RTP for so long is ended. `None` for 0, which is never.
+    #[must_use]
+    pub fn rtp_timeout(&self) -> Option<Duration> {
+        let configured = self.advanced_config.get("rtp_timeout").and_then(serde_json::Value::as_u64);
+        let seconds = configured.filter(|seconds| *seconds <= MAX_RTP_TIMEOUT_SECONDS);
+        seconds.map_or(Some(DEFAULT_RTP_TIMEOUT), |seconds| (seconds > 0).then(|| Duration::from_secs(seconds)))
+    }
+
     /// INVITEs a second that the carrier allows: `outbound_routing.max_cps`, else `advanced_config.max_cps`.
     #[must_use]
     pub fn max_cps(&self) -> Option<u32> {
@@ -284,3 +292,9 @@ impl Trunk {
 
 /// Longest billing increment: one hour, in seconds.
 pub const MAX_BILLING_INCREMENT: u32 = 3_600;
+
+/// How long a call may hear nothing. Carriers that suppress silence still send comfort noise or keep-alives within this time.
+pub const DEFAULT_RTP_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Longest `advanced_config.rtp_timeout`: one hour.
+pub const MAX_RTP_TIMEOUT_SECONDS: u64 = 3_600;
