@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use tandem_carrier::{
     Address, Carrier, CarrierConfig, Counts, Ending, Happening, Heard, Limits, MediaPort, Output, Report,
 };
-use tandem_media::engine::{Command, Event as MediaEvent, PortId, PortStats};
+use tandem_media::engine::{
+    self, Channel, Command, Engine, Event as MediaEvent, Output as MediaOutput, PortId, PortStats,
+};
 use tandem_media::offer_answer::{self, DEFAULT_PTIME_MS, LocalMedia, Offer};
 use tandem_media::sdp::Direction;
 use tandem_model::{Codec, Now, Timestamp, Transport};
@@ -20,8 +22,10 @@ use tandem_sip::random::Randomness;
 pub(crate) const FIRST: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)), 5080);
 pub(crate) const SECOND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3)), 5080);
 pub(crate) const CALLER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5060);
+/// Where the caller wants audio, and sends it from.
+pub(crate) const CALLER_MEDIA: SocketAddr = SocketAddr::new(CALLER.ip(), 30_000);
 
-/// What the fake engine says that each port counted.
+/// What ports without an engine say they counted.
 pub(crate) const HEARD: Heard = Heard { packets_received: 100, packets_lost: Some(1), packets_sent: 99 };
 
 pub(crate) struct Line {
@@ -36,6 +40,10 @@ pub(crate) struct Line {
     pub(crate) events: Vec<(Duration, Event)>,
     pub(crate) reports: Vec<Report>,
     pub(crate) commands: Vec<Command>,
+    /// Without one, ports do nothing, and count [`HEARD`].
+    engine: Option<Engine>,
+    /// RTP packets that the caller got, with the time.
+    pub(crate) audio: Vec<(Duration, Vec<u8>)>,
 }
 
 /// SplitMix64 from a fixed seed.
@@ -66,7 +74,26 @@ impl Line {
             events: Vec::new(),
             reports: Vec::new(),
             commands: Vec::new(),
+            engine: None,
+            audio: Vec::new(),
         }
+    }
+
+    /// With a media engine in place of ports that do nothing.
+    pub(crate) fn with_engine() -> Self {
+        let mut line = Self::new();
+        line.engine = Some(Engine::new(engine::Limits { ports: 8 }, line.now().instant, Duration::ZERO));
+        line
+    }
+
+    /// An RTP packet of the caller's reaches a port of the carrier.
+    pub(crate) fn say(&mut self, port: PortId, mut packet: Vec<u8>) {
+        let now = self.now().instant;
+        let engine = self.engine.as_mut().expect("only a line with an engine carries audio");
+        if let Some(transmit) = engine.forward(port, CALLER_MEDIA, &mut packet, now) {
+            self.audio.push((self.elapsed, transmit.payload.to_vec()));
+        }
+        self.settle();
     }
 
     /// Calls a number, such as `0100`, at one of the addresses, with an offer.
@@ -110,7 +137,8 @@ impl Line {
     pub(crate) fn pass(&mut self, time: Duration) {
         let end = self.elapsed + time;
         for _ in 0..MAX_WAKE_UPS {
-            let due = [self.carrier.poll_timeout(), self.caller.poll_timeout()].into_iter().flatten().min();
+            let media = self.engine.as_ref().and_then(Engine::poll_timeout);
+            let due = [self.carrier.poll_timeout(), self.caller.poll_timeout(), media].into_iter().flatten().min();
             let Some(due) = due.map(|due| due - self.start).filter(|due| *due <= end) else {
                 self.elapsed = end;
                 return;
@@ -118,6 +146,10 @@ impl Line {
             self.elapsed = self.elapsed.max(due);
             self.carrier.handle_timeout(self.now());
             self.caller.handle_timeout(self.now().instant);
+            let now = self.now().instant;
+            if let Some(engine) = &mut self.engine {
+                engine.handle_timeout(now);
+            }
             self.settle();
         }
         panic!("a deadline comes again and again");
@@ -142,10 +174,31 @@ impl Line {
                     endpoint::Output::Event(event) => self.events.push((self.elapsed, event)),
                 }
             }
+            moved |= self.drain_engine();
             if !moved {
                 return;
             }
         }
+    }
+
+    fn drain_engine(&mut self) -> bool {
+        let mut events = Vec::new();
+        let mut moved = false;
+        while let Some(output) = self.engine.as_mut().and_then(Engine::poll_output) {
+            moved = true;
+            match output {
+                MediaOutput::Transmit(transmit) if transmit.channel == Channel::Rtp => {
+                    assert_eq!(transmit.to, CALLER_MEDIA);
+                    self.audio.push((self.elapsed, transmit.payload.to_vec()));
+                }
+                MediaOutput::Transmit(_) => {}
+                MediaOutput::Event(event) => events.push(event),
+            }
+        }
+        for event in events {
+            self.carrier.handle_media_event(event, self.now());
+        }
+        moved
     }
 
     fn carry_to_caller(&mut self, transmit: &Transmit) {
@@ -160,17 +213,19 @@ impl Line {
         }
     }
 
-    /// An engine that closes ports when told to.
     fn command_engine(&mut self, command: Command) {
-        if let Command::Close { port } = command {
+        self.commands.push(command.clone());
+        let now = self.now();
+        if let Some(engine) = &mut self.engine {
+            engine.handle_command(command, now.instant).expect("the carrier knows which ports are open");
+        } else if let Command::Close { port } = command {
             let mut stats = Box::<PortStats>::default();
             stats.received.packets = HEARD.packets_received;
             stats.received.lost = HEARD.packets_lost;
             stats.sent.packets = HEARD.packets_sent;
             let tag = self.tag_of(port);
-            self.carrier.handle_media_event(MediaEvent::Closed { port, tag, stats }, self.now());
+            self.carrier.handle_media_event(MediaEvent::Closed { port, tag, stats }, now);
         }
-        self.commands.push(command);
     }
 
     /// The tag that a port was opened with last.
@@ -255,8 +310,8 @@ pub(crate) fn caller_offer(direction: Direction) -> Offer {
 
 pub(crate) fn caller_media(direction: Direction) -> LocalMedia {
     LocalMedia {
-        address: CALLER.ip(),
-        rtp_port: 30_000,
+        address: CALLER_MEDIA.ip(),
+        rtp_port: CALLER_MEDIA.port(),
         codecs: vec![Codec::Pcma, Codec::Pcmu],
         telephone_event: true,
         direction,

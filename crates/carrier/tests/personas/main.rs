@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a test picks out what it looks for")]
 
+mod audio;
 mod line;
 
 use std::net::SocketAddr;
@@ -16,7 +17,7 @@ use tandem_model::{Codec, Transport};
 use tandem_sip::endpoint::{Event, Failure, Flow, OutgoingRequest};
 use tandem_sip::message::{Body, Method, NameAddr, Uri};
 
-use line::{CALLER, FIRST, HEARD, Line, SECOND, caller_media, caller_offer, media_port};
+use line::{CALLER, CALLER_MEDIA, FIRST, HEARD, Line, SECOND, caller_media, caller_offer, media_port};
 
 const BOTH: [SocketAddr; 2] = [FIRST, SECOND];
 
@@ -49,7 +50,7 @@ fn the_answer_is_in_pcmu_with_telephone_events_at_the_port_opened() {
     assert_eq!(agreement.remote_rtp, Some(expected));
 
     let remote = remotes(&line).pop().unwrap();
-    assert_eq!(remote.rtp, Some(SocketAddr::new(CALLER.ip(), 30_000)));
+    assert_eq!(remote.rtp, Some(CALLER_MEDIA));
     assert_eq!(remote.codec, Codec::Pcmu);
     assert_eq!(remote.signalling_source, Some(CALLER.ip()));
     assert!(remote.telephone_event.is_some());
@@ -234,7 +235,7 @@ fn an_invite_without_an_offer_gets_one_in_the_200() {
         let (body, _) = offer_answer::answer(&offer, &caller_media(Direction::SendRecv)).unwrap();
         line.caller.ack(call, Some(Body::sdp(body)), line.now().instant);
         line.settle();
-        assert_eq!(remotes(&line).pop().unwrap().rtp, Some(SocketAddr::new(CALLER.ip(), 30_000)));
+        assert_eq!(remotes(&line).pop().unwrap().rtp, Some(CALLER_MEDIA));
         line.bye(call);
         line.expect_nothing_left();
     }
