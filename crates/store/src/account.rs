@@ -1,4 +1,9 @@
-use crate::error::from_database;
+use crate::error::{from_database, is_unique_violation};
+use crate::pool::on_pool;
+use crate::routing::BUMP_REVISION;
+use crate::row::{Columns, page};
+use crate::seal::SealingKey;
+use crate::store::{now, random};
 use crate::{DatabaseError, Store};
 use tandem_model::{Account, AccountId, Tier};
 
@@ -43,8 +48,30 @@ impl Store {
     /// # Errors
     /// [`InsertAccountError::NameTaken`].
     pub async fn insert_account(&self, account: &Account) -> Result<(), InsertAccountError> {
-        let _ = account;
-        todo!()
+        let data_key = self.master_key().sealing().seal_key(&SealingKey::generate()?, account.id)?;
+        on_pool!(self, pools => {
+            let mut transaction = pools.begin().await?;
+            let inserted = sqlx::query(
+                "INSERT INTO accounts (id, name, tier, max_trunks, max_calls, data_key, created_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            )
+            .bind(account.id.as_uuid())
+            .bind(account.name.as_str())
+            .bind(account.tier.as_str())
+            .bind(account.max_trunks.map(i64::from))
+            .bind(account.max_calls.map(i64::from))
+            .bind(data_key)
+            .bind(account.created_at.unix_micros())
+            .execute(&mut *transaction)
+            .await;
+            match inserted {
+                Err(error) if is_unique_violation(&error) => return Err(InsertAccountError::NameTaken),
+                inserted => inserted?,
+            };
+            sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
+            transaction.commit().await?;
+        });
+        Ok(())
     }
 
     /// An account by its id.
@@ -52,8 +79,12 @@ impl Store {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn account(&self, id: AccountId) -> Result<Option<Account>, DatabaseError> {
-        let _ = id;
-        todo!()
+        on_pool!(self, pools => sqlx::query("SELECT * FROM accounts WHERE id = $1")
+            .bind(id.as_uuid())
+            .fetch_optional(&pools.reader)
+            .await?
+            .map(|row| read_account(&row))
+            .transpose())
     }
 
     /// An account by its name.
@@ -61,8 +92,12 @@ impl Store {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn account_by_name(&self, name: &str) -> Result<Option<Account>, DatabaseError> {
-        let _ = name;
-        todo!()
+        on_pool!(self, pools => sqlx::query("SELECT * FROM accounts WHERE name = $1")
+            .bind(name)
+            .fetch_optional(&pools.reader)
+            .await?
+            .map(|row| read_account(&row))
+            .transpose())
     }
 
     /// Accounts by name, at most [`MAX_PAGE`](crate::MAX_PAGE).
@@ -70,8 +105,15 @@ impl Store {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn accounts(&self, skip: u32, limit: u32) -> Result<Vec<Account>, DatabaseError> {
-        let _ = (skip, limit);
-        todo!()
+        let (limit, skip) = page(skip, limit);
+        on_pool!(self, pools => sqlx::query("SELECT * FROM accounts ORDER BY name LIMIT $1 OFFSET $2")
+            .bind(limit)
+            .bind(skip)
+            .fetch_all(&pools.reader)
+            .await?
+            .iter()
+            .map(read_account)
+            .collect())
     }
 
     /// Changes tier and limits; gives the account as it is then.
@@ -79,8 +121,28 @@ impl Store {
     /// # Errors
     /// [`UpdateAccountError::NotFound`].
     pub async fn update_account(&self, id: AccountId, change: AccountChange) -> Result<Account, UpdateAccountError> {
-        let _ = (id, change);
-        todo!()
+        on_pool!(self, pools => {
+            let mut transaction = pools.begin().await?;
+            let row = sqlx::query("SELECT * FROM accounts WHERE id = $1")
+                .bind(id.as_uuid())
+                .fetch_optional(&mut *transaction)
+                .await?
+                .ok_or(UpdateAccountError::NotFound)?;
+            let mut account = read_account(&row)?;
+            account.tier = change.tier.unwrap_or(account.tier);
+            account.max_trunks = change.max_trunks.unwrap_or(account.max_trunks);
+            account.max_calls = change.max_calls.unwrap_or(account.max_calls);
+            sqlx::query("UPDATE accounts SET tier = $2, max_trunks = $3, max_calls = $4 WHERE id = $1")
+                .bind(id.as_uuid())
+                .bind(account.tier.as_str())
+                .bind(account.max_trunks.map(i64::from))
+                .bind(account.max_calls.map(i64::from))
+                .execute(&mut *transaction)
+                .await?;
+            sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
+            transaction.commit().await?;
+            Ok(account)
+        })
     }
 
     /// The account of this name; made with tier enterprise when there is none. An account that is there stays as it is.
@@ -88,7 +150,37 @@ impl Store {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn ensure_admin_account(&self, name: &str) -> Result<Account, DatabaseError> {
-        let _ = name;
-        todo!()
+        if let Some(account) = self.account_by_name(name).await? {
+            return Ok(account);
+        }
+        let created_at = now();
+        let account = Account {
+            id: AccountId::new(created_at, random()?),
+            name: name.to_owned(),
+            tier: Tier::Enterprise,
+            max_trunks: None,
+            max_calls: None,
+            created_at,
+        };
+        match self.insert_account(&account).await {
+            Ok(()) => Ok(account),
+            // Another process was faster.
+            Err(InsertAccountError::NameTaken) => {
+                self.account_by_name(name).await?.ok_or(DatabaseError::Query(sqlx::Error::RowNotFound))
+            }
+            Err(InsertAccountError::Database(error)) => Err(error),
+        }
     }
+}
+
+/// Reads a row of `accounts`; the data key stays sealed in it.
+pub(crate) fn read_account<R: Columns>(row: &R) -> Result<Account, DatabaseError> {
+    Ok(Account {
+        id: AccountId::from_uuid(row.uuid("id")?),
+        name: row.text("name")?,
+        tier: row.parsed("tier")?,
+        max_trunks: row.number_opt("max_trunks")?,
+        max_calls: row.number_opt("max_calls")?,
+        created_at: row.time("created_at")?,
+    })
 }

@@ -1,6 +1,15 @@
-use crate::error::from_database;
+use crate::account::read_account;
+use crate::error::{from_database, is_foreign_key_violation};
+use crate::pool::on_pool;
+use crate::routing::BUMP_REVISION;
+use crate::row::{Columns, page};
+use crate::store::{now, random};
 use crate::{DatabaseError, Store};
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+use subtle::ConstantTimeEq;
 use tandem_model::{Account, AccountId, ApiKeyId, Secret, Timestamp};
+use zeroize::Zeroizing;
 
 /// A bearer key as it is stored: the key itself is not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,8 +87,11 @@ impl Store {
         account: AccountId,
         name: &str,
     ) -> Result<(ApiKeyId, Secret), InsertApiKeyError> {
-        let _ = (account, name);
-        todo!()
+        let random = Zeroizing::new(random::<SECRET_BYTES>()?);
+        let digits = Zeroizing::new(hex::encode(random.as_slice()));
+        let key = Secret::new([PREFIX, &digits].concat());
+        let id = self.insert_api_key_with(account, name, &key).await?;
+        Ok((id, key))
     }
 
     /// Takes a key that was chosen elsewhere. Giving the same key to the same account again changes nothing.
@@ -92,8 +104,46 @@ impl Store {
         name: &str,
         key: &Secret,
     ) -> Result<ApiKeyId, InsertApiKeyError> {
-        let _ = (account, name, key);
-        todo!()
+        if !(MIN_KEY_BYTES..=MAX_KEY_BYTES).contains(&key.expose().len()) {
+            return Err(InsertApiKeyError::Length { min: MIN_KEY_BYTES, max: MAX_KEY_BYTES });
+        }
+        let created_at = now();
+        let id = ApiKeyId::new(created_at, random()?);
+        let hash = hash(key.expose());
+        on_pool!(self, pools => {
+            let mut transaction = pools.begin().await?;
+            let known = sqlx::query("SELECT id, account_id, revoked_at FROM api_keys WHERE key_sha256 = $1")
+                .bind(hash.as_slice())
+                .fetch_optional(&mut *transaction)
+                .await?;
+            if let Some(known) = known {
+                return if known.uuid("account_id")? != account.as_uuid() {
+                    Err(InsertApiKeyError::KeyTaken)
+                } else if known.integer_opt("revoked_at")?.is_some() {
+                    Err(InsertApiKeyError::Revoked)
+                } else {
+                    Ok(ApiKeyId::from_uuid(known.uuid("id")?))
+                };
+            }
+            let inserted = sqlx::query(
+                "INSERT INTO api_keys (id, account_id, name, prefix, key_sha256, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
+            )
+            .bind(id.as_uuid())
+            .bind(account.as_uuid())
+            .bind(name)
+            .bind(visible_prefix(key.expose()))
+            .bind(hash.as_slice())
+            .bind(created_at.unix_micros())
+            .execute(&mut *transaction)
+            .await;
+            match inserted {
+                Err(error) if is_foreign_key_violation(&error) => return Err(InsertApiKeyError::UnknownAccount),
+                inserted => inserted?,
+            };
+            sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
+            transaction.commit().await?;
+        });
+        Ok(id)
     }
 
     /// Whose key this is; `None` for an unknown or revoked one.
@@ -101,8 +151,30 @@ impl Store {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn authenticate(&self, key: &str) -> Result<Option<KeyOwner>, DatabaseError> {
-        let _ = key;
-        todo!()
+        if key.len() > MAX_KEY_BYTES {
+            return Ok(None);
+        }
+        let hash = hash(key);
+        let found = on_pool!(self, pools => sqlx::query(
+                "SELECT accounts.*, api_keys.id AS key_id, api_keys.key_sha256, api_keys.last_used_at
+                 FROM api_keys JOIN accounts ON accounts.id = api_keys.account_id
+                 WHERE api_keys.key_sha256 = $1 AND api_keys.revoked_at IS NULL",
+            )
+            .bind(hash.as_slice())
+            .fetch_optional(&pools.reader)
+            .await?
+            .map(|row| read_owner(&row))
+            .transpose()?);
+        let Some(found) = found else {
+            return Ok(None);
+        };
+        // The index has compared the hashes already, in a time that tells at most about a hash, never about a key. This compares
+        // once more, in constant time, so that nothing hangs on how a database compares.
+        if !bool::from(found.hash.ct_eq(&hash)) {
+            return Ok(None);
+        }
+        self.note_use(found.owner.key_id, found.last_used_at).await;
+        Ok(Some(found.owner))
     }
 
     /// Revokes a key. Revoking it again keeps the first time.
@@ -110,8 +182,23 @@ impl Store {
     /// # Errors
     /// [`RevokeApiKeyError::NotFound`].
     pub async fn revoke_api_key(&self, account: AccountId, id: ApiKeyId) -> Result<(), RevokeApiKeyError> {
-        let _ = (account, id);
-        todo!()
+        on_pool!(self, pools => {
+            let mut transaction = pools.begin().await?;
+            let revoked = sqlx::query(
+                "UPDATE api_keys SET revoked_at = coalesce(revoked_at, $3) WHERE id = $1 AND account_id = $2",
+            )
+            .bind(id.as_uuid())
+            .bind(account.as_uuid())
+            .bind(now().unix_micros())
+            .execute(&mut *transaction)
+            .await?;
+            if revoked.rows_affected() == 0 {
+                return Err(RevokeApiKeyError::NotFound);
+            }
+            sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
+            transaction.commit().await?;
+        });
+        Ok(())
     }
 
     /// Keys of an account, newest first, revoked ones too, at most [`MAX_PAGE`](crate::MAX_PAGE).
@@ -119,7 +206,81 @@ impl Store {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn api_keys(&self, account: AccountId, skip: u32, limit: u32) -> Result<Vec<ApiKey>, DatabaseError> {
-        let _ = (account, skip, limit);
-        todo!()
+        let (limit, skip) = page(skip, limit);
+        on_pool!(self, pools => sqlx::query(
+                "SELECT * FROM api_keys WHERE account_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2 OFFSET $3",
+            )
+            .bind(account.as_uuid())
+            .bind(limit)
+            .bind(skip)
+            .fetch_all(&pools.reader)
+            .await?
+            .iter()
+            .map(read_api_key)
+            .collect())
+    }
+
+    /// Notes that a key was used, about once a minute, and only while no one else writes: a request never waits for it.
+    async fn note_use(&self, id: ApiKeyId, last_used_at: Option<Timestamp>) {
+        let now = now();
+        if last_used_at.is_some_and(|last| now.since(last) < USE_NOTED_EVERY) {
+            return;
+        }
+        let noted = on_pool!(self, pools => match pools.writer.try_acquire() {
+            Some(mut connection) => sqlx::query("UPDATE api_keys SET last_used_at = $2 WHERE id = $1")
+                .bind(id.as_uuid())
+                .bind(now.unix_micros())
+                .execute(&mut *connection)
+                .await
+                .map(drop),
+            None => Ok(()),
+        });
+        if let Err(error) = noted {
+            tracing::warn!(key_id = %id, error = %DatabaseError::from(error), "the use of an API key was not noted");
+        }
     }
 }
+
+struct FoundKey {
+    owner: KeyOwner,
+    hash: Vec<u8>,
+    last_used_at: Option<Timestamp>,
+}
+
+fn read_owner<R: Columns>(row: &R) -> Result<FoundKey, DatabaseError> {
+    let owner = KeyOwner { key_id: ApiKeyId::from_uuid(row.uuid("key_id")?), account: read_account(row)? };
+    Ok(FoundKey { owner, hash: row.bytes("key_sha256")?, last_used_at: row.time_opt("last_used_at")? })
+}
+
+fn read_api_key<R: Columns>(row: &R) -> Result<ApiKey, DatabaseError> {
+    Ok(ApiKey {
+        id: ApiKeyId::from_uuid(row.uuid("id")?),
+        account_id: AccountId::from_uuid(row.uuid("account_id")?),
+        name: row.text("name")?,
+        prefix: row.text("prefix")?,
+        created_at: row.time("created_at")?,
+        last_used_at: row.time_opt("last_used_at")?,
+        revoked_at: row.time_opt("revoked_at")?,
+    })
+}
+
+/// A plain hash is enough: keys are long and random, so there is nothing to guess slowly.
+fn hash(key: &str) -> [u8; 32] {
+    Sha256::digest(key).into()
+}
+
+/// The first quarter, at most twelve characters: enough to know a key again, too little to guess the rest.
+fn visible_prefix(key: &str) -> String {
+    key.chars().take((key.len() / 4).min(VISIBLE_CHARACTERS)).collect()
+}
+
+/// Tells people and secret scanners whose key it is.
+const PREFIX: &str = "tdm_";
+const SECRET_BYTES: usize = 32;
+const VISIBLE_CHARACTERS: usize = 12;
+/// Shorter ones can be guessed.
+const MIN_KEY_BYTES: usize = 16;
+/// Longer ones are no keys; a request must not make us hash without end.
+const MAX_KEY_BYTES: usize = 512;
+/// Close enough to see whether a key is in use, rare enough not to write on each request.
+const USE_NOTED_EVERY: Duration = Duration::from_secs(60);

@@ -1,6 +1,13 @@
-use crate::error::from_database;
-use crate::{DatabaseError, Store};
-use tandem_model::{AccountId, CallEvent, CallId, CallRecord, LegRecord, Timestamp, TrunkId};
+use crate::error::{from_database, from_database_generic, is_unique_violation};
+use crate::pool::on_pool;
+use crate::row::{Columns, page, stored, to_json};
+use crate::store::now;
+use crate::trunk::FIND_TRUNK;
+use crate::{DatabaseError, MAX_PAGE, Store};
+use tandem_model::{
+    AccountId, CallEvent, CallId, CallRecord, CarriedBy, HungUpBy, LegId, LegRecord, Money, Timestamp, TrunkId,
+};
+use uuid::Uuid;
 
 /// How a call is named.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +80,7 @@ pub enum UpdateCallError<E> {
 }
 
 from_database!(InsertCallError);
+from_database_generic!(UpdateCallError);
 
 impl Store {
     /// Logs a call that something else carries. `trunk_id` must be a trunk of the account.
@@ -80,8 +88,71 @@ impl Store {
     /// # Errors
     /// [`InsertCallError`].
     pub async fn insert_external_call(&self, call: &CallRecord) -> Result<(), InsertCallError> {
-        let _ = call;
-        todo!()
+        let trunk = call.trunk_id.ok_or(InsertCallError::UnknownTrunk)?;
+        let account = call.account_id.as_uuid();
+        on_pool!(self, pools => {
+            let mut transaction = pools.begin().await?;
+            let known = sqlx::query(FIND_TRUNK)
+                .bind(trunk.as_uuid())
+                .bind(account)
+                .fetch_optional(&mut *transaction)
+                .await?;
+            if known.is_none() {
+                return Err(InsertCallError::UnknownTrunk);
+            }
+            let taken = sqlx::query("INSERT INTO call_ids (account_id, call_id, call_log_id) VALUES ($1, $2, $3)")
+                .bind(account)
+                .bind(call.call_id.as_str())
+                .bind(call.id.as_uuid())
+                .execute(&mut *transaction)
+                .await;
+            match taken {
+                Err(error) if is_unique_violation(&error) => return Err(InsertCallError::CallIdTaken),
+                taken => taken?,
+            };
+            sqlx::query(
+                "INSERT INTO call_logs (id, account_id, call_id, trunk_id, direction, carried_by, conversation_id, from_number,
+                     to_number, to_uri, started_at, answered_at, ended_at, duration_ms, status, hangup_cause, sip_status,
+                     hung_up_by, quality_score, codec_used, sip_call_id, remote_ip, cost_micros, credits_used_micros, metadata,
+                     receipt, node_id, boot_id, created_at, updated_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
+                     $23, $24, $25, $26, $27, $28, $29, $30)",
+            )
+            .bind(call.id.as_uuid())
+            .bind(account)
+            .bind(call.call_id.as_str())
+            .bind(trunk.as_uuid())
+            .bind(call.direction.as_str())
+            .bind(CarriedBy::External.as_str())
+            .bind(call.conversation_id)
+            .bind(call.from_number.as_str())
+            .bind(call.to_number.as_str())
+            .bind(call.to_uri.as_deref())
+            .bind(call.started_at.unix_micros())
+            .bind(call.answered_at.map(Timestamp::unix_micros))
+            .bind(call.ended_at.map(Timestamp::unix_micros))
+            .bind(call.duration_ms.map(stored))
+            .bind(call.status.as_str())
+            .bind(call.hangup_cause.as_deref())
+            .bind(call.sip_status.map(i64::from))
+            .bind(call.hung_up_by.map(HungUpBy::as_str))
+            .bind(call.quality_score)
+            .bind(call.codec_used.as_deref())
+            .bind(call.sip_call_id.as_deref())
+            .bind(call.remote_ip.as_deref())
+            .bind(call.cost.map(Money::micros))
+            .bind(call.credits_used.map(Money::micros))
+            .bind(to_json(&call.metadata))
+            .bind(call.receipt.as_ref().map(to_json))
+            .bind(self.node_id().as_uuid())
+            .bind(self.boot_id().as_uuid())
+            .bind(call.created_at.unix_micros())
+            .bind(now().unix_micros())
+            .execute(&mut *transaction)
+            .await?;
+            transaction.commit().await?;
+        });
+        Ok(())
     }
 
     /// A call of an account.
@@ -89,8 +160,15 @@ impl Store {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn call(&self, account: AccountId, key: &CallKey) -> Result<Option<CallRecord>, DatabaseError> {
-        let _ = (account, key);
-        todo!()
+        let (client_id, id) = key.parts();
+        on_pool!(self, pools => sqlx::query(FIND_CALL)
+            .bind(account.as_uuid())
+            .bind(client_id)
+            .bind(id)
+            .fetch_optional(&pools.reader)
+            .await?
+            .map(|row| read_call(&row))
+            .transpose())
     }
 
     /// Calls of an account, newest first by when they began.
@@ -98,8 +176,14 @@ impl Store {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn calls(&self, account: AccountId, filter: CallFilter) -> Result<Vec<CallRecord>, DatabaseError> {
-        let _ = (account, filter);
-        todo!()
+        let (limit, skip) = page(filter.skip, filter.limit);
+        on_pool!(self, pools => {
+            let query = match filter.trunk_id {
+                Some(trunk) => sqlx::query(LIST_CALLS_OF_TRUNK).bind(account.as_uuid()).bind(limit).bind(skip).bind(trunk.as_uuid()),
+                None => sqlx::query(LIST_CALLS).bind(account.as_uuid()).bind(limit).bind(skip),
+            };
+            query.fetch_all(&pools.reader).await?.iter().map(read_call).collect()
+        })
     }
 
     /// Changes a call in one transaction: reads it, lets `change` edit it, writes it. An `Err` of `change` writes nothing.
@@ -119,8 +203,56 @@ impl Store {
         F: FnOnce(&mut CallRecord) -> Result<(), E> + Send,
         E: Send,
     {
-        let _ = (account, key, change);
-        todo!()
+        let (client_id, id) = key.parts();
+        on_pool!(self, pools => {
+            let mut transaction = pools.begin().await?;
+            let row = sqlx::query(FIND_CALL)
+                .bind(account.as_uuid())
+                .bind(client_id)
+                .bind(id)
+                .fetch_optional(&mut *transaction)
+                .await?
+                .ok_or(UpdateCallError::NotFound)?;
+            let before = read_call(&row)?;
+            let mut edited = before.clone();
+            change(&mut edited).map_err(UpdateCallError::Refused)?;
+            let after = CallRecord {
+                answered_at: edited.answered_at,
+                ended_at: edited.ended_at,
+                duration_ms: edited.duration_ms,
+                status: edited.status,
+                hangup_cause: edited.hangup_cause,
+                quality_score: edited.quality_score,
+                codec_used: edited.codec_used,
+                cost: edited.cost,
+                credits_used: edited.credits_used,
+                metadata: edited.metadata,
+                ..before.clone()
+            };
+            sqlx::query(
+                "UPDATE call_logs SET answered_at = $3, ended_at = $4, duration_ms = $5, status = $6, hangup_cause = $7,
+                     quality_score = $8, codec_used = $9, cost_micros = $10, credits_used_micros = $11, metadata = $12,
+                     updated_at = $13
+                 WHERE id = $1 AND account_id = $2",
+            )
+            .bind(after.id.as_uuid())
+            .bind(account.as_uuid())
+            .bind(after.answered_at.map(Timestamp::unix_micros))
+            .bind(after.ended_at.map(Timestamp::unix_micros))
+            .bind(after.duration_ms.map(stored))
+            .bind(after.status.as_str())
+            .bind(after.hangup_cause.as_deref())
+            .bind(after.quality_score)
+            .bind(after.codec_used.as_deref())
+            .bind(after.cost.map(Money::micros))
+            .bind(after.credits_used.map(Money::micros))
+            .bind(to_json(&after.metadata))
+            .bind(now().unix_micros())
+            .execute(&mut *transaction)
+            .await?;
+            transaction.commit().await?;
+            Ok(CallUpdate { before, after })
+        })
     }
 
     /// The timeline of a call, in order; at most [`MAX_PAGE`](crate::MAX_PAGE) steps.
@@ -128,8 +260,17 @@ impl Store {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn call_events(&self, account: AccountId, call: CallId) -> Result<Vec<CallEvent>, DatabaseError> {
-        let _ = (account, call);
-        todo!()
+        on_pool!(self, pools => sqlx::query(
+                "SELECT * FROM call_events WHERE call_log_id = $1 AND account_id = $2 ORDER BY number LIMIT $3",
+            )
+            .bind(call.as_uuid())
+            .bind(account.as_uuid())
+            .bind(i64::from(MAX_PAGE))
+            .fetch_all(&pools.reader)
+            .await?
+            .iter()
+            .map(read_event)
+            .collect())
     }
 
     /// The legs of a call, in order; at most [`MAX_PAGE`](crate::MAX_PAGE).
@@ -137,8 +278,17 @@ impl Store {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn call_legs(&self, account: AccountId, call: CallId) -> Result<Vec<LegRecord>, DatabaseError> {
-        let _ = (account, call);
-        todo!()
+        on_pool!(self, pools => sqlx::query(
+                "SELECT * FROM call_legs WHERE call_log_id = $1 AND account_id = $2 ORDER BY number, id LIMIT $3",
+            )
+            .bind(call.as_uuid())
+            .bind(account.as_uuid())
+            .bind(i64::from(MAX_PAGE))
+            .fetch_all(&pools.reader)
+            .await?
+            .iter()
+            .map(read_leg)
+            .collect())
     }
 
     /// Every call that something else carries and that has not ended, of all accounts: what holds slots after a restart.
@@ -146,7 +296,33 @@ impl Store {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn open_external_calls(&self) -> Result<Vec<OpenExternalCall>, DatabaseError> {
-        todo!()
+        let mut calls = Vec::new();
+        on_pool!(self, pools => {
+            // One transaction, so that a call that is written meanwhile does not move to another page.
+            let mut transaction = pools.reader.begin().await?;
+            let (mut updated_at, mut id) = (i64::MIN, Uuid::nil());
+            loop {
+                let rows = sqlx::query(
+                    "SELECT account_id, trunk_id, id, updated_at FROM call_logs
+                     WHERE carried_by = 'external' AND ended_at IS NULL AND (updated_at, id) > ($1, $2)
+                     ORDER BY updated_at, id LIMIT $3",
+                )
+                .bind(updated_at)
+                .bind(id)
+                .bind(i64::from(MAX_PAGE))
+                .fetch_all(&mut *transaction)
+                .await?;
+                for row in &rows {
+                    (updated_at, id) = (row.integer("updated_at")?, row.uuid("id")?);
+                    calls.push(read_open(row)?);
+                }
+                if rows.len() < MAX_PAGE as usize {
+                    break;
+                }
+            }
+            transaction.rollback().await?;
+        });
+        Ok(calls)
     }
 
     /// The open external calls that nobody has written since `before`, longest untouched first, at most [`MAX_PAGE`](crate::MAX_PAGE).
@@ -154,7 +330,119 @@ impl Store {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn stale_external_calls(&self, before: Timestamp) -> Result<Vec<OpenExternalCall>, DatabaseError> {
-        let _ = before;
-        todo!()
+        on_pool!(self, pools => sqlx::query(
+                "SELECT account_id, trunk_id, id FROM call_logs
+                 WHERE carried_by = 'external' AND ended_at IS NULL AND updated_at < $1
+                 ORDER BY updated_at, id LIMIT $2",
+            )
+            .bind(before.unix_micros())
+            .bind(i64::from(MAX_PAGE))
+            .fetch_all(&pools.reader)
+            .await?
+            .iter()
+            .map(read_open)
+            .collect())
     }
+}
+
+impl CallKey {
+    /// The client's id and ours, as [`FIND_CALL`] takes them.
+    fn parts(&self) -> (Option<&str>, Option<Uuid>) {
+        match self {
+            Self::Id(id) => (None, Some(id.as_uuid())),
+            Self::ClientId(client_id) => (Some(client_id), None),
+            Self::Any(text) => (Some(text), Uuid::try_parse(text).ok()),
+        }
+    }
+}
+
+/// `$1` is the account, `$2` the client's id or NULL, `$3` our id or NULL.
+const FIND_CALL: &str = "SELECT * FROM call_logs WHERE account_id = $1
+    AND id = coalesce((SELECT call_log_id FROM call_ids WHERE account_id = $1 AND call_id = $2), $3)";
+
+const LIST_CALLS: &str = "SELECT * FROM call_logs WHERE account_id = $1
+    ORDER BY started_at DESC, created_at DESC, id DESC LIMIT $2 OFFSET $3";
+
+const LIST_CALLS_OF_TRUNK: &str = "SELECT * FROM call_logs WHERE trunk_id = $4 AND account_id = $1
+    ORDER BY started_at DESC, created_at DESC, id DESC LIMIT $2 OFFSET $3";
+
+fn read_call<R: Columns>(row: &R) -> Result<CallRecord, DatabaseError> {
+    Ok(CallRecord {
+        id: CallId::from_uuid(row.uuid("id")?),
+        account_id: AccountId::from_uuid(row.uuid("account_id")?),
+        call_id: row.text("call_id")?,
+        trunk_id: row.uuid_opt("trunk_id")?.map(TrunkId::from_uuid),
+        direction: row.parsed("direction")?,
+        carried_by: row.parsed("carried_by")?,
+        conversation_id: row.uuid_opt("conversation_id")?,
+        from_number: row.text("from_number")?,
+        to_number: row.text("to_number")?,
+        to_uri: row.text_opt("to_uri")?,
+        started_at: row.time("started_at")?,
+        answered_at: row.time_opt("answered_at")?,
+        ended_at: row.time_opt("ended_at")?,
+        duration_ms: row.number_opt("duration_ms")?,
+        status: row.parsed("status")?,
+        hangup_cause: row.text_opt("hangup_cause")?,
+        sip_status: row.number_opt("sip_status")?,
+        hung_up_by: row.parsed_opt("hung_up_by")?,
+        quality_score: row.real_opt("quality_score")?,
+        codec_used: row.text_opt("codec_used")?,
+        sip_call_id: row.text_opt("sip_call_id")?,
+        remote_ip: row.text_opt("remote_ip")?,
+        cost: row.money_opt("cost_micros")?,
+        credits_used: row.money_opt("credits_used_micros")?,
+        metadata: row.json("metadata")?,
+        receipt: row.json_opt("receipt")?,
+        created_at: row.time("created_at")?,
+    })
+}
+
+fn read_leg<R: Columns>(row: &R) -> Result<LegRecord, DatabaseError> {
+    Ok(LegRecord {
+        id: LegId::from_uuid(row.uuid("id")?),
+        call_id: CallId::from_uuid(row.uuid("call_log_id")?),
+        account_id: AccountId::from_uuid(row.uuid("account_id")?),
+        number: row.number("number")?,
+        kind: row.parsed("kind")?,
+        trunk_id: row.uuid_opt("trunk_id")?.map(TrunkId::from_uuid),
+        direction: row.parsed("direction")?,
+        request_uri: row.text("request_uri")?,
+        started_at: row.time("started_at")?,
+        ringing_at: row.time_opt("ringing_at")?,
+        answered_at: row.time_opt("answered_at")?,
+        ended_at: row.time_opt("ended_at")?,
+        duration_ms: row.number_opt("duration_ms")?,
+        status: row.parsed("status")?,
+        cause: row.parsed_opt("cause")?,
+        sip_status: row.number_opt("sip_status")?,
+        hung_up_by: row.parsed_opt("hung_up_by")?,
+        codec: row.parsed_opt("codec")?,
+        sip_call_id: row.text("sip_call_id")?,
+        transport: row.parsed("transport")?,
+        remote_address: row.parsed_opt("remote_address")?,
+        billed_seconds: row.number_opt("billed_seconds")?,
+        cost: row.money_opt("cost_micros")?,
+        media: row.json_opt("media")?,
+    })
+}
+
+fn read_event<R: Columns>(row: &R) -> Result<CallEvent, DatabaseError> {
+    Ok(CallEvent {
+        call_id: CallId::from_uuid(row.uuid("call_log_id")?),
+        account_id: AccountId::from_uuid(row.uuid("account_id")?),
+        number: row.number("number")?,
+        leg_id: row.uuid_opt("leg_id")?.map(LegId::from_uuid),
+        at: row.time("at")?,
+        kind: row.parsed("kind")?,
+        detail: row.json("detail")?,
+    })
+}
+
+fn read_open<R: Columns>(row: &R) -> Result<OpenExternalCall, DatabaseError> {
+    Ok(OpenExternalCall {
+        account_id: AccountId::from_uuid(row.uuid("account_id")?),
+        trunk_id: TrunkId::from_uuid(row.uuid("trunk_id")?),
+        call_id: CallId::from_uuid(row.uuid("id")?),
+    })
 }

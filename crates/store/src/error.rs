@@ -87,7 +87,25 @@ macro_rules! from_database {
 
 pub(crate) use from_database;
 
+/// As [`from_database!`], for errors that carry a refusal of the caller's own type.
+macro_rules! from_database_generic {
+    ($($error:ident),+ $(,)?) => { $(
+        impl<E> From<sqlx::Error> for $error<E> {
+            fn from(error: sqlx::Error) -> Self {
+                Self::Database(error.into())
+            }
+        }
+    )+ };
+}
+
+pub(crate) use from_database_generic;
+
 /// Whether a statement failed because a value that must be unique is there already.
 pub(crate) fn is_unique_violation(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|refusal| refusal.is_unique_violation())
+}
+
+/// Whether a statement failed because a row that it names is not there.
+pub(crate) fn is_foreign_key_violation(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|refusal| refusal.is_foreign_key_violation())
 }

@@ -1,3 +1,5 @@
+use crate::pool::on_pool;
+use crate::row::Columns;
 use crate::{DatabaseError, Store};
 
 /// How far the journal of a signalling shard has been read into the store.
@@ -17,7 +19,21 @@ impl Store {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn journal_position(&self, shard: u16) -> Result<Option<JournalPosition>, DatabaseError> {
-        let _ = shard;
-        todo!()
+        on_pool!(self, pools => sqlx::query(
+                "SELECT segment, stored_bytes FROM journal_positions WHERE node_id = $1 AND shard = $2",
+            )
+            .bind(self.node_id().as_uuid())
+            .bind(i64::from(shard))
+            .fetch_optional(&pools.reader)
+            .await?
+            .map(|row| {
+                Ok(JournalPosition { shard, segment: row.number("segment")?, offset: row.number("stored_bytes")? })
+            })
+            .transpose())
     }
 }
+
+/// `$1` is the node, `$2` the shard.
+pub(crate) const MOVE_POSITION: &str =
+    "INSERT INTO journal_positions (node_id, shard, segment, stored_bytes) VALUES ($1, $2, $3, $4)
+     ON CONFLICT (node_id, shard) DO UPDATE SET segment = excluded.segment, stored_bytes = excluded.stored_bytes";

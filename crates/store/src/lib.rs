@@ -32,5 +32,5 @@ pub use records::{Rejected, RejectedReason, WriteError, Written};
 pub use routing::RoutingSnapshot;
 pub use seal::SealError;
 pub use store::{MAX_PAGE, Migrated, OpenError, Store, StoreOptions};
-pub use trunk::{DeleteTrunkError, InsertTrunkError, UpdateTrunkError};
+pub use trunk::{ChangeTrunkError, DeleteTrunkError, InsertTrunkError, UpdateTrunkError};
 pub use user::{InsertUserError, ParseRoleError, Role, User};

@@ -1,6 +1,14 @@
 use crate::error::from_database;
+use crate::journal::MOVE_POSITION;
+use crate::pool::on_pool;
+use crate::row::stored;
+use crate::sqlite::bulk::{self, Writer};
+use crate::store::now;
 use crate::{DatabaseError, JournalPosition, Store};
-use tandem_model::{AccountId, Record};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+use tandem_model::{AccountId, CallEvent, CallRecord, LegRecord, Record};
 
 /// What became of a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,8 +54,7 @@ impl Store {
     /// # Errors
     /// [`WriteError`]; nothing of the batch is written then.
     pub async fn write_records(&self, records: &[Record]) -> Result<Written, WriteError> {
-        let _ = records;
-        todo!()
+        self.write(records, None).await
     }
 
     /// As [`Store::write_records`], and moves the position of a journal in the same transaction: so each part of a journal is
@@ -56,7 +63,81 @@ impl Store {
     /// # Errors
     /// [`WriteError`]; neither records nor position are written then.
     pub async fn write_journal(&self, records: &[Record], read_to: JournalPosition) -> Result<Written, WriteError> {
-        let _ = (records, read_to);
-        todo!()
+        self.write(records, Some(read_to)).await
+    }
+
+    async fn write(&self, records: &[Record], read_to: Option<JournalPosition>) -> Result<Written, WriteError> {
+        if records.is_empty() && read_to.is_none() {
+            return Ok(Written::default());
+        }
+        let accounts: HashSet<AccountId> = records.iter().map(account_of).collect();
+        let writer = Writer { node: self.node_id(), boot: self.boot_id(), at: now() };
+        on_pool!(self, pools => {
+            let mut transaction = pools.begin().await?;
+            let known = bulk::known_accounts(&mut transaction, &accounts).await?;
+            let (batch, rejected) = Batch::new(records, &known);
+            bulk::write(&mut transaction, &batch, writer).await?;
+            if let Some(position) = read_to {
+                sqlx::query(MOVE_POSITION)
+                    .bind(self.node_id().as_uuid())
+                    .bind(i64::from(position.shard))
+                    .bind(stored(position.segment))
+                    .bind(stored(position.offset))
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+            transaction.commit().await?;
+            Ok(Written { rejected })
+        })
+    }
+}
+
+/// The rows of a batch: one a call, one a leg, every event.
+#[derive(Default)]
+pub(crate) struct Batch<'a> {
+    pub(crate) calls: Vec<&'a CallRecord>,
+    pub(crate) legs: Vec<&'a LegRecord>,
+    pub(crate) events: Vec<&'a CallEvent>,
+}
+
+impl<'a> Batch<'a> {
+    /// Keeps the last state of each call and leg, and leaves out what belongs to no known account.
+    fn new(records: &'a [Record], known: &HashSet<AccountId>) -> (Self, Vec<Rejected>) {
+        let mut batch = Self::default();
+        let mut rejected = Vec::new();
+        let mut call_places = HashMap::new();
+        let mut leg_places = HashMap::new();
+        for (index, record) in records.iter().enumerate() {
+            let account = account_of(record);
+            if !known.contains(&account) {
+                rejected.push(Rejected { index, reason: RejectedReason::UnknownAccount(account) });
+                continue;
+            }
+            match record {
+                Record::Call(call) => keep_last(&mut batch.calls, &mut call_places, call.id, call),
+                Record::Leg(leg) => keep_last(&mut batch.legs, &mut leg_places, (leg.call_id, leg.id), leg),
+                Record::Event(event) => batch.events.push(event),
+            }
+        }
+        (batch, rejected)
+    }
+}
+
+/// Puts a state where the earlier one of its id stands, else at the end.
+fn keep_last<'a, K: Eq + Hash, T>(states: &mut Vec<&'a T>, places: &mut HashMap<K, usize>, key: K, state: &'a T) {
+    match places.entry(key) {
+        Entry::Occupied(place) => states[*place.get()] = state,
+        Entry::Vacant(place) => {
+            place.insert(states.len());
+            states.push(state);
+        }
+    }
+}
+
+fn account_of(record: &Record) -> AccountId {
+    match record {
+        Record::Call(call) => call.account_id,
+        Record::Leg(leg) => leg.account_id,
+        Record::Event(event) => event.account_id,
     }
 }

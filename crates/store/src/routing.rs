@@ -1,5 +1,11 @@
-use crate::{DatabaseError, Store};
-use tandem_model::{Account, Trunk, TrunkId};
+use crate::account::read_account;
+use crate::pool::on_pool;
+use crate::row::Columns;
+use crate::trunk::{read_data_key, read_trunk};
+use crate::{DatabaseError, MAX_PAGE, Store};
+use std::collections::HashMap;
+use tandem_model::{Account, AccountId, Trunk, TrunkId};
+use uuid::Uuid;
 
 /// Everything that routing reads, as of one moment.
 #[derive(Clone, Debug)]
@@ -20,7 +26,7 @@ impl Store {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn revision(&self) -> Result<u64, DatabaseError> {
-        todo!()
+        on_pool!(self, pools => sqlx::query(READ_REVISION).fetch_one(&pools.reader).await?.number("revision"))
     }
 
     /// Everything that routing reads.
@@ -28,6 +34,63 @@ impl Store {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn routing_snapshot(&self) -> Result<RoutingSnapshot, DatabaseError> {
-        todo!()
+        let mut accounts = Vec::new();
+        let mut data_keys = HashMap::new();
+        let mut trunks: Vec<Trunk> = Vec::new();
+        let mut unreadable = Vec::new();
+        let revision = on_pool!(self, pools => {
+            // One transaction, so that revision, accounts and trunks are of one moment.
+            let mut transaction = pools.reader.begin().await?;
+            let revision = sqlx::query(READ_REVISION).fetch_one(&mut *transaction).await?.number("revision")?;
+            let mut after = Uuid::nil();
+            loop {
+                let rows = sqlx::query("SELECT * FROM accounts WHERE id > $1 ORDER BY id LIMIT $2")
+                    .bind(after)
+                    .bind(i64::from(MAX_PAGE))
+                    .fetch_all(&mut *transaction)
+                    .await?;
+                for row in &rows {
+                    let account = read_account(row)?;
+                    after = account.id.as_uuid();
+                    data_keys.insert(account.id, read_data_key(row, self.master_key(), account.id));
+                    accounts.push(account);
+                }
+                if rows.len() < MAX_PAGE as usize {
+                    break;
+                }
+            }
+            let mut after = Uuid::nil();
+            loop {
+                let rows = sqlx::query("SELECT * FROM trunks WHERE id > $1 AND deleted_at IS NULL ORDER BY id LIMIT $2")
+                    .bind(after)
+                    .bind(i64::from(MAX_PAGE))
+                    .fetch_all(&mut *transaction)
+                    .await?;
+                for row in &rows {
+                    after = row.uuid("id")?;
+                    let account = AccountId::from_uuid(row.uuid("account_id")?);
+                    let read = match data_keys.get(&account) {
+                        Some(Ok(key)) => read_trunk(row, key).map_err(|error| error.to_string()),
+                        Some(Err(error)) => Err(error.to_string()),
+                        None => Err("its account does not exist".to_owned()),
+                    };
+                    match read {
+                        Ok(trunk) => trunks.push(trunk),
+                        Err(reason) => unreadable.push((TrunkId::from_uuid(after), reason)),
+                    }
+                }
+                if rows.len() < MAX_PAGE as usize {
+                    break;
+                }
+            }
+            transaction.rollback().await?;
+            revision
+        });
+        trunks.sort_by_key(|trunk| (trunk.account_id, trunk.priority, trunk.created_at, trunk.id));
+        Ok(RoutingSnapshot { revision, accounts, trunks, unreadable })
     }
 }
+
+/// Part of every transaction that changes accounts, trunks or keys.
+pub(crate) const BUMP_REVISION: &str = "UPDATE routing_revision SET revision = revision + 1 WHERE id = 1";
+const READ_REVISION: &str = "SELECT revision FROM routing_revision WHERE id = 1";

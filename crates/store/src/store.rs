@@ -1,8 +1,12 @@
-use crate::pool::Pool;
+use crate::database_url::Location;
+use crate::pool::{Pool, on_pool};
+use crate::seal::Place;
+use crate::sqlite::SqlitePools;
 use crate::{DatabaseError, DatabaseUrl, MasterKey, SealError};
 use std::path::PathBuf;
 use std::sync::Arc;
-use tandem_model::{BootId, NodeId, Timestamp};
+use tandem_model::{AccountId, BootId, NodeId, Timestamp};
+use uuid::Uuid;
 
 /// The database of an installation. Clones share the same connections.
 #[derive(Clone)]
@@ -104,8 +108,18 @@ impl Store {
     /// # Errors
     /// [`OpenError`], each with what to do.
     pub async fn open(url: &DatabaseUrl, options: StoreOptions) -> Result<Self, OpenError> {
-        let _ = (url, options);
-        todo!()
+        let pool = match url.location() {
+            Location::Sqlite(path) => Pool::Sqlite(SqlitePools::open(path).await?),
+        };
+        let StoreOptions { master_key, node_id, boot_id } = options;
+        let store = Self { inner: Arc::new(Inner { pool, master_key, node_id, boot_id }) };
+        match store.check_master_key().await {
+            Ok(()) => Ok(store),
+            Err(error) => {
+                store.close().await;
+                Err(error)
+            }
+        }
     }
 
     /// Brings the schema up to date without opening the store: needs no master key.
@@ -113,13 +127,53 @@ impl Store {
     /// # Errors
     /// [`OpenError`], each with what to do.
     pub async fn migrate(url: &DatabaseUrl) -> Result<Migrated, OpenError> {
-        let _ = url;
-        todo!()
+        match url.location() {
+            Location::Sqlite(path) => SqlitePools::migrate(path).await,
+        }
     }
 
     /// Waits for running statements and closes every connection; the write-ahead log is folded into the file.
     pub async fn close(&self) {
-        todo!()
+        on_pool!(self, pools => pools.close().await);
+    }
+
+    /// A known text was sealed when the database was new: what does not open it is another key.
+    async fn check_master_key(&self) -> Result<(), OpenError> {
+        let place = Place {
+            table: "master_key_checks",
+            column: "sealed",
+            row: Uuid::nil(),
+            account: AccountId::from_uuid(Uuid::nil()),
+        };
+        let database = |error: sqlx::Error| OpenError::Database(error.into());
+        let key = self.master_key().sealing();
+        let offered = key.seal(MASTER_KEY_CHECK, place)?;
+        let sealed: Vec<u8> = on_pool!(self, pools => {
+            let found = sqlx::query_scalar("SELECT sealed FROM master_key_checks WHERE id = 1")
+                .fetch_optional(&pools.writer)
+                .await
+                .map_err(database)?;
+            match found {
+                Some(sealed) => sealed,
+                None => {
+                    sqlx::query("INSERT INTO master_key_checks (id, sealed) VALUES (1, $1) ON CONFLICT (id) DO NOTHING")
+                        .bind(offered)
+                        .execute(&pools.writer)
+                        .await
+                        .map_err(database)?;
+                    // Read again: another process may have put its own there first.
+                    sqlx::query_scalar("SELECT sealed FROM master_key_checks WHERE id = 1")
+                        .fetch_one(&pools.writer)
+                        .await
+                        .map_err(database)?
+                }
+            }
+        });
+        match key.open(&sealed, place) {
+            Ok(_) => Ok(()),
+            Err(SealError::DoesNotOpen { .. }) => Err(OpenError::WrongMasterKey),
+            Err(other @ (SealError::UnknownFormat { .. } | SealError::Randomness(_))) => Err(other.into()),
+        }
     }
 
     /// This installation.
@@ -142,6 +196,8 @@ impl Store {
         &self.inner.master_key
     }
 }
+
+const MASTER_KEY_CHECK: &[u8] = b"tandem";
 
 /// The time of day, for rows that the store itself makes.
 pub(crate) fn now() -> Timestamp {

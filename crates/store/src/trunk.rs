@@ -1,6 +1,14 @@
-use crate::error::from_database;
-use crate::{DatabaseError, Store};
-use tandem_model::{AccountId, Timestamp, Trunk, TrunkHealth, TrunkId};
+use crate::error::{from_database, from_database_generic, is_unique_violation};
+use crate::pool::on_pool;
+use crate::routing::BUMP_REVISION;
+use crate::row::{Columns, page, stored, to_json};
+use crate::seal::{Place, SealingKey};
+use crate::{DatabaseError, MasterKey, Store};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::time::Duration;
+use tandem_model::{AccountId, OutboundRouting, Timestamp, Trunk, TrunkHealth, TrunkId};
 
 /// Why a trunk was not added.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +47,26 @@ pub enum UpdateTrunkError {
     Database(#[from] DatabaseError),
 }
 
+/// Why a trunk was not changed by [`Store::change_trunk`].
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeTrunkError<E> {
+    /// The account has no such trunk.
+    #[error("no such trunk")]
+    NotFound,
+    /// The account has another trunk of this name.
+    #[error("the account has a trunk of that name")]
+    NameTaken,
+    /// `failover_trunk_id` is no other trunk of the account.
+    #[error("failover_trunk_id names no other trunk of the account")]
+    FailoverUnknown,
+    /// The change was refused by who asked for it.
+    #[error("the change was refused")]
+    Refused(E),
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
 /// Why a trunk was not deleted.
 #[derive(Debug, thiserror::Error)]
 pub enum DeleteTrunkError {
@@ -50,7 +78,44 @@ pub enum DeleteTrunkError {
     Database(#[from] DatabaseError),
 }
 
-from_database!(InsertTrunkError, UpdateTrunkError, DeleteTrunkError);
+from_database!(InsertTrunkError, DeleteTrunkError);
+from_database_generic!(ChangeTrunkError);
+
+/// Binds `$1` to `$29`, which adding and changing a trunk share.
+macro_rules! bind_trunk {
+    ($query:expr, $trunk:ident, $columns:ident) => {
+        $query
+            .bind($trunk.id.as_uuid())
+            .bind($trunk.account_id.as_uuid())
+            .bind($trunk.name.as_str())
+            .bind($trunk.description.as_deref())
+            .bind($trunk.provider.as_str())
+            .bind($trunk.status.as_str())
+            .bind($trunk.sip_domain.as_str())
+            .bind(i64::from($trunk.sip_port))
+            .bind($trunk.sip_proxy.as_deref())
+            .bind($trunk.sip_username.as_str())
+            .bind($columns.sip_password)
+            .bind($trunk.auth_username.as_deref())
+            .bind($columns.auth_password)
+            .bind($trunk.call_direction.as_str())
+            .bind(i64::from($trunk.max_concurrent_calls))
+            .bind($columns.inbound_routing)
+            .bind($columns.outbound_routing)
+            .bind($columns.outbound)
+            .bind($columns.codec_preferences)
+            .bind($trunk.dtmf_mode.as_str())
+            .bind($trunk.cost_per_minute.micros())
+            .bind($trunk.monthly_cost.micros())
+            .bind($columns.allowed_ips)
+            .bind($trunk.encryption_enabled)
+            .bind($trunk.failover_trunk_id.map(TrunkId::as_uuid))
+            .bind($columns.custom_headers)
+            .bind($columns.advanced_config)
+            .bind(i64::from($trunk.priority))
+            .bind($trunk.updated_at.unix_micros())
+    };
+}
 
 impl Store {
     /// Adds a trunk if the account has fewer than `limit`; its name must be free in the account.
@@ -58,8 +123,55 @@ impl Store {
     /// # Errors
     /// [`InsertTrunkError`].
     pub async fn insert_trunk(&self, trunk: &Trunk, limit: u32) -> Result<(), InsertTrunkError> {
-        let _ = (trunk, limit);
-        todo!()
+        let account = trunk.account_id.as_uuid();
+        on_pool!(self, pools => {
+            let mut transaction = pools.begin().await?;
+            let key = sqlx::query(READ_DATA_KEY).bind(account).fetch_one(&mut *transaction).await?;
+            let key = read_data_key(&key, self.master_key(), trunk.account_id)?;
+            let count: i64 =
+                sqlx::query_scalar("SELECT count(*) FROM trunks WHERE account_id = $1 AND deleted_at IS NULL")
+                    .bind(account)
+                    .fetch_one(&mut *transaction)
+                    .await?;
+            if count >= i64::from(limit) {
+                return Err(InsertTrunkError::LimitReached { limit });
+            }
+            if let Some(failover) = trunk.failover_trunk_id {
+                let known = sqlx::query(FIND_TRUNK)
+                    .bind(failover.as_uuid())
+                    .bind(account)
+                    .fetch_optional(&mut *transaction)
+                    .await?;
+                if known.is_none() || failover == trunk.id {
+                    return Err(InsertTrunkError::FailoverUnknown);
+                }
+            }
+            let columns = StoredTrunk::new(trunk, &key)?;
+            let inserted = bind_trunk!(sqlx::query(
+                "INSERT INTO trunks (id, account_id, name, description, provider, status, sip_domain, sip_port, sip_proxy,
+                     sip_username, sip_password, auth_username, auth_password, call_direction, max_concurrent_calls,
+                     inbound_routing, outbound_routing, outbound, codec_preferences, dtmf_mode, cost_per_minute_micros,
+                     monthly_cost_micros, allowed_ips, encryption_enabled, failover_trunk_id, custom_headers, advanced_config,
+                     priority, updated_at, created_at, health_status, health_checked_at, health_latency_us,
+                     health_loss_basis_points)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
+                     $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34)",
+            ), trunk, columns)
+            .bind(trunk.created_at.unix_micros())
+            .bind(trunk.health.status.as_str())
+            .bind(trunk.health.checked_at.map(Timestamp::unix_micros))
+            .bind(trunk.health.latency_us.map(stored))
+            .bind(trunk.health.loss_basis_points.map(i64::from))
+            .execute(&mut *transaction)
+            .await;
+            match inserted {
+                Err(error) if is_unique_violation(&error) => return Err(InsertTrunkError::NameTaken),
+                inserted => inserted?,
+            };
+            sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
+            transaction.commit().await?;
+        });
+        Ok(())
     }
 
     /// A trunk of an account.
@@ -67,8 +179,19 @@ impl Store {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn trunk(&self, account: AccountId, id: TrunkId) -> Result<Option<Trunk>, DatabaseError> {
-        let _ = (account, id);
-        todo!()
+        let row = on_pool!(self, pools => sqlx::query(
+                "SELECT trunks.*, accounts.data_key FROM trunks JOIN accounts ON accounts.id = trunks.account_id
+                 WHERE trunks.id = $1 AND trunks.account_id = $2 AND trunks.deleted_at IS NULL",
+            )
+            .bind(id.as_uuid())
+            .bind(account.as_uuid())
+            .fetch_optional(&pools.reader)
+            .await?);
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        let key = read_data_key(&row, self.master_key(), account)?;
+        read_trunk(&row, &key).map(Some)
     }
 
     /// Trunks of an account by priority, then age, at most [`MAX_PAGE`](crate::MAX_PAGE).
@@ -76,8 +199,26 @@ impl Store {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn trunks(&self, account: AccountId, skip: u32, limit: u32) -> Result<Vec<Trunk>, DatabaseError> {
-        let _ = (account, skip, limit);
-        todo!()
+        let (limit, skip) = page(skip, limit);
+        on_pool!(self, pools => {
+            let key = sqlx::query(READ_DATA_KEY).bind(account.as_uuid()).fetch_optional(&pools.reader).await?;
+            let Some(key) = key else {
+                return Ok(Vec::new());
+            };
+            let key = read_data_key(&key, self.master_key(), account)?;
+            sqlx::query(
+                "SELECT * FROM trunks WHERE account_id = $1 AND deleted_at IS NULL
+                 ORDER BY priority, created_at, id LIMIT $2 OFFSET $3",
+            )
+            .bind(account.as_uuid())
+            .bind(limit)
+            .bind(skip)
+            .fetch_all(&pools.reader)
+            .await?
+            .iter()
+            .map(|row| read_trunk(row, &key))
+            .collect()
+        })
     }
 
     /// Writes a trunk's configuration and status; its health and `created_at` stay as they are stored.
@@ -85,26 +226,280 @@ impl Store {
     /// # Errors
     /// [`UpdateTrunkError`].
     pub async fn update_trunk(&self, trunk: &Trunk) -> Result<(), UpdateTrunkError> {
-        let _ = trunk;
-        todo!()
+        self.change_trunk(trunk.account_id, trunk.id, |stored| {
+            *stored = trunk.clone();
+            Ok::<(), Infallible>(())
+        })
+        .await
+        .map(drop)
+        .map_err(|error| match error {
+            ChangeTrunkError::NotFound => UpdateTrunkError::NotFound,
+            ChangeTrunkError::NameTaken => UpdateTrunkError::NameTaken,
+            ChangeTrunkError::FailoverUnknown => UpdateTrunkError::FailoverUnknown,
+            ChangeTrunkError::Refused(never) => match never {},
+            ChangeTrunkError::Database(error) => UpdateTrunkError::Database(error),
+        })
     }
 
-    /// Takes a trunk out of service for good; calls keep naming it. Trunks that named it as failover name none any more.
+    /// Changes a trunk in one transaction: reads it, lets `change` edit it, writes it and gives it back. So two partial changes at
+    /// once both count. What `change` does to `id`, `account_id`, `health` and `created_at` is not written; an `Err` of it writes
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`ChangeTrunkError`].
+    pub async fn change_trunk<E, F>(
+        &self,
+        account: AccountId,
+        id: TrunkId,
+        change: F,
+    ) -> Result<Trunk, ChangeTrunkError<E>>
+    where
+        F: FnOnce(&mut Trunk) -> Result<(), E> + Send,
+        E: Send,
+    {
+        on_pool!(self, pools => {
+            let mut transaction = pools.begin().await?;
+            let row = sqlx::query(FIND_TRUNK)
+                .bind(id.as_uuid())
+                .bind(account.as_uuid())
+                .fetch_optional(&mut *transaction)
+                .await?
+                .ok_or(ChangeTrunkError::NotFound)?;
+            let key = sqlx::query(READ_DATA_KEY).bind(account.as_uuid()).fetch_one(&mut *transaction).await?;
+            let key = read_data_key(&key, self.master_key(), account)?;
+            let before = read_trunk(&row, &key)?;
+            let mut trunk = before.clone();
+            change(&mut trunk).map_err(ChangeTrunkError::Refused)?;
+            (trunk.id, trunk.account_id) = (id, account);
+            (trunk.health, trunk.created_at) = (before.health, before.created_at);
+            if let Some(failover) = trunk.failover_trunk_id {
+                let known = sqlx::query(FIND_TRUNK)
+                    .bind(failover.as_uuid())
+                    .bind(account.as_uuid())
+                    .fetch_optional(&mut *transaction)
+                    .await?;
+                if known.is_none() || failover == id {
+                    return Err(ChangeTrunkError::FailoverUnknown);
+                }
+            }
+            let columns = StoredTrunk::new(&trunk, &key)?;
+            let updated = bind_trunk!(sqlx::query(
+                "UPDATE trunks SET name = $3, description = $4, provider = $5, status = $6, sip_domain = $7, sip_port = $8,
+                     sip_proxy = $9, sip_username = $10, sip_password = $11, auth_username = $12, auth_password = $13,
+                     call_direction = $14, max_concurrent_calls = $15, inbound_routing = $16, outbound_routing = $17,
+                     outbound = $18, codec_preferences = $19, dtmf_mode = $20, cost_per_minute_micros = $21,
+                     monthly_cost_micros = $22, allowed_ips = $23, encryption_enabled = $24, failover_trunk_id = $25,
+                     custom_headers = $26, advanced_config = $27, priority = $28, updated_at = $29
+                 WHERE id = $1 AND account_id = $2",
+            ), trunk, columns)
+            .execute(&mut *transaction)
+            .await;
+            match updated {
+                Err(error) if is_unique_violation(&error) => return Err(ChangeTrunkError::NameTaken),
+                updated => updated?,
+            };
+            sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
+            transaction.commit().await?;
+            Ok(trunk)
+        })
+    }
+
+    /// Takes a trunk out of service for good, with its passwords; calls keep naming it. Trunks that named it as failover name none
+    /// any more.
     ///
     /// # Errors
     /// [`DeleteTrunkError::NotFound`].
     pub async fn delete_trunk(&self, account: AccountId, id: TrunkId, at: Timestamp) -> Result<(), DeleteTrunkError> {
-        let _ = (account, id, at);
-        todo!()
+        on_pool!(self, pools => {
+            let mut transaction = pools.begin().await?;
+            let deleted = sqlx::query(
+                "UPDATE trunks SET deleted_at = $3, failover_trunk_id = NULL, sip_password = $4, auth_password = NULL
+                 WHERE id = $1 AND account_id = $2 AND deleted_at IS NULL",
+            )
+            .bind(id.as_uuid())
+            .bind(account.as_uuid())
+            .bind(at.unix_micros())
+            .bind(Vec::<u8>::new())
+            .execute(&mut *transaction)
+            .await?;
+            if deleted.rows_affected() == 0 {
+                return Err(DeleteTrunkError::NotFound);
+            }
+            sqlx::query("UPDATE trunks SET failover_trunk_id = NULL WHERE failover_trunk_id = $1")
+                .bind(id.as_uuid())
+                .execute(&mut *transaction)
+                .await?;
+            sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
+            transaction.commit().await?;
+        });
+        Ok(())
     }
 
     /// Writes what a probe found; `false` when there is no such trunk. Neither `status`, `updated_at` nor the routing revision
-    /// change: health does not make a trunk unroutable, so there is nothing to load anew.
+    /// change: who probes knows already, and a probe must not make every node load its routes anew.
     ///
     /// # Errors
     /// [`DatabaseError`].
     pub async fn set_trunk_health(&self, id: TrunkId, health: TrunkHealth) -> Result<bool, DatabaseError> {
-        let _ = (id, health);
-        todo!()
+        let written = on_pool!(self, pools => sqlx::query(
+                "UPDATE trunks SET health_status = $2, health_checked_at = $3, health_latency_us = $4,
+                     health_loss_basis_points = $5
+                 WHERE id = $1 AND deleted_at IS NULL",
+            )
+            .bind(id.as_uuid())
+            .bind(health.status.as_str())
+            .bind(health.checked_at.map(Timestamp::unix_micros))
+            .bind(health.latency_us.map(stored))
+            .bind(health.loss_basis_points.map(i64::from))
+            .execute(&pools.writer)
+            .await?
+            .rows_affected());
+        Ok(written > 0)
+    }
+}
+
+/// A trunk that is not deleted; `$1` is its id, `$2` the account.
+pub(crate) const FIND_TRUNK: &str = "SELECT * FROM trunks WHERE id = $1 AND account_id = $2 AND deleted_at IS NULL";
+const READ_DATA_KEY: &str = "SELECT data_key FROM accounts WHERE id = $1";
+
+/// The columns of a trunk that are sealed or JSON.
+struct StoredTrunk {
+    sip_password: Vec<u8>,
+    auth_password: Option<Vec<u8>>,
+    inbound_routing: String,
+    outbound_routing: String,
+    outbound: String,
+    codec_preferences: String,
+    allowed_ips: String,
+    custom_headers: String,
+    advanced_config: String,
+}
+
+impl StoredTrunk {
+    fn new(trunk: &Trunk, key: &SealingKey) -> Result<Self, DatabaseError> {
+        let auth_password = trunk.auth_password.as_ref();
+        Ok(Self {
+            sip_password: key.seal_secret(&trunk.sip_password, place("sip_password", trunk.id, trunk.account_id))?,
+            auth_password: auth_password
+                .map(|secret| key.seal_secret(secret, place("auth_password", trunk.id, trunk.account_id)))
+                .transpose()?,
+            inbound_routing: trunk.inbound_routing.to_string(),
+            outbound_routing: trunk.outbound_routing.to_string(),
+            outbound: to_json(&StoredOutbound::from(&trunk.outbound)),
+            codec_preferences: to_json(&trunk.codec_preferences),
+            allowed_ips: to_json(&trunk.allowed_ips),
+            custom_headers: to_json(&trunk.custom_headers),
+            advanced_config: to_json(&trunk.advanced_config),
+        })
+    }
+}
+
+/// Opens the data key in a row that has `data_key`.
+pub(crate) fn read_data_key<R: Columns>(
+    row: &R,
+    master_key: &MasterKey,
+    account: AccountId,
+) -> Result<SealingKey, DatabaseError> {
+    Ok(master_key.sealing().open_key(&row.bytes("data_key")?, account)?)
+}
+
+/// Reads a row of `trunks`.
+pub(crate) fn read_trunk<R: Columns>(row: &R, key: &SealingKey) -> Result<Trunk, DatabaseError> {
+    let id = TrunkId::from_uuid(row.uuid("id")?);
+    let account_id = AccountId::from_uuid(row.uuid("account_id")?);
+    let auth_password = row.bytes_opt("auth_password")?;
+    Ok(Trunk {
+        id,
+        account_id,
+        name: row.text("name")?,
+        description: row.text_opt("description")?,
+        provider: row.parsed("provider")?,
+        status: row.parsed("status")?,
+        sip_domain: row.text("sip_domain")?,
+        sip_port: row.number("sip_port")?,
+        sip_proxy: row.text_opt("sip_proxy")?,
+        sip_username: row.text("sip_username")?,
+        sip_password: key.open_secret(&row.bytes("sip_password")?, place("sip_password", id, account_id))?,
+        auth_username: row.text_opt("auth_username")?,
+        auth_password: auth_password
+            .map(|sealed| key.open_secret(&sealed, place("auth_password", id, account_id)))
+            .transpose()?,
+        call_direction: row.parsed("call_direction")?,
+        max_concurrent_calls: row.number("max_concurrent_calls")?,
+        inbound_routing: row.json("inbound_routing")?,
+        outbound_routing: row.json("outbound_routing")?,
+        outbound: row.json::<StoredOutbound>("outbound")?.into(),
+        codec_preferences: row.json("codec_preferences")?,
+        dtmf_mode: row.parsed("dtmf_mode")?,
+        cost_per_minute: row.money("cost_per_minute_micros")?,
+        monthly_cost: row.money("monthly_cost_micros")?,
+        allowed_ips: row.json("allowed_ips")?,
+        encryption_enabled: row.boolean("encryption_enabled")?,
+        failover_trunk_id: row.uuid_opt("failover_trunk_id")?.map(TrunkId::from_uuid),
+        custom_headers: row.json("custom_headers")?,
+        advanced_config: row.json("advanced_config")?,
+        priority: row.number("priority")?,
+        health: TrunkHealth {
+            status: row.parsed("health_status")?,
+            checked_at: row.time_opt("health_checked_at")?,
+            latency_us: row.number_opt("health_latency_us")?,
+            loss_basis_points: row.number_opt("health_loss_basis_points")?,
+        },
+        created_at: row.time("created_at")?,
+        updated_at: row.time("updated_at")?,
+    })
+}
+
+const fn place(column: &'static str, id: TrunkId, account: AccountId) -> Place {
+    Place { table: "trunks", column, row: id.as_uuid(), account }
+}
+
+/// [`OutboundRouting`] as its column holds it.
+#[derive(Serialize, Deserialize)]
+struct StoredOutbound {
+    prefixes: Vec<String>,
+    strip: u8,
+    prepend: String,
+    caller_id: Option<String>,
+    headers: BTreeMap<String, String>,
+    failover_on: Vec<u16>,
+    weight: u32,
+    max_cps: Option<u32>,
+    progress_timeout_ms: u64,
+}
+
+impl From<&OutboundRouting> for StoredOutbound {
+    fn from(routing: &OutboundRouting) -> Self {
+        let OutboundRouting {
+            prefixes,
+            strip,
+            prepend,
+            caller_id,
+            headers,
+            failover_on,
+            weight,
+            max_cps,
+            progress_timeout,
+        } = routing.clone();
+        let progress_timeout_ms = u64::try_from(progress_timeout.as_millis()).unwrap_or(u64::MAX);
+        Self { prefixes, strip, prepend, caller_id, headers, failover_on, weight, max_cps, progress_timeout_ms }
+    }
+}
+
+impl From<StoredOutbound> for OutboundRouting {
+    fn from(stored: StoredOutbound) -> Self {
+        let StoredOutbound {
+            prefixes,
+            strip,
+            prepend,
+            caller_id,
+            headers,
+            failover_on,
+            weight,
+            max_cps,
+            progress_timeout_ms,
+        } = stored;
+        let progress_timeout = Duration::from_millis(progress_timeout_ms);
+        Self { prefixes, strip, prepend, caller_id, headers, failover_on, weight, max_cps, progress_timeout }
     }
 }

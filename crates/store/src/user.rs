@@ -1,4 +1,6 @@
-use crate::error::from_database;
+use crate::error::{from_database, is_foreign_key_violation, is_unique_violation};
+use crate::pool::on_pool;
+use crate::row::{Columns, page};
 use crate::{DatabaseError, Store};
 use std::fmt;
 use std::str::FromStr;
@@ -13,7 +15,7 @@ pub struct User {
     pub account_id: AccountId,
     /// A name for people.
     pub name: String,
-    /// Unique on the node, compared without case.
+    /// Unique on the node, in lower case.
     pub email: String,
     /// What the person may do.
     pub role: Role,
@@ -83,13 +85,28 @@ pub enum InsertUserError {
 from_database!(InsertUserError);
 
 impl Store {
-    /// Adds a user.
+    /// Adds a user. The e-mail address is kept in lower case.
     ///
     /// # Errors
     /// [`InsertUserError::EmailTaken`], [`InsertUserError::UnknownAccount`].
     pub async fn insert_user(&self, user: &User) -> Result<(), InsertUserError> {
-        let _ = user;
-        todo!()
+        let inserted = on_pool!(self, pools => sqlx::query(
+                "INSERT INTO users (id, account_id, name, email, role, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
+            )
+            .bind(user.id.as_uuid())
+            .bind(user.account_id.as_uuid())
+            .bind(user.name.as_str())
+            .bind(user.email.to_lowercase())
+            .bind(user.role.as_str())
+            .bind(user.created_at.unix_micros())
+            .execute(&pools.writer)
+            .await
+            .map(drop));
+        match inserted {
+            Err(error) if is_unique_violation(&error) => Err(InsertUserError::EmailTaken),
+            Err(error) if is_foreign_key_violation(&error) => Err(InsertUserError::UnknownAccount),
+            inserted => Ok(inserted?),
+        }
     }
 
     /// Users of an account by e-mail address, at most [`MAX_PAGE`](crate::MAX_PAGE).
@@ -97,7 +114,28 @@ impl Store {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn users(&self, account: AccountId, skip: u32, limit: u32) -> Result<Vec<User>, DatabaseError> {
-        let _ = (account, skip, limit);
-        todo!()
+        let (limit, skip) = page(skip, limit);
+        on_pool!(self, pools => sqlx::query(
+                "SELECT * FROM users WHERE account_id = $1 ORDER BY email LIMIT $2 OFFSET $3",
+            )
+            .bind(account.as_uuid())
+            .bind(limit)
+            .bind(skip)
+            .fetch_all(&pools.reader)
+            .await?
+            .iter()
+            .map(read_user)
+            .collect())
     }
+}
+
+fn read_user<R: Columns>(row: &R) -> Result<User, DatabaseError> {
+    Ok(User {
+        id: UserId::from_uuid(row.uuid("id")?),
+        account_id: AccountId::from_uuid(row.uuid("account_id")?),
+        name: row.text("name")?,
+        email: row.text("email")?,
+        role: row.parsed("role")?,
+        created_at: row.time("created_at")?,
+    })
 }

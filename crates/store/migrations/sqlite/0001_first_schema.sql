@@ -1,6 +1,9 @@
 -- Ids are UUIDs as 16 bytes, times microseconds since 1970 in UTC, money millionths of the currency unit, JSON is text.
 -- Each index below stands for a query that exists; add one only together with its query.
 
+-- "TNDM": tells a database of Tandem from any other SQLite file.
+PRAGMA application_id = 1414415437;
+
 -- A known text, sealed by the master key: shows a wrong key before anything is written with it.
 CREATE TABLE master_key_checks (
     id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -125,7 +128,7 @@ CREATE TABLE call_logs (
 ) STRICT;
 CREATE INDEX call_logs_of_account ON call_logs (account_id, started_at);
 CREATE INDEX call_logs_of_trunk ON call_logs (trunk_id, started_at) WHERE trunk_id IS NOT NULL;
-CREATE INDEX call_logs_open_external ON call_logs (updated_at) WHERE carried_by = 'external' AND ended_at IS NULL;
+CREATE INDEX call_logs_open_external ON call_logs (updated_at, id) WHERE carried_by = 'external' AND ended_at IS NULL;
 
 -- Holds the client's ids of calls unique, which call_logs cannot do itself once it is split by time.
 CREATE TABLE call_ids (
@@ -180,6 +183,6 @@ CREATE TABLE journal_positions (
     node_id BLOB NOT NULL,
     shard INTEGER NOT NULL,
     segment INTEGER NOT NULL,
-    "offset" INTEGER NOT NULL,
+    stored_bytes INTEGER NOT NULL,
     PRIMARY KEY (node_id, shard)
 ) STRICT, WITHOUT ROWID;

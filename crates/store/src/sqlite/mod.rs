@@ -1,0 +1,250 @@
+//! What only SQLite knows: how it is opened, its error codes, its bulk statements.
+
+pub(crate) mod bulk;
+
+use crate::OpenError;
+use crate::migrations;
+use crate::store::Migrated;
+use sqlx::error::DatabaseError;
+use sqlx::migrate::MigrateError;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, Connection, Row, Sqlite, SqlitePool, Transaction};
+use std::fs::OpenOptions;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// SQLite takes one writer at a time, so it gets one connection: waiting for it is a fair queue in memory, not a busy lock.
+pub(crate) struct SqlitePools {
+    pub(crate) writer: SqlitePool,
+    pub(crate) reader: SqlitePool,
+}
+
+impl SqlitePools {
+    /// Opens the file, creates it when it is not there, and brings its schema up to date.
+    pub(crate) async fn open(path: &Path) -> Result<Self, OpenError> {
+        prepare_file(path)?;
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_with(connect_options(path))
+            .await
+            .map_err(|error| open_error(path, error))?;
+        let mut connection = writer.acquire().await.map_err(|error| open_error(path, error))?;
+        bring_up_to_date(path, &mut connection).await?;
+        drop(connection);
+
+        let reader = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_with(connect_options(path).pragma("query_only", "on"))
+            .await
+            .map_err(|error| open_error(path, error))?;
+        Ok(Self { writer, reader })
+    }
+
+    /// Brings the schema up to date and closes the file again.
+    pub(crate) async fn migrate(path: &Path) -> Result<Migrated, OpenError> {
+        prepare_file(path)?;
+        let mut connection = connect_options(path).connect().await.map_err(|error| open_error(path, error))?;
+        let migrated = bring_up_to_date(path, &mut connection).await;
+        connection.close().await.map_err(|error| open_error(path, error))?;
+        migrated
+    }
+
+    /// Starts a transaction that writes. It takes the write lock at once: a transaction that begins by reading and then writes would
+    /// fail, without waiting, if another process wrote in between.
+    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+        self.writer.begin_with("BEGIN IMMEDIATE").await
+    }
+
+    /// The readers first: the connection that closes last folds the write-ahead log into the file.
+    pub(crate) async fn close(&self) {
+        self.reader.close().await;
+        self.writer.close().await;
+    }
+}
+
+fn connect_options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(false)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .journal_mode(SqliteJournalMode::Wal)
+        // With a write-ahead log NORMAL cannot corrupt the file. A power cut may undo the last commits, each whole; the journals
+        // and their positions, which are undone with them, then store those calls again. FULL would add an fsync per batch.
+        .synchronous(SqliteSynchronous::Normal)
+        .pragma("journal_size_limit", WAL_LIMIT_BYTES)
+        // Statements hold numbers and names of people.
+        .disable_statement_logging()
+}
+
+/// Looks at what SQLite would only call "unable to open", and makes the file so that no one else can read it.
+fn prepare_file(path: &Path) -> Result<(), OpenError> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) | None => Path::new("."),
+    };
+    if !folder.is_dir() {
+        return Err(OpenError::FolderMissing { folder: folder.to_owned() });
+    }
+    if path.is_dir() {
+        return Err(OpenError::NotADatabase { path: path.to_owned() });
+    }
+    // An existing file is left alone: closing a second descriptor of it would drop the locks that this process holds on it.
+    let mut new_file = OpenOptions::new();
+    new_file.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut new_file, 0o600);
+    match new_file.open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => Err(OpenError::DiskFull { path: path.to_owned() }),
+        Err(_) => Err(OpenError::NotWritable { path: path.to_owned() }),
+    }
+}
+
+async fn bring_up_to_date(path: &Path, connection: &mut SqliteConnection) -> Result<Migrated, OpenError> {
+    if is_of_another_program(connection).await.map_err(|error| open_error(path, error))? {
+        return Err(OpenError::NotADatabase { path: path.to_owned() });
+    }
+    let migrator = migrations::sqlite();
+    let from = version(connection).await.map_err(|error| open_error(path, error))?;
+    let mut outcome = migrator.run(&mut *connection).await;
+    if matches!(outcome, Err(MigrateError::ExecuteMigration(..))) {
+        // Another process may have applied it while this one waited for the lock; then there is nothing left to do.
+        outcome = migrator.run(&mut *connection).await;
+    }
+    let found = version(connection).await.map_err(|error| open_error(path, error))?;
+    match outcome {
+        Ok(()) => Ok(Migrated { from, to: found }),
+        Err(MigrateError::VersionMissing(_)) => Err(OpenError::NewerSchema { found, known: migrations::newest() }),
+        Err(MigrateError::VersionMismatch(version)) => Err(OpenError::ForeignSchema { version }),
+        Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => Err(open_error(path, error)),
+        Err(other) => Err(open_error(path, sqlx::Error::Migrate(Box::new(other)))),
+    }
+}
+
+/// Whether the file has tables, but not the mark that our first migration sets.
+async fn is_of_another_program(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    let mark: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await?;
+    let foreign_tables: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name <> '_sqlx_migrations'",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    Ok(mark != APPLICATION_ID && (mark != 0 || foreign_tables > 0))
+}
+
+/// The newest applied migration, 0 for a new file.
+async fn version(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+    let known: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = '_sqlx_migrations'")
+            .fetch_one(&mut *connection)
+            .await?;
+    if known == 0 {
+        return Ok(0);
+    }
+    sqlx::query("SELECT coalesce(max(version), 0) FROM _sqlx_migrations")
+        .fetch_one(&mut *connection)
+        .await
+        .and_then(|row: SqliteRow| row.try_get(0))
+}
+
+/// Turns a failure while opening into one line with what to do.
+pub(crate) fn open_error(path: &Path, error: sqlx::Error) -> OpenError {
+    let path = || PathBuf::from(path);
+    match error.as_database_error().and_then(refusal) {
+        Some(Refusal::Busy) => OpenError::Busy { path: path() },
+        Some(Refusal::DiskFull) => OpenError::DiskFull { path: path() },
+        Some(Refusal::NotWritable) => OpenError::NotWritable { path: path() },
+        Some(Refusal::NotADatabase) => OpenError::NotADatabase { path: path() },
+        None => OpenError::Database(error.into()),
+    }
+}
+
+/// A refusal that somebody can do something about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Busy,
+    DiskFull,
+    NotWritable,
+    NotADatabase,
+}
+
+/// Reads the primary result code (<https://www.sqlite.org/rescode.html>) out of an error.
+pub(crate) fn refusal(error: &dyn DatabaseError) -> Option<Refusal> {
+    let extended: u32 = error.code()?.parse().ok()?;
+    match extended & 0xff {
+        SQLITE_BUSY | SQLITE_LOCKED => Some(Refusal::Busy),
+        SQLITE_READONLY | SQLITE_CANTOPEN => Some(Refusal::NotWritable),
+        SQLITE_FULL => Some(Refusal::DiskFull),
+        SQLITE_NOTADB => Some(Refusal::NotADatabase),
+        _ => None,
+    }
+}
+
+const SQLITE_BUSY: u32 = 5;
+const SQLITE_LOCKED: u32 = 6;
+const SQLITE_READONLY: u32 = 8;
+const SQLITE_FULL: u32 = 13;
+const SQLITE_CANTOPEN: u32 = 14;
+const SQLITE_NOTADB: u32 = 26;
+
+/// "TNDM", as the first migration sets it.
+const APPLICATION_ID: i64 = 0x544E_444D;
+/// A page is read in well under a millisecond, so few readers serve many requests; each costs a thread.
+const READERS: u32 = 4;
+/// How long a statement waits for another process (`tandem key create` beside a running server) to finish its write.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a request waits for a connection: longer than one busy wait of the writer before it.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// 64 MB: what the write-ahead log may keep on disk after a burst.
+const WAL_LIMIT_BYTES: &str = "67108864";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_disk_is_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let pools = SqlitePools::open(&folder.path().join("tandem.db")).await.unwrap();
+        // The database may not grow by another page: what a full disk looks like from inside.
+        sqlx::query("PRAGMA max_page_count = 1").execute(&pools.writer).await.unwrap();
+        let filled = sqlx::query("CREATE TABLE filler AS SELECT zeroblob(1000000)").execute(&pools.writer).await;
+        let error = filled.unwrap_err();
+        assert_eq!(refusal(error.as_database_error().unwrap()), Some(Refusal::DiskFull));
+        assert!(matches!(crate::DatabaseError::from(error), crate::DatabaseError::DiskFull));
+        pools.close().await;
+    }
+
+    #[tokio::test]
+    async fn the_file_is_for_this_user_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tandem.db");
+        let pools = SqlitePools::open(&path).await.unwrap();
+        for name in ["tandem.db", "tandem.db-wal", "tandem.db-shm"] {
+            let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+        pools.close().await;
+    }
+
+    #[tokio::test]
+    async fn two_processes_may_migrate_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tandem.db");
+        let (one, other) = tokio::join!(SqlitePools::migrate(&path), SqlitePools::migrate(&path));
+        assert_eq!(one.unwrap().to, migrations::newest());
+        assert_eq!(other.unwrap().to, migrations::newest());
+    }
+}
