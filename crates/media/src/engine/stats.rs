@@ -58,6 +58,8 @@ pub struct ReceiveDrops {
     pub empty: u64,
     /// More audio than one datagram should carry.
     pub oversized: u64,
+    /// To be relayed through a port that is not open.
+    pub no_sink: u64,
     /// RTCP that contradicts itself, or from elsewhere.
     pub rtcp: u64,
 }
@@ -101,6 +103,6 @@ pub struct PeerReport {
     pub lost: i32,
     /// Loss since the report before, in 1/256.
     pub fraction_lost: u8,
-    /// The jitter that the peer measures, in microseconds.
-    pub jitter_us: u32,
+    /// The jitter that the peer measures, in microseconds. `None` when what it says cannot be (a minute and more).
+    pub jitter_us: Option<u32>,
 }

@@ -1,6 +1,6 @@
 //! Writing a report with the name of its source.
 
-use super::{RR, SDES, SR, SenderInfo, VERSION};
+use super::{BYE, RR, SDES, SR, SenderInfo, VERSION};
 use crate::rtcp::ReportBlock;
 
 /// What one compound datagram says.
@@ -14,6 +14,8 @@ pub(crate) struct Report<'a> {
     pub(crate) block: Option<ReportBlock>,
     /// At most 255 octets.
     pub(crate) cname: &'a [u8],
+    /// We leave.
+    pub(crate) goodbye: bool,
 }
 
 /// Appends a sender or receiver report and a source description: the least that a datagram must hold (RFC 3550 §6.1).
@@ -55,6 +57,11 @@ pub(crate) fn write_report(report: &Report<'_>, out: &mut Vec<u8>) {
     out.extend([CNAME, cname_len]);
     out.extend(report.cname.iter().take(usize::from(cname_len)));
     out.extend((0..4 - items % 4).map(|_| 0));
+
+    if report.goodbye {
+        write_header(1, BYE, 1, out);
+        write_words([report.ssrc], out);
+    }
 }
 
 /// The SDES item that every source sends (RFC 3550 §6.5.1).
@@ -88,21 +95,18 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back_with_a_name_of_any_length() {
-        let sender =
-            SenderInfo { ssrc: 1, ntp: 1 << 40, rtp_timestamp: 9, packet_count: 10, octet_count: 11 };
+        let sender = SenderInfo { ssrc: 1, ntp: 1 << 40, rtp_timestamp: 9, packet_count: 10, octet_count: 11 };
         for len in 0..=255 {
             let name = vec![b'n'; len];
             let mut out = Vec::new();
-            let report =
-                Report { ssrc: 1, sender: Some(sender), block: Some(BLOCK), cname: &name };
+            let report = Report { ssrc: 1, sender: Some(sender), block: Some(BLOCK), cname: &name, goodbye: len == 9 };
             write_report(&report, &mut out);
             let mut packets = parse(&out).unwrap();
-            let Some(Packet::SenderReport(read, blocks)) = packets.next() else {
-                panic!("no sender report")
-            };
+            let Some(Packet::SenderReport(read, blocks)) = packets.next() else { panic!("no sender report") };
             assert_eq!(read, sender);
             assert_eq!(blocks.iter().collect::<Vec<_>>(), [BLOCK]);
             assert_eq!(packets.next(), Some(Packet::SourceDescription));
+            assert_eq!(packets.next(), (len == 9).then_some(Packet::Goodbye));
             assert_eq!(packets.next(), None);
         }
     }
@@ -110,11 +114,10 @@ mod tests {
     #[test]
     fn who_has_not_sent_reports_as_a_receiver() {
         let mut out = Vec::new();
-        write_report(&Report { ssrc: 1, sender: None, block: None, cname: b"x" }, &mut out);
+        let report = Report { ssrc: 1, sender: None, block: None, cname: b"x", goodbye: false };
+        write_report(&report, &mut out);
         let mut packets = parse(&out).unwrap();
-        let Some(Packet::ReceiverReport(1, blocks)) = packets.next() else {
-            panic!("no receiver report")
-        };
+        let Some(Packet::ReceiverReport(1, blocks)) = packets.next() else { panic!("no receiver report") };
         assert_eq!(blocks.iter().count(), 0);
     }
 }

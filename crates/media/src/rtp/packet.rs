@@ -28,9 +28,7 @@ impl Header {
         let [ts0, ts1, ts2, ts3] = self.timestamp.to_be_bytes();
         let [ssrc0, ssrc1, ssrc2, ssrc3] = self.ssrc.to_be_bytes();
         let kind = u8::from(self.marker) << 7 | (self.payload_type & 0x7f);
-        [
-            VERSION << 6, kind, seq0, seq1, ts0, ts1, ts2, ts3, ssrc0, ssrc1, ssrc2, ssrc3,
-        ]
+        [VERSION << 6, kind, seq0, seq1, ts0, ts1, ts2, ts3, ssrc0, ssrc1, ssrc2, ssrc3]
     }
 }
 
@@ -100,13 +98,8 @@ const EXTENSION: u8 = 0x10;
 mod tests {
     use super::*;
 
-    const HEADER: Header = Header {
-        marker: true,
-        payload_type: 101,
-        sequence: 0xfffe,
-        timestamp: 0x0102_0304,
-        ssrc: 0xdead_beef,
-    };
+    const HEADER: Header =
+        Header { marker: true, payload_type: 101, sequence: 0xfffe, timestamp: 0x0102_0304, ssrc: 0xdead_beef };
 
     #[test]
     fn what_is_written_is_read_back() {

@@ -2,10 +2,7 @@
 
 use std::time::Instant;
 
-use super::{
-    Header, MAX_DROPOUT, MAX_MISORDER, media_time, media_time_us, sequence_distance,
-    timestamp_distance,
-};
+use super::{Header, MAX_DROPOUT, MAX_MISORDER, media_time, media_time_us, sequence_distance, timestamp_distance};
 
 /// The packets of one peer over the life of a port. Streams may follow each other; the sums go on.
 ///
@@ -92,12 +89,7 @@ impl Reception {
 
     /// Takes in a valid packet. `audio_clock` is the clock rate of audio; `None` for what does not move with time,
     /// such as the telephone-events of one key, which would falsify the jitter.
-    pub(crate) fn receive(
-        &mut self,
-        header: &Header,
-        audio_clock: Option<u32>,
-        now: Instant,
-    ) -> Arrival {
+    pub(crate) fn receive(&mut self, header: &Header, audio_clock: Option<u32>, now: Instant) -> Arrival {
         self.packets += 1;
         let arrival = match &mut self.stream {
             Some(stream) if stream.ssrc == header.ssrc => stream.place(header.sequence),
@@ -206,8 +198,7 @@ impl Stream {
     }
 
     fn measure_jitter(&mut self, transit: u32, clock_rate: u32) {
-        let Some(jitter) = self.jitter.as_mut().filter(|jitter| jitter.clock_rate == clock_rate)
-        else {
+        let Some(jitter) = self.jitter.as_mut().filter(|jitter| jitter.clock_rate == clock_rate) else {
             self.jitter = Some(Jitter { clock_rate, transit, scaled: None });
             return;
         };

@@ -70,8 +70,8 @@ impl Detector {
 
     /// Which part of the energy a sine of this frequency makes up, 0 to about 1.
     fn share(&self, bin: &Bin) -> f64 {
-        let power = bin.last * bin.last + bin.before_last * bin.before_last
-            - bin.coefficient * bin.last * bin.before_last;
+        let power =
+            bin.last * bin.last + bin.before_last * bin.before_last - bin.coefficient * bin.last * bin.before_last;
         // A sine of peak A has a power of (A × n ÷ 2)² here, and an energy of A² × n ÷ 2.
         2.0 * power / (self.samples * self.energy)
     }

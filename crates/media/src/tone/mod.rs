@@ -60,36 +60,21 @@ impl ToneSpec {
     /// # Errors
     ///
     /// When a frequency, the level, the cadence or the number of them is out of range.
-    pub fn new(
-        frequencies_hz: &[u16],
-        cadence: &[Beat],
-        level_dbm0: i8,
-    ) -> Result<Self, ToneError> {
+    pub fn new(frequencies_hz: &[u16], cadence: &[Beat], level_dbm0: i8) -> Result<Self, ToneError> {
         if frequencies_hz.is_empty() || frequencies_hz.len() > MAX_FREQUENCIES {
-            return Err(ToneError::FrequencyCount {
-                count: frequencies_hz.len(),
-            });
+            return Err(ToneError::FrequencyCount { count: frequencies_hz.len() });
         }
-        if let Some(hz) = frequencies_hz
-            .iter()
-            .find(|hz| !(MIN_FREQUENCY_HZ..=MAX_FREQUENCY_HZ).contains(*hz))
-        {
+        if let Some(hz) = frequencies_hz.iter().find(|hz| !(MIN_FREQUENCY_HZ..=MAX_FREQUENCY_HZ).contains(*hz)) {
             return Err(ToneError::Frequency { hz: u32::from(*hz) });
         }
         if !(MIN_LEVEL_DBM0..=MAX_LEVEL_DBM0).contains(&level_dbm0) {
             return Err(ToneError::Level { level_dbm0 });
         }
-        let fits = |beat: &Beat| {
-            (MIN_BEAT..=MAX_BEAT).contains(&beat.on) && (MIN_BEAT..=MAX_BEAT).contains(&beat.off)
-        };
+        let fits = |beat: &Beat| (MIN_BEAT..=MAX_BEAT).contains(&beat.on) && (MIN_BEAT..=MAX_BEAT).contains(&beat.off);
         if cadence.len() > MAX_BEATS || !cadence.iter().all(fits) {
             return Err(ToneError::Cadence);
         }
-        Ok(Self {
-            frequencies_hz: frequencies_hz.to_vec(),
-            cadence: cadence.to_vec(),
-            level_dbm0,
-        })
+        Ok(Self { frequencies_hz: frequencies_hz.to_vec(), cadence: cadence.to_vec(), level_dbm0 })
     }
 
     /// A steady tone from its short notation: whole Hz, `+` mixes, such as `1000` or `350+440`, at [`DEFAULT_LEVEL_DBM0`].
@@ -113,15 +98,8 @@ impl ToneSpec {
     /// Ringback as heard in North America: 440 and 480 Hz, 2 s in 6 s.
     #[must_use]
     pub fn ringback() -> Self {
-        let beat = Beat {
-            on: Duration::from_secs(2),
-            off: Duration::from_secs(4),
-        };
-        Self {
-            frequencies_hz: vec![440, 480],
-            cadence: vec![beat],
-            level_dbm0: -19,
-        }
+        let beat = Beat { on: Duration::from_secs(2), off: Duration::from_secs(4) };
+        Self { frequencies_hz: vec![440, 480], cadence: vec![beat], level_dbm0: -19 }
     }
 
     /// What is mixed, in Hz.
