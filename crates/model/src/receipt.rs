@@ -135,7 +135,7 @@ macro_rules! reasons {
         /// One reason on a receipt: why a trunk was taken or not, how an attempt went, why there was no call.
         ///
         /// The list, with what each means to an operator, stands in `docs/reasons.md`.
-        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(tag = "code")]
         pub enum Reason {
             $( $(#[$meta])* #[serde(rename = $code)] $variant $({ $( $(#[$field_meta])* $field: $type ),+ })? ),+

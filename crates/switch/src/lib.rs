@@ -1,1 +1,24 @@
 //! The B2BUA without IO: calls, legs, routing, trunk capacity, records and rating.
+//!
+//! [`Switch`] is driven like every machine of this workspace: `handle_*` with bytes, commands and time, then
+//! [`Switch::poll_output`] until it is empty. It never waits, and it owns no socket and no clock.
+
+mod call;
+mod capacity;
+mod command;
+mod config;
+mod deadlines;
+mod ports;
+mod probe;
+mod resources;
+pub mod route;
+mod switch;
+
+pub use capacity::Capacity;
+pub use command::{
+    Answer, Command, Counts, InboundRefusal, LiveCall, Output, ProbeFailure, ProbeResult, Question, QuestionId, Reply, ReplyId,
+    ResolveError, ResolveId, Resolved, TrunkState,
+};
+pub use config::{Listener, SwitchConfig};
+pub use ports::{PortPool, PortsExhausted};
+pub use switch::Switch;

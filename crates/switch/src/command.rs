@@ -1,0 +1,295 @@
+//! What the shell tells a switch, and what a switch wants of its shell.
+
+use crate::route::RouteTable;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use tandem_media::engine;
+use tandem_model::{
+    AccountId, CallEvent, CallId, CallRecord, DialOrder, HangupCause, HealthStatus, LegRecord, Reason, Receipt, Record, Timestamp,
+    TrunkHealth, TrunkId,
+};
+use tandem_sip::endpoint::{self, Flow};
+
+/// Names a request of the shell, so that it can be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReplyId(pub u64);
+
+/// Names a question of the switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QuestionId(pub(crate) u64);
+
+/// Names a host to be resolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ResolveId(pub(crate) u64);
+
+/// Something to do for somebody outside of the call path.
+#[derive(Debug)]
+pub enum Command {
+    /// Place a call: [`Reply::Dialled`].
+    Dial {
+        /// What to do.
+        order: Box<DialOrder>,
+        /// For the reply.
+        reply: ReplyId,
+    },
+    /// Route a call without placing it: [`Reply::Explained`].
+    Explain {
+        /// What would be done.
+        order: Box<DialOrder>,
+        /// For the reply.
+        reply: ReplyId,
+    },
+    /// End a call: [`Reply::HungUp`].
+    Hangup {
+        /// Whose call.
+        account_id: AccountId,
+        /// Which.
+        call_id: CallId,
+        /// For the reply.
+        reply: ReplyId,
+    },
+    /// Show a call that is live, or not stored yet: [`Reply::Inspected`].
+    Inspect {
+        /// Whose call.
+        account_id: AccountId,
+        /// Which.
+        call_id: CallId,
+        /// For the reply.
+        reply: ReplyId,
+    },
+    /// Ask a trunk for a sign of life: [`Reply::Probed`].
+    Probe {
+        /// Which.
+        trunk_id: TrunkId,
+        /// For the reply.
+        reply: ReplyId,
+    },
+    /// What trunks carry now: [`Reply::TrunkStates`].
+    TrunkStates {
+        /// Which.
+        trunk_ids: Vec<TrunkId>,
+        /// For the reply.
+        reply: ReplyId,
+    },
+    /// Everything that is counted: [`Reply::Counted`].
+    Count {
+        /// For the reply.
+        reply: ReplyId,
+    },
+    /// A call that something else carries takes its places.
+    ExternalStarted {
+        /// Whose call.
+        account_id: AccountId,
+        /// Over which trunk.
+        trunk_id: TrunkId,
+        /// Which.
+        call_id: CallId,
+    },
+    /// A call that something else carries is over. Twice does no harm.
+    ExternalEnded {
+        /// Which.
+        call_id: CallId,
+    },
+    /// Final records of these calls are in the store: they need not be shown from memory any more.
+    Stored {
+        /// Which.
+        call_ids: Vec<CallId>,
+    },
+    /// The configuration has changed.
+    Routes(Arc<RouteTable>),
+    /// New INVITEs get 503 from now on.
+    Drain,
+    /// Every call ends now.
+    EndAll {
+        /// Why.
+        cause: HangupCause,
+    },
+}
+
+/// The answer to a [`Command`].
+#[derive(Debug)]
+pub enum Reply {
+    /// The call log of a call that has begun, or the receipt that says why none has.
+    Dialled(Result<Box<CallRecord>, Box<Receipt>>),
+    /// How it would be routed.
+    Explained(Box<Receipt>),
+    /// The call as it is now; `None` when no such call is live.
+    HungUp(Option<Box<CallRecord>>),
+    /// The call as it is now; `None` when no such call is live.
+    Inspected(Option<Box<LiveCall>>),
+    /// What the probe found; `None` when no such trunk is configured.
+    Probed(Option<Box<ProbeResult>>),
+    /// In the order of the question.
+    TrunkStates(Vec<(TrunkId, TrunkState)>),
+    /// All counts.
+    Counted(Box<Counts>),
+}
+
+/// A call with its legs and events.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LiveCall {
+    /// The call.
+    pub record: CallRecord,
+    /// Its legs, in order.
+    pub legs: Vec<LegRecord>,
+    /// Its timeline, in order.
+    pub events: Vec<CallEvent>,
+}
+
+/// What a probe of a trunk found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProbeResult {
+    /// The verdict.
+    pub health: TrunkHealth,
+    /// The code that OPTIONS was answered with.
+    pub sip_status: Option<u16>,
+    /// Where the probe was sent.
+    pub target: Option<SocketAddr>,
+    /// Why there is no code.
+    pub failure: Option<ProbeFailure>,
+}
+
+/// Why a probe found nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProbeFailure {
+    /// It did not answer in time.
+    #[error("no answer in {after_ms} ms; check the address, the port and the firewall")]
+    NoResponse {
+        /// How long we waited.
+        after_ms: u64,
+    },
+    /// The network refused it.
+    #[error("the network refused it: nothing listens there, or no route leads there")]
+    TransportError,
+    /// The host does not resolve.
+    #[error("the host {host:?} does not resolve; check sip_domain and the DNS servers")]
+    Unresolvable {
+        /// Which.
+        host: String,
+    },
+    /// It cannot be probed as it is configured.
+    #[error("{}", .0.explanation())]
+    Unroutable(Reason),
+    /// Too many probes are under way.
+    #[error("too many probes are under way; try again")]
+    Busy,
+}
+
+impl ProbeResult {
+    pub(crate) fn failed(failure: ProbeFailure, target: Option<SocketAddr>, at: Timestamp) -> Self {
+        let status = match failure {
+            ProbeFailure::NoResponse { .. } | ProbeFailure::TransportError => HealthStatus::Unhealthy,
+            ProbeFailure::Unresolvable { .. } | ProbeFailure::Unroutable(_) => HealthStatus::Error,
+            ProbeFailure::Busy => HealthStatus::Unknown,
+        };
+        let health = TrunkHealth { status, checked_at: Some(at), ..TrunkHealth::UNKNOWN };
+        Self { health, sip_status: None, target, failure: Some(failure) }
+    }
+}
+
+/// What a trunk carries now.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TrunkState {
+    /// Legs.
+    pub active_calls: u32,
+    /// Until when it rests.
+    pub resting_until: Option<Timestamp>,
+    /// It refused our credentials and has not accepted them since.
+    pub auth_failed: bool,
+    /// Why no call can go out over it as it is configured.
+    pub unroutable_reason: Option<Reason>,
+}
+
+/// What is live, for readiness and leak checks: all of it returns to where it was once calls are over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Calls, those that close included.
+    pub calls: u64,
+    /// Legs with a dialog or an INVITE under way.
+    pub legs: u64,
+    /// What the SIP endpoint holds.
+    pub sip: endpoint::Counts,
+    /// RTP ports taken.
+    pub ports_in_use: u64,
+    /// RTP ports there are.
+    pub ports_total: u64,
+    /// Trunk slots taken.
+    pub trunk_slots: u64,
+    /// Account slots taken.
+    pub account_slots: u64,
+    /// Calls that something else carries.
+    pub external_calls: u64,
+    /// Calls that are over and not stored yet.
+    pub unstored_calls: u64,
+    /// Revision of the routing table in force.
+    pub routing_revision: u64,
+}
+
+/// Something that is decided outside of the switch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Question {
+    /// For [`Switch::handle_answer`](crate::Switch::handle_answer).
+    pub id: QuestionId,
+    /// Which call waits.
+    pub call_id: CallId,
+    /// On whose account.
+    pub account_id: AccountId,
+}
+
+/// The answer to a [`Question`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// The call may go on.
+    Admit,
+    /// It may not.
+    Refuse(Reason),
+}
+
+/// Why a host has no address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ResolveError {
+    /// The name does not exist, or has no address.
+    #[error("no such host")]
+    NotFound,
+    /// No DNS server answered.
+    #[error("no DNS server answered")]
+    Unavailable,
+}
+
+/// The addresses of a host.
+pub type Resolved = Result<Vec<IpAddr>, ResolveError>;
+
+/// An INVITE that was refused without a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InboundRefusal {
+    /// Where it came from.
+    pub flow: Flow,
+    /// Its Call-ID.
+    pub sip_call_id: String,
+    /// What it was answered with.
+    pub sip_status: u16,
+}
+
+/// What a switch wants done. Drained after each `handle_*`.
+#[derive(Debug)]
+pub enum Output {
+    /// Send this.
+    Transmit(endpoint::Transmit),
+    /// Tell the media thread.
+    Media(engine::Command),
+    /// Keep this: it must not be lost.
+    Record(Record),
+    /// Answer a command.
+    Reply(ReplyId, Reply),
+    /// Decide this, and call `handle_answer`.
+    Ask(Question),
+    /// Look this name up, and call `handle_resolved`.
+    Resolve {
+        /// For `handle_resolved`.
+        id: ResolveId,
+        /// A name; never an address.
+        host: String,
+    },
+    /// Log this.
+    Refused(InboundRefusal),
+}

@@ -1,0 +1,44 @@
+use crate::ports::PortPool;
+use std::net::{IpAddr, SocketAddr};
+use tandem_model::{AddressPolicy, Transport};
+use tandem_sip::endpoint::{Identity, SentBy};
+
+/// What a switch is told when it is made.
+pub struct SwitchConfig {
+    /// Which part of which installation it is; stands in our Call-IDs, tags and Contact.
+    pub identity: Identity,
+    /// User-Agent and Server.
+    pub user_agent: String,
+    /// What Via and Contact say in place of the local address; needed where the socket is bound to a wildcard.
+    pub sent_by: Option<SentBy>,
+    /// The local address of each transport and address family that calls go out by.
+    pub listeners: Vec<Listener>,
+    /// What SDP says.
+    pub media_address: IpAddr,
+    /// RTP ports whose sockets are bound.
+    pub ports: PortPool,
+    /// Which private ranges may be named as targets.
+    pub address_policy: AddressPolicy,
+}
+
+/// One bound signalling socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Its transport.
+    pub transport: Transport,
+    /// Its address; a wildcard lets the kernel choose the source.
+    pub local: SocketAddr,
+}
+
+impl SwitchConfig {
+    /// The socket by which `remote` is reached over `transport`.
+    pub(crate) fn listener_for(&self, transport: Transport, remote: IpAddr) -> Option<Listener> {
+        let fits = |listener: &&Listener| listener.transport == transport && listener.local.is_ipv4() == remote.is_ipv4();
+        // A loopback socket cannot reach the world, nor is the world's socket the first choice for loopback.
+        let same_scope = |listener: &&Listener| {
+            listener.local.ip().is_unspecified() || listener.local.ip().is_loopback() == remote.is_loopback()
+        };
+        let mut candidates = self.listeners.iter().filter(fits);
+        candidates.clone().find(same_scope).or_else(|| candidates.next()).copied()
+    }
+}

@@ -1,0 +1,88 @@
+use crate::capacity::Capacity;
+use crate::command::{Output, QuestionId, ResolveId};
+use crate::config::SwitchConfig;
+use crate::ports::LocalPort;
+use crate::route::RouteTable;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use tandem_media::engine;
+use tandem_model::{CallId, Record};
+use tandem_sip::endpoint::{Endpoint, SessionId};
+use tandem_sip::random::Randomness;
+
+/// What all calls of a switch share.
+pub(crate) struct Resources {
+    pub(crate) config: SwitchConfig,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) capacity: Capacity,
+    pub(crate) table: Arc<RouteTable>,
+    /// Which leg a session belongs to. A leg that ended is not in it: what its session still does is the endpoint's affair.
+    pub(crate) sessions: HashMap<SessionId, LegKey>,
+    /// Which leg a media port belongs to, by the tag it was opened with.
+    pub(crate) port_tags: BTreeMap<u64, (LegKey, LocalPort)>,
+    /// Which leg waits for an address.
+    pub(crate) resolving: BTreeMap<ResolveId, LegKey>,
+    random: Box<dyn Randomness>,
+    outputs: VecDeque<Output>,
+    next_id: u64,
+}
+
+/// A leg of a call, by its place in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LegKey {
+    pub(crate) call: CallId,
+    pub(crate) leg: usize,
+}
+
+impl Resources {
+    pub(crate) fn new(config: SwitchConfig, endpoint: Endpoint, random: Box<dyn Randomness>) -> Self {
+        Self {
+            config,
+            endpoint,
+            capacity: Capacity::default(),
+            table: Arc::new(RouteTable::default()),
+            sessions: HashMap::new(),
+            port_tags: BTreeMap::new(),
+            resolving: BTreeMap::new(),
+            random,
+            outputs: VecDeque::new(),
+            next_id: 0,
+        }
+    }
+
+    pub(crate) fn push(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    pub(crate) fn media(&mut self, command: engine::Command) {
+        self.outputs.push_back(Output::Media(command));
+    }
+
+    pub(crate) fn record(&mut self, record: Record) {
+        self.outputs.push_back(Output::Record(record));
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    pub(crate) fn random_bytes<const N: usize>(&mut self) -> [u8; N] {
+        let mut octets = [0; N];
+        self.random.fill(&mut octets);
+        octets
+    }
+
+    pub(crate) fn next_question(&mut self) -> QuestionId {
+        QuestionId(self.next_number())
+    }
+
+    pub(crate) fn next_resolve(&mut self) -> ResolveId {
+        ResolveId(self.next_number())
+    }
+
+    /// Numbers that are never used twice in one process.
+    pub(crate) const fn next_number(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+}

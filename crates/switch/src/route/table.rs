@@ -1,0 +1,132 @@
+use super::next_hop::{InvalidNextHop, NextHop};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tandem_model::{Account, AccountId, AddressPolicy, CallDirection, Codec, Rate, Reason, Trunk, TrunkId, TrunkStatus};
+use tandem_sip::message::Host;
+
+/// Everything that routing reads, as of one revision of the configuration. Immutable; a change is another table.
+#[derive(Debug, Default)]
+pub struct RouteTable {
+    revision: u64,
+    accounts: BTreeMap<AccountId, RoutedAccount>,
+    trunks: BTreeMap<TrunkId, Arc<RoutedTrunk>>,
+}
+
+/// An account as routing sees it.
+#[derive(Debug)]
+pub struct RoutedAccount {
+    /// Concurrent calls.
+    pub max_calls: u32,
+    /// Its trunks by priority, then by id.
+    pub trunks: Vec<Arc<RoutedTrunk>>,
+}
+
+/// A trunk as routing sees it: what can be computed once is.
+#[derive(Debug)]
+pub struct RoutedTrunk {
+    /// As configured.
+    pub trunk: Trunk,
+    /// Host of the Request-URI.
+    pub domain: Host,
+    /// Where requests are sent: `sip_proxy`, else the domain.
+    pub next_hop: NextHop,
+    /// Whether `next_hop` is a proxy, named by a Route header.
+    pub via_proxy: bool,
+    /// What is offered, in order.
+    pub codecs: Vec<Codec>,
+    /// What a minute costs.
+    pub rate: Rate,
+}
+
+impl RoutedTrunk {
+    /// Prepares a trunk for routing.
+    ///
+    /// # Errors
+    /// [`InvalidNextHop`] when its domain or proxy is no host; the edge lets no such trunk in.
+    pub fn new(trunk: Trunk) -> Result<Self, InvalidNextHop> {
+        let transport = trunk.transport();
+        let domain = Host::new(&bracketed(&trunk.sip_domain)).map_err(|_| InvalidNextHop)?;
+        let next_hop = match &trunk.sip_proxy {
+            Some(proxy) => NextHop::parse(proxy, transport)?,
+            None => NextHop { host: domain.clone(), port: trunk.sip_port, transport },
+        };
+        Ok(Self {
+            via_proxy: trunk.sip_proxy.is_some(),
+            codecs: trunk.codecs(),
+            rate: Rate { per_minute: trunk.cost_per_minute, increment_seconds: trunk.billing_increment_seconds() },
+            domain,
+            next_hop,
+            trunk,
+        })
+    }
+
+    /// Why no call can go out over the trunk as it is configured, whatever the moment. `None` when one can.
+    #[must_use]
+    pub fn unroutable_reason(&self, policy: &AddressPolicy) -> Option<Reason> {
+        if self.trunk.status != TrunkStatus::Active {
+            return Some(Reason::TrunkNotActive { status: self.trunk.status });
+        }
+        if self.trunk.call_direction == CallDirection::Inbound {
+            return Some(Reason::InboundOnly);
+        }
+        if !self.next_hop.transport.is_supported() {
+            return Some(Reason::TransportUnsupported { transport: self.next_hop.transport });
+        }
+        if self.codecs.is_empty() {
+            return Some(Reason::NoUsableCodec);
+        }
+        let address = self.next_hop.host.ip()?;
+        (!policy.permits(address)).then_some(Reason::PeerNotAllowed { address })
+    }
+}
+
+/// An IPv6 address may be written with or without brackets in the configuration; on the wire it has them.
+fn bracketed(host: &str) -> String {
+    match host.parse::<std::net::Ipv6Addr>() {
+        Ok(address) => format!("[{address}]"),
+        Err(_) => host.to_owned(),
+    }
+}
+
+impl RouteTable {
+    /// A table of these accounts and trunks. Trunks that name no host are left out and returned beside it.
+    #[must_use]
+    pub fn new(revision: u64, accounts: &[Account], trunks: Vec<Trunk>) -> (Self, Vec<TrunkId>) {
+        let routed = |account: &Account| (account.id, RoutedAccount { max_calls: account.limits().max_calls, trunks: Vec::new() });
+        let mut table = Self { revision, accounts: accounts.iter().map(routed).collect(), trunks: BTreeMap::new() };
+        let mut unusable = Vec::new();
+        for trunk in trunks {
+            let (id, account_id) = (trunk.id, trunk.account_id);
+            match (RoutedTrunk::new(trunk), table.accounts.get_mut(&account_id)) {
+                (Ok(trunk), Some(account)) => {
+                    let trunk = Arc::new(trunk);
+                    account.trunks.push(Arc::clone(&trunk));
+                    table.trunks.insert(id, trunk);
+                }
+                (Err(InvalidNextHop), _) | (Ok(_), None) => unusable.push(id),
+            }
+        }
+        for account in table.accounts.values_mut() {
+            account.trunks.sort_by_key(|entry| (entry.trunk.priority, entry.trunk.id));
+        }
+        (table, unusable)
+    }
+
+    /// Which state of the configuration it is.
+    #[must_use]
+    pub const fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// An account.
+    #[must_use]
+    pub fn account(&self, id: AccountId) -> Option<&RoutedAccount> {
+        self.accounts.get(&id)
+    }
+
+    /// A trunk.
+    #[must_use]
+    pub fn trunk(&self, id: TrunkId) -> Option<&Arc<RoutedTrunk>> {
+        self.trunks.get(&id)
+    }
+}

@@ -1,0 +1,312 @@
+use crate::call::{self, Call};
+use crate::capacity::{AccountSlot, TrunkSlot};
+use crate::command::{Answer, Command, Counts, InboundRefusal, LiveCall, Output, QuestionId, Reply, ReplyId, ResolveId, Resolved, TrunkState};
+use crate::config::SwitchConfig;
+use crate::deadlines::Deadlines;
+use crate::probe::Probes;
+use crate::resources::{LegKey, Resources};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+use tandem_media::engine;
+use tandem_model::{AccountId, CallId, HangupCause, HungUpBy, Now, TrunkId};
+use tandem_sip::endpoint::{self, Endpoint, EndpointConfig, Event, Flow, SessionId};
+use tandem_sip::message::StatusCode;
+use tandem_sip::random::Randomness;
+
+/// All calls of one signalling shard.
+pub struct Switch {
+    resources: Resources,
+    calls: BTreeMap<CallId, Call>,
+    /// Over, but their final records are not known to be in the store: still shown.
+    unstored: BTreeMap<CallId, LiveCall>,
+    questions: BTreeMap<QuestionId, CallId>,
+    deadlines: Deadlines<CallId>,
+    probes: Probes,
+    external: BTreeMap<CallId, ExternalSlots>,
+    is_draining: bool,
+}
+
+/// The places of a call that something else carries.
+struct ExternalSlots {
+    trunk: Option<TrunkSlot>,
+    account: Option<AccountSlot>,
+}
+
+impl Switch {
+    /// A switch without calls, and without routes until it is told some. The two sources of randomness are independent.
+    #[must_use]
+    pub fn new(config: SwitchConfig, random: Box<dyn Randomness>, endpoint_random: Box<dyn Randomness>) -> Self {
+        let mut endpoint_config = EndpointConfig::new(config.user_agent.clone(), config.identity);
+        endpoint_config.sent_by = config.sent_by.clone();
+        let endpoint = Endpoint::new(endpoint_config, endpoint_random);
+        Self {
+            resources: Resources::new(config, endpoint, random),
+            calls: BTreeMap::new(),
+            unstored: BTreeMap::new(),
+            questions: BTreeMap::new(),
+            deadlines: Deadlines::new(),
+            probes: Probes::default(),
+            external: BTreeMap::new(),
+            is_draining: false,
+        }
+    }
+
+    /// Takes a SIP message.
+    pub fn handle_datagram(&mut self, flow: Flow, octets: &[u8], now: Now) {
+        self.resources.endpoint.handle_datagram(flow, octets, now.instant);
+        self.handle_endpoint_outputs(now);
+    }
+
+    /// The network refused what was sent on this flow.
+    pub fn handle_transport_error(&mut self, flow: &Flow, now: Now) {
+        self.resources.endpoint.handle_transport_error(flow, now.instant);
+        self.handle_endpoint_outputs(now);
+    }
+
+    /// Takes what the media thread tells.
+    pub fn handle_media_event(&mut self, event: engine::Event, now: Now) {
+        let tag = match &event {
+            engine::Event::Latched { tag, .. }
+            | engine::Event::FirstPacket { tag, .. }
+            | engine::Event::Digit { tag, .. }
+            | engine::Event::DigitsSent { tag, .. }
+            | engine::Event::RtpTimeout { tag, .. }
+            | engine::Event::Closed { tag, .. } => *tag,
+        };
+        let Some((key, local)) = self.resources.port_tags.get(&tag).copied() else { return };
+        if matches!(event, engine::Event::Closed { .. }) {
+            self.resources.port_tags.remove(&tag);
+            self.resources.config.ports.release(local);
+        }
+        self.with_call(key.call, now, |call, resources| call.handle_media_event(key.leg, event, resources, now));
+    }
+
+    /// Does what a [`Command`] says.
+    pub fn handle_command(&mut self, command: Command, now: Now) {
+        match command {
+            Command::Dial { order, reply } => {
+                let call = Call::new(order, reply, &mut self.resources, now);
+                if let Some(question) = call.question() {
+                    self.questions.insert(question, call.id());
+                }
+                self.calls.insert(call.id(), call);
+            }
+            Command::Explain { order, reply } => {
+                let receipt = call::explain(&order, &self.resources, now);
+                self.reply(reply, Reply::Explained(Box::new(receipt)));
+            }
+            Command::Hangup { account_id, call_id, reply } => {
+                let hung_up = self.hangup(account_id, call_id, now);
+                self.reply(reply, Reply::HungUp(hung_up.then(|| self.shown(account_id, call_id)).flatten().map(|call| Box::new(call.record))));
+            }
+            Command::Inspect { account_id, call_id, reply } => {
+                let shown = self.shown(account_id, call_id).map(Box::new);
+                self.reply(reply, Reply::Inspected(shown));
+            }
+            Command::Probe { trunk_id, reply } => match self.resources.table.trunk(trunk_id).map(Arc::clone) {
+                Some(trunk) => self.probes.start(trunk, reply, &mut self.resources, now),
+                None => self.reply(reply, Reply::Probed(None)),
+            },
+            Command::TrunkStates { trunk_ids, reply } => {
+                let states = trunk_ids.into_iter().map(|id| (id, self.trunk_state(id, now))).collect();
+                self.reply(reply, Reply::TrunkStates(states));
+            }
+            Command::Count { reply } => {
+                let counts = Box::new(self.counts());
+                self.reply(reply, Reply::Counted(counts));
+            }
+            Command::ExternalStarted { account_id, trunk_id, call_id } => self.external_started(account_id, trunk_id, call_id),
+            Command::ExternalEnded { call_id } => self.external_ended(call_id),
+            Command::Stored { call_ids } => call_ids.iter().for_each(|id| drop(self.unstored.remove(id))),
+            Command::Routes(table) => {
+                self.resources.capacity.retain_trunks(|trunk| table.trunk(trunk).is_some());
+                self.resources.table = table;
+            }
+            Command::Drain => self.is_draining = true,
+            Command::EndAll { cause } => self.end_all(cause, now),
+        }
+        self.handle_endpoint_outputs(now);
+    }
+
+    /// Goes on with a call that waits for this answer. An answer to a question that nobody waits for does nothing.
+    pub fn handle_answer(&mut self, question: QuestionId, answer: Answer, now: Now) {
+        if let Some(call) = self.questions.remove(&question) {
+            self.with_call(call, now, |call, resources| call.handle_answer(answer, resources, now));
+        }
+    }
+
+    /// Goes on with what waits for this address.
+    pub fn handle_resolved(&mut self, id: ResolveId, resolved: &Resolved, now: Now) {
+        if let Some(LegKey { call, leg }) = self.resources.resolving.remove(&id) {
+            self.with_call(call, now, |call, resources| call.handle_resolved(leg, resolved, resources, now));
+        } else if self.probes.handle_resolved(id, resolved, &mut self.resources, now) {
+            self.handle_endpoint_outputs(now);
+        }
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.resources.endpoint.handle_timeout(now.instant);
+        self.handle_endpoint_outputs(now);
+        while let Some(call) = self.deadlines.pop_due(now.instant) {
+            self.with_call(call, now, |call, resources| call.handle_timeout(resources, now));
+        }
+        self.probes.handle_timeout(&mut self.resources, now);
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let of_calls = self.deadlines.earliest();
+        let of_endpoint = self.resources.endpoint.poll_timeout();
+        [of_calls, of_endpoint, self.probes.poll_timeout()].into_iter().flatten().min()
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.resources.pop()
+    }
+
+    /// What is live.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        Counts {
+            calls: count(self.calls.len()),
+            legs: count(self.calls.values().map(Call::live_legs).sum()),
+            sip: self.resources.endpoint.counts(),
+            ports_in_use: count(self.resources.config.ports.in_use()),
+            ports_total: count(self.resources.config.ports.total()),
+            trunk_slots: self.resources.capacity.trunk_slots(),
+            account_slots: self.resources.capacity.account_slots(),
+            external_calls: count(self.external.len()),
+            unstored_calls: count(self.unstored.len()),
+            routing_revision: self.resources.table.revision(),
+        }
+    }
+
+    /// Whether no call is left, so that a draining node may stop.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    fn reply(&mut self, reply: ReplyId, answer: Reply) {
+        self.resources.push(Output::Reply(reply, answer));
+    }
+
+    /// Lets a call act, then files it where it belongs: under its new deadline, or out of the live calls.
+    fn with_call(&mut self, id: CallId, now: Now, act: impl FnOnce(&mut Call, &mut Resources)) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        act(call, &mut self.resources);
+        self.deadlines.set(id, call.deadline());
+        if call.is_over()
+            && let Some(call) = self.calls.remove(&id)
+        {
+            self.deadlines.set(id, None);
+            if call.has_begun() {
+                self.unstored.insert(id, call.into_snapshot());
+            }
+        }
+        self.handle_endpoint_outputs(now);
+    }
+
+    /// Sorts what the endpoint has to say: datagrams to the outputs, events to the calls, until it has no more to say.
+    fn handle_endpoint_outputs(&mut self, now: Now) {
+        while let Some(output) = self.resources.endpoint.poll_output() {
+            match output {
+                endpoint::Output::Transmit(transmit) => self.resources.push(Output::Transmit(transmit)),
+                endpoint::Output::Event(event) => self.handle_event(event, now),
+            }
+        }
+    }
+
+    fn handle_event(&mut self, event: Event, now: Now) {
+        let session = match event {
+            Event::Invite { session, request } => return self.refuse_invite(session, request.flow, request.call_id),
+            Event::Response { request, outcome } => {
+                return self.probes.handle_response(request, outcome, &mut self.resources, now);
+            }
+            // No method is configured to be answered by us.
+            Event::Request { .. } => return,
+            Event::Provisional { session, .. }
+            | Event::Answered { session, .. }
+            | Event::Failed { session, .. }
+            | Event::Canceled { session, .. }
+            | Event::Acknowledged { session, .. }
+            | Event::Reinvite { session, .. }
+            | Event::ReinviteCanceled { session, .. }
+            | Event::ReinviteAnswered { session, .. }
+            | Event::ReinviteFailed { session, .. }
+            | Event::Bye { session, .. }
+            | Event::Ended { session, .. } => session,
+        };
+        if let Some(LegKey { call, leg }) = self.resources.sessions.get(&session).copied() {
+            self.with_call(call, now, |call, resources| call.handle_session_event(leg, event, resources, now));
+        }
+    }
+
+    /// No trunk of this build takes inbound calls, so every INVITE comes from somebody whom no trunk stands for: a bare 403.
+    fn refuse_invite(&mut self, session: SessionId, flow: Flow, sip_call_id: String) {
+        let status = if self.is_draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::FORBIDDEN };
+        self.resources.endpoint.refuse(session, status, Vec::new());
+        self.resources.push(Output::Refused(InboundRefusal { flow, sip_call_id, sip_status: status.as_u16() }));
+    }
+
+    /// Whether there was such a call to end.
+    fn hangup(&mut self, account_id: AccountId, call_id: CallId, now: Now) -> bool {
+        let is_live = self.calls.get(&call_id).is_some_and(|call| call.record().account_id == account_id && call.has_begun());
+        if is_live {
+            self.with_call(call_id, now, |call, resources| {
+                call.hangup(HangupCause::NormalClearing, HungUpBy::Api, resources, now);
+            });
+        }
+        is_live
+    }
+
+    fn end_all(&mut self, cause: HangupCause, now: Now) {
+        let ids: Vec<CallId> = self.calls.keys().copied().collect();
+        for id in ids {
+            self.with_call(id, now, |call, resources| call.hangup(cause, HungUpBy::Switch, resources, now));
+        }
+    }
+
+    fn shown(&self, account_id: AccountId, call_id: CallId) -> Option<LiveCall> {
+        let live = self.calls.get(&call_id).filter(|call| call.has_begun()).map(Call::snapshot);
+        live.or_else(|| self.unstored.get(&call_id).cloned()).filter(|call| call.record.account_id == account_id)
+    }
+
+    fn trunk_state(&self, trunk_id: TrunkId, now: Now) -> TrunkState {
+        let capacity = &self.resources.capacity;
+        let trunk = self.resources.table.trunk(trunk_id);
+        TrunkState {
+            active_calls: capacity.trunk_active(trunk_id),
+            resting_until: capacity.resting_until(trunk_id, now.instant),
+            auth_failed: capacity.auth_failed(trunk_id),
+            unroutable_reason: trunk.and_then(|trunk| trunk.unroutable_reason(&self.resources.config.address_policy)),
+        }
+    }
+
+    /// Such a call is never refused: it happens whether there is room for it or not.
+    fn external_started(&mut self, account_id: AccountId, trunk_id: TrunkId, call_id: CallId) {
+        if self.external.contains_key(&call_id) {
+            return;
+        }
+        let slots = ExternalSlots {
+            trunk: self.resources.capacity.reserve_trunk(trunk_id, u32::MAX),
+            account: self.resources.capacity.reserve_account(account_id, None),
+        };
+        self.external.insert(call_id, slots);
+    }
+
+    fn external_ended(&mut self, call_id: CallId) {
+        let Some(slots) = self.external.remove(&call_id) else { return };
+        if let Some(slot) = slots.trunk {
+            self.resources.capacity.release_trunk(slot);
+        }
+        if let Some(slot) = slots.account {
+            self.resources.capacity.release_account(slot);
+        }
+    }
+}
