@@ -70,6 +70,8 @@ pub struct Counts {
     pub media_ports: usize,
     /// What the endpoint holds.
     pub endpoint: endpoint::Counts,
+    /// Since the start: what the endpoint dropped.
+    pub endpoint_drops: endpoint::Drops,
     /// Since the start: datagrams from addresses that may not call.
     pub strangers: u64,
     /// Since the start: calls refused because of [`Limits::calls`].
@@ -201,6 +203,7 @@ impl Carrier {
             silent_invites: self.silence.len(),
             media_ports: self.ports.in_use(),
             endpoint: self.exchange.endpoint.counts(),
+            endpoint_drops: self.exchange.endpoint.drops(),
             strangers: self.turned_away.strangers,
             refused_full: self.turned_away.full,
             refused_no_port: self.turned_away.no_port,
@@ -238,6 +241,8 @@ impl Carrier {
             }
             // `Ended` follows, and says the same.
             endpoint::Event::Canceled { .. } | endpoint::Event::Bye { .. } => {}
+            // A re-INVITE is answered at once, too early to be canceled.
+            endpoint::Event::ReinviteCanceled { .. } => {}
             // It places no calls, sends no requests and asks for none.
             endpoint::Event::Provisional { .. }
             | endpoint::Event::Answered { .. }

@@ -35,6 +35,8 @@ pub(crate) struct Line {
     elapsed: Duration,
     /// What the caller sends is lost.
     pub(crate) caller_unheard: bool,
+    /// Where it is drawn which fifth of the datagrams, either way, is lost.
+    loss: Option<Seeded>,
     /// First lines of what was sent by the carrier, with the time.
     pub(crate) carrier_sent: Vec<(Duration, String)>,
     pub(crate) events: Vec<(Duration, Event)>,
@@ -70,6 +72,7 @@ impl Line {
             start: start(),
             elapsed: Duration::ZERO,
             caller_unheard: false,
+            loss: None,
             carrier_sent: Vec::new(),
             events: Vec::new(),
             reports: Vec::new(),
@@ -77,6 +80,13 @@ impl Line {
             engine: None,
             audio: Vec::new(),
         }
+    }
+
+    /// On which a fifth of all datagrams is lost.
+    pub(crate) fn lossy(seed: u64) -> Self {
+        let mut line = Self::with(Limits::default(), 64);
+        line.loss = Some(Seeded(seed));
+        line
     }
 
     /// With a media engine in place of ports that do nothing.
@@ -204,13 +214,22 @@ impl Line {
     fn carry_to_caller(&mut self, transmit: &Transmit) {
         let first_line = transmit.payload.split(|octet| *octet == b'\r').next().unwrap();
         self.carrier_sent.push((self.elapsed, String::from_utf8(first_line.to_vec()).unwrap()));
-        self.caller.handle_datagram(reversed(&transmit.flow), &transmit.payload, self.now().instant);
+        if !self.loses_next() {
+            self.caller.handle_datagram(reversed(&transmit.flow), &transmit.payload, self.now().instant);
+        }
     }
 
     fn carry_to_carrier(&mut self, transmit: &Transmit) {
-        if !self.caller_unheard {
+        if !self.loses_next() && !self.caller_unheard {
             self.carrier.handle_datagram(reversed(&transmit.flow), &transmit.payload, self.now());
         }
+    }
+
+    fn loses_next(&mut self) -> bool {
+        let Some(loss) = &mut self.loss else { return false };
+        let mut draw = [0];
+        loss.fill(&mut draw);
+        draw[0] % 5 == 0
     }
 
     fn command_engine(&mut self, command: Command) {
