@@ -1,9 +1,19 @@
 //! SIP without IO: messages, transactions, dialogs, the INVITE usage and digest.
 
+pub mod digest;
 pub mod endpoint;
+pub mod message;
 pub mod random;
 pub mod session;
-mod slab;
+pub mod timer;
 
-pub mod digest;
-pub mod message;
+mod context;
+mod deadlines;
+pub mod dialog;
+mod fingerprint;
+mod names;
+mod slab;
+mod transaction;
+
+#[cfg(test)]
+mod test_clock;

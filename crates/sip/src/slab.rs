@@ -26,15 +26,22 @@ impl<T> Slab<T> {
     }
 
     pub(crate) fn insert(&mut self, value: T) -> Key {
+        self.insert_with(|_| value)
+    }
+
+    /// Inserts a value that knows its own key.
+    pub(crate) fn insert_with(&mut self, make: impl FnOnce(Key) -> T) -> Key {
         if let Some(index) = self.free.pop()
             && let Some(place) = self.places.get_mut(index as usize)
         {
-            place.value = Some(value);
-            return Key { index, generation: place.generation };
+            let key = Key { index, generation: place.generation };
+            place.value = Some(make(key));
+            return key;
         }
         let index = u32::try_from(self.places.len()).expect("the limits of an endpoint are far below 2^32 values");
-        self.places.push(Place { generation: 0, value: Some(value) });
-        Key { index, generation: 0 }
+        let key = Key { index, generation: 0 };
+        self.places.push(Place { generation: 0, value: Some(make(key)) });
+        key
     }
 
     pub(crate) fn get(&self, key: Key) -> Option<&T> {
@@ -63,6 +70,10 @@ impl<T> Slab<T> {
 
     pub(crate) fn len(&self) -> usize {
         self.places.len() - self.free.len()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.places.iter_mut().filter_map(|place| place.value.as_mut())
     }
 
     /// All values with their keys, in the order of their places.

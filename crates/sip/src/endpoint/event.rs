@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Flow, Transmit};
-use crate::message::{HeaderName, Message, Method, NameAddr, StatusCode, Uri};
+use crate::message::{HeaderName, Message, Method, NameAddr, Start, StatusCode, Uri};
 use crate::session::ReasonHeader;
 
 /// One INVITE usage, incoming or outgoing: from the first INVITE to the end of its dialog. Never reused.
@@ -87,6 +87,11 @@ pub enum Event {
         session: SessionId,
         /// The offer; without it we must make one.
         body: Option<Vec<u8>>,
+    },
+    /// The peer canceled its re-INVITE; the 487 is queued already and the session stays as it was.
+    ReinviteCanceled {
+        /// The session.
+        session: SessionId,
     },
     /// Our re-INVITE was accepted; its ACK is queued already, unless `needs_ack`.
     ReinviteAnswered {
@@ -197,7 +202,7 @@ impl RequestSummary {
 
 fn header_values(raw: &[u8], name: &HeaderName) -> Vec<String> {
     let Ok(message) = Message::parse(raw) else { return Vec::new() };
-    message.headers(name).map(|value| String::from_utf8_lossy(value).into_owned()).collect()
+    message.headers(name).map(|value| String::from_utf8_lossy(&value).into_owned()).collect()
 }
 
 /// The 2xx that answered an INVITE of ours.
@@ -257,6 +262,26 @@ pub struct Refused {
     pub retry_after: Option<Duration>,
     /// Reason (RFC 3326).
     pub reason: Option<ReasonHeader>,
+}
+
+impl Refused {
+    pub(crate) fn of(response: &Message<'_>, status: StatusCode) -> Self {
+        let phrase = phrase_of(response);
+        let retry_after = response.seconds(&HeaderName::RetryAfter).ok().flatten();
+        Self {
+            status,
+            phrase,
+            retry_after: retry_after.map(|seconds| Duration::from_secs(seconds.into())),
+            reason: ReasonHeader::of(response),
+        }
+    }
+}
+
+pub(super) fn phrase_of(response: &Message<'_>) -> String {
+    match response.start() {
+        Start::Response { reason, .. } => reason.into_string(),
+        Start::Request { .. } => String::new(),
+    }
 }
 
 /// How a session ended.
