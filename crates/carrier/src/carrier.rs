@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use tandem_media::engine;
 use tandem_model::Now;
 use tandem_sip::endpoint::{self, Endpoint, EndpointConfig, Flow, Identity, InviteSummary, SessionId, Transmit};
-use tandem_sip::message::StatusCode;
+use tandem_sip::message::{StatusCode, Uri};
 use tandem_sip::random::Randomness;
 
 use crate::call::{Call, Life};
@@ -259,8 +259,8 @@ impl Carrier {
         let number = CallNumber(self.last_call);
         let address = self.address(&request.flow);
         let seen = Happening::Seen {
-            called: request.request_uri.to_string(),
-            from: request.from.uri.to_string(),
+            called: party(&request.request_uri),
+            from: party(&request.from.uri),
             sip_call_id: request.call_id.clone(),
             remote: request.flow.remote,
             address,
@@ -369,6 +369,19 @@ impl Carrier {
     }
 }
 
+/// Who a URI means, fit for a log: without password, parameters and headers.
+fn party(uri: &Uri) -> String {
+    match uri {
+        // As escaped, so that no line break gets into the log.
+        Uri::Sip(sip) => match &sip.user {
+            Some(user) => format!("{}@{}", user.as_str(), sip.host),
+            None => sip.host.to_string(),
+        },
+        Uri::Tel(tel) => tel.number.to_string(),
+        Uri::Other(other) => format!("{}:…", other.scheme()),
+    }
+}
+
 /// Why a call takes no place.
 enum Refusal {
     Full,
@@ -396,3 +409,21 @@ pub const MAX_SILENT_INVITES: usize = 1_024;
 
 /// In User-Agent and Server.
 const USER_AGENT: &str = "Tandem simulated carrier";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_names_a_party_without_its_password() {
+        for (uri, named) in [
+            ("sip:+12025550100:secret@127.0.0.2:5080;user=phone?subject=x", "+12025550100@127.0.0.2"),
+            ("sip:a%0Db@127.0.0.2", "a%0Db@127.0.0.2"),
+            ("sip:127.0.0.2", "127.0.0.2"),
+            ("tel:+1-202-555-0100;phone-context=x", "+1-202-555-0100"),
+            ("mailto:someone@example.com", "mailto:…"),
+        ] {
+            assert_eq!(party(&Uri::parse(uri.as_bytes()).unwrap()), named);
+        }
+    }
+}

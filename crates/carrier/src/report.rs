@@ -32,9 +32,9 @@ pub struct Report {
 pub enum Happening {
     /// An INVITE came; the first report of each call.
     Seen {
-        /// The Request-URI.
+        /// User and host of the Request-URI.
         called: String,
-        /// The URI of From.
+        /// User and host of From.
         from: String,
         /// The Call-ID.
         sip_call_id: String,
@@ -216,15 +216,15 @@ mod tests {
         let line =
             |happening| Report { at: Timestamp::from_unix_micros(0), call: CallNumber(3), happening }.to_string();
         let seen = Happening::Seen {
-            called: "sip:+12025550100@127.0.0.2".into(),
-            from: "sip:+12025550190@127.0.0.1".into(),
+            called: "+12025550100@127.0.0.2".into(),
+            from: "+12025550190@127.0.0.1".into(),
             sip_call_id: "abc".into(),
             remote: "127.0.0.1:5060".parse().unwrap(),
             address: Address::First,
         };
         assert_eq!(
             line(seen),
-            "call 3: sip:+12025550190@127.0.0.1 calls sip:+12025550100@127.0.0.2 from 127.0.0.1:5060 on the first \
+            "call 3: +12025550190@127.0.0.1 calls +12025550100@127.0.0.2 from 127.0.0.1:5060 on the first \
              address, Call-ID abc"
         );
         assert_eq!(line(Happening::Refused(StatusCode::BUSY_HERE)), "call 3: refused with 486 Busy Here");

@@ -8,7 +8,7 @@ mod line;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tandem_carrier::{Address, Ending, Happening, Limits, MAX_SILENT_INVITES, MediaRefusal};
+use tandem_carrier::{Address, Ending, Happening, Limits, MediaRefusal};
 use tandem_media::engine::{Command, Event as MediaEvent, PortStats, RemoteMedia, Sink, Source};
 use tandem_media::offer_answer::{self, LocalMedia, accept_answer};
 use tandem_media::sdp::Direction;
@@ -450,7 +450,6 @@ fn silent_invites_beyond_the_limit_are_dropped() {
     line.call("0109", FIRST);
     assert_eq!(line.carrier.counts().dropped_silent, 1);
     assert_eq!(line.carrier.counts().silent_invites, 1);
-    const { assert!(MAX_SILENT_INVITES > 1) };
 
     line.pass(secs(8));
     assert_eq!(line.responses(), [(8_000, 200)]);
