@@ -1,4 +1,5 @@
 use crate::SealError;
+use crate::sqlite::{Refusal, refusal};
 
 /// What can go wrong below every operation: the database itself.
 #[derive(Debug, thiserror::Error)]
@@ -44,16 +45,13 @@ impl DatabaseError {
 
 impl From<sqlx::Error> for DatabaseError {
     fn from(error: sqlx::Error) -> Self {
-        match &error {
-            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => Self::Unavailable,
-            sqlx::Error::Database(refusal) => match crate::sqlite::refusal(refusal.as_ref()) {
-                Some(crate::sqlite::Refusal::DiskFull) => Self::DiskFull,
-                Some(crate::sqlite::Refusal::Busy) => Self::Busy,
-                Some(crate::sqlite::Refusal::NotWritable | crate::sqlite::Refusal::NotADatabase) | None => {
-                    Self::Query(error)
-                }
-            },
-            _ => Self::Query(error),
+        if matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed) {
+            return Self::Unavailable;
+        }
+        match error.as_database_error().and_then(refusal) {
+            Some(Refusal::DiskFull) => Self::DiskFull,
+            Some(Refusal::Busy) => Self::Busy,
+            Some(Refusal::NotWritable | Refusal::NotADatabase) | None => Self::Query(error),
         }
     }
 }

@@ -1,0 +1,112 @@
+//! What every backend must do: one suite, run whole on each. A backend joins by a [`Factory`] and a line in `suite!`.
+
+mod accounts;
+mod api_keys;
+mod calls;
+mod records;
+mod samples;
+mod trunks;
+
+use tandem_model::{BootId, NodeId};
+use tandem_store::{DatabaseUrl, MasterKey, Store, StoreOptions};
+use uuid::Uuid;
+
+/// Makes empty stores of one backend.
+trait Factory {
+    /// What must live as long as the store: a folder, a schema.
+    type Guard;
+
+    async fn empty_store() -> (Store, Self::Guard);
+}
+
+struct Sqlite;
+
+impl Factory for Sqlite {
+    type Guard = tempfile::TempDir;
+
+    async fn empty_store() -> (Store, Self::Guard) {
+        let folder = tempfile::tempdir().unwrap();
+        let url = DatabaseUrl::sqlite(folder.path().join("tandem.db"));
+        let store = Store::open(&url, options()).await.unwrap();
+        (store, folder)
+    }
+}
+
+fn options() -> StoreOptions {
+    StoreOptions {
+        master_key: MasterKey::from_bytes([7; 32]),
+        node_id: NodeId::from_uuid(Uuid::from_u128(0x51)),
+        boot_id: BootId::from_uuid(Uuid::from_u128(0x52)),
+    }
+}
+
+/// Runs every case on every backend, each on an empty store of its own.
+macro_rules! suite {
+    ([$($backend:ident: $factory:ty),+], $cases:tt) => { $( suite!(@backend $backend, $factory, $cases); )+ };
+    (@backend $backend:ident, $factory:ty, [$($module:ident::$case:ident),+ $(,)?]) => {
+        mod $backend {
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    let (store, guard) = <$factory as super::Factory>::empty_store().await;
+                    super::$module::$case(&store).await;
+                    store.close().await;
+                    drop(guard);
+                }
+            )+
+        }
+    };
+}
+
+suite!([sqlite: super::Sqlite], [
+    accounts::an_account_is_found_by_id_and_name,
+    accounts::a_name_is_given_once,
+    accounts::accounts_are_listed_by_name,
+    accounts::a_change_touches_only_what_it_names,
+    accounts::the_admin_account_is_made_once_and_left_alone,
+    accounts::users_belong_to_one_account,
+    api_keys::a_key_opens_its_account_until_it_is_revoked,
+    api_keys::a_key_from_elsewhere_is_taken_once,
+    api_keys::keys_that_are_no_keys_are_refused,
+    api_keys::the_use_of_a_key_is_noted,
+    api_keys::keys_are_listed_and_revoked_within_the_account_only,
+    trunks::a_trunk_comes_back_as_it_was_written,
+    trunks::names_are_unique_among_trunks_that_are_there,
+    trunks::the_limit_counts_trunks_that_are_there,
+    trunks::the_limit_holds_against_requests_at_once,
+    trunks::a_failover_is_another_trunk_of_the_account,
+    trunks::trunks_are_listed_by_priority_then_age,
+    trunks::an_update_keeps_health_and_age,
+    trunks::an_update_of_a_missing_trunk_is_refused,
+    trunks::partial_changes_at_once_both_count,
+    trunks::a_refused_change_writes_nothing,
+    trunks::health_touches_nothing_else,
+    trunks::accounts_do_not_see_each_others_trunks,
+    trunks::every_change_of_routing_counts_up,
+    trunks::the_snapshot_shows_everything_of_one_moment,
+    trunks::the_snapshot_reads_past_one_page,
+    calls::an_external_call_comes_back_as_it_was_written,
+    calls::a_call_id_is_unique_in_the_account,
+    calls::an_external_call_needs_a_trunk_of_the_account,
+    calls::a_call_is_found_by_either_id,
+    calls::calls_are_listed_newest_first,
+    calls::lists_are_cut_at_the_page_limit,
+    calls::only_one_of_many_updates_sees_the_end_appear,
+    calls::an_update_writes_only_what_clients_may_change,
+    calls::a_refused_update_writes_nothing,
+    calls::open_external_calls_are_those_that_hold_slots,
+    calls::accounts_do_not_see_each_others_calls,
+    records::records_come_back_as_they_were_written,
+    records::the_last_state_in_the_slice_wins,
+    records::a_later_batch_replaces_the_state,
+    records::a_batch_may_be_written_again,
+    records::an_event_is_written_once,
+    records::what_the_client_wrote_survives_later_states,
+    records::scores_are_exact,
+    records::odd_texts_and_extreme_numbers_survive,
+    records::unknown_accounts_do_not_hold_up_the_rest,
+    records::our_calls_take_their_call_id,
+    records::a_call_of_another_account_is_not_overwritten,
+    records::large_batches_are_written_whole,
+    records::the_journal_position_moves_with_its_records,
+]);
