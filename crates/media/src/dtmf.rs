@@ -26,9 +26,7 @@ impl Digit {
     #[must_use]
     pub fn from_char(key: char) -> Option<Self> {
         let key = u8::try_from(key).ok()?.to_ascii_uppercase();
-        (0..)
-            .zip(KEYS)
-            .find_map(|(event, known)| (*known == key).then_some(Self(event)))
+        (0..).zip(KEYS).find_map(|(event, known)| (*known == key).then_some(Self(event)))
     }
 
     /// The two frequencies that make up the key in audio, in Hz.
@@ -40,8 +38,7 @@ impl Digit {
     /// The character on the key.
     #[must_use]
     pub fn as_char(self) -> char {
-        KEYS.get(usize::from(self.0))
-            .map_or('?', |key| char::from(*key))
+        KEYS.get(usize::from(self.0)).map_or('?', |key| char::from(*key))
     }
 }
 
@@ -150,12 +147,7 @@ struct Held {
 
 impl PressDecoder {
     /// Takes in an event. Up to two keys may be over because of it: the one held so far, and its own.
-    pub(crate) fn hear(
-        &mut self,
-        timestamp: u32,
-        payload: EventPayload,
-        now: Instant,
-    ) -> [Option<Press>; 2] {
+    pub(crate) fn hear(&mut self, timestamp: u32, payload: EventPayload, now: Instant) -> [Option<Press>; 2] {
         let Some(digit) = Digit::from_event(payload.event) else { return [None, None] };
         if self.finished.is_some_and(|finished| is_shortly_before(timestamp, finished)) {
             return [None, None];
@@ -172,13 +164,8 @@ impl PressDecoder {
             Some(held) if is_shortly_before(timestamp, held.segment) => return [None, None],
             Some(_) | None => {
                 interrupted = self.finish(false);
-                self.held = Some(Held {
-                    digit,
-                    segment: timestamp,
-                    duration: payload.duration,
-                    earlier: 0,
-                    heard_at: now,
-                });
+                self.held =
+                    Some(Held { digit, segment: timestamp, duration: payload.duration, earlier: 0, heard_at: now });
             }
         }
         [interrupted, if payload.end { self.finish(true) } else { None }]
@@ -206,11 +193,7 @@ impl PressDecoder {
         self.finished = Some(held.segment);
         let units = held.earlier.saturating_add(u32::from(held.duration));
         let micros = media_time_us(units, EVENT_CLOCK_RATE);
-        Some(Press {
-            digit: held.digit,
-            duration: Duration::from_micros(u64::from(micros)),
-            end_heard,
-        })
+        Some(Press { digit: held.digit, duration: Duration::from_micros(u64::from(micros)), end_heard })
     }
 }
 

@@ -79,10 +79,7 @@ static A_TO_LINEAR: [i16; 256] = linear_table(Law::A);
 static MU_TO_A: [u8; 256] = law_table(Law::Mu, Law::A);
 static A_TO_MU: [u8; 256] = law_table(Law::A, Law::Mu);
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "sign, segment and step are masked to their bits"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "sign, segment and step are masked to their bits")]
 const fn encode_mu(sample: i16) -> u8 {
     let sign: u8 = if sample < 0 { 0x80 } else { 0 };
     let magnitude = sample.unsigned_abs();
@@ -93,10 +90,7 @@ const fn encode_mu(sample: i16) -> u8 {
     !(sign | (segment as u8) << 4 | step as u8)
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "sign, segment and step are masked to their bits"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "sign, segment and step are masked to their bits")]
 const fn encode_a(sample: i16) -> u8 {
     let sign: u8 = if sample < 0 { 0 } else { 0x80 };
     // One's complement, so that the two halves mirror each other and the lowest negative step is not zero.

@@ -59,7 +59,7 @@ impl Engine {
             ports: Vec::new(),
             open: 0,
             deadlines: Deadlines::default(),
-            outbox: Outbox::default(),
+            outbox: Outbox::new(),
         }
     }
 
@@ -122,7 +122,7 @@ impl Engine {
             return None;
         }
         let heard = ingress.hear(from, packet, &mut self.outbox, now);
-        self.deadlines.arm(port, ingress.deadline(), ingress.armed());
+        self.deadlines.arm(port, ingress.deadline());
         let heard = heard?;
         let by = match heard.sink {
             Sink::Discard => return None,
@@ -133,7 +133,7 @@ impl Engine {
             self.port_mut(port).ok()?.miss_sink();
             return None;
         };
-        let (to, range) = egress.relay(port, heard, packet, now)?;
+        let (to, range) = egress.relay(port, &heard, packet, now)?;
         let payload = packet.get(range)?;
         Some(Transmit { port: by, channel: Channel::Rtp, to, payload })
     }
@@ -148,14 +148,11 @@ impl Engine {
 
     /// Does what is due: the next packet of a tone or a key, an RTCP report, a silence noticed.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some((due, id)) = self.deadlines.pop_due(now) {
-            let Some(open) = slot(id).and_then(|slot| self.ports.get_mut(slot)?.as_deref_mut()) else {
-                continue; // closed since
-            };
-            if *open.armed() == Some(due) {
-                *open.armed() = None;
+        while let Some(port) = self.deadlines.pop_due(now) {
+            let open = slot(port).and_then(|slot| self.ports.get_mut(slot)?.as_deref_mut());
+            if let Some(open) = open {
                 open.handle_timeout(&self.clock, &mut self.outbox, now);
-                self.deadlines.arm(id, open.deadline(), open.armed());
+                self.deadlines.arm(port, open.deadline());
             }
         }
     }
@@ -188,6 +185,7 @@ impl Engine {
         let slot = slot(port).filter(|_| port.0 < limit).ok_or(CommandError::OutOfRange { port, limit })?;
         if slot >= self.ports.len() {
             self.ports.resize_with(slot + 1, || None);
+            self.deadlines.reserve(slot + 1);
         }
         match self.ports.get_mut(slot) {
             Some(free @ None) => *free = Some(Box::new(Port::open(port, tag, seed, now))),
@@ -201,6 +199,7 @@ impl Engine {
         let open = slot(port).and_then(|slot| self.ports.get_mut(slot)?.take());
         let open = open.ok_or(CommandError::NotOpen { port })?;
         self.open -= 1;
+        self.deadlines.disarm(port);
         open.close(&self.clock, &mut self.outbox, now);
         Ok(())
     }
@@ -211,7 +210,7 @@ impl Engine {
 
     fn arm(&mut self, id: PortId) {
         if let Some(open) = slot(id).and_then(|slot| self.ports.get_mut(slot)?.as_deref_mut()) {
-            self.deadlines.arm(id, open.deadline(), open.armed());
+            self.deadlines.arm(id, open.deadline());
         }
     }
 }

@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::command::{Channel, PortId};
 use super::event::{Event, Output, Transmit};
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Outbox {
     entries: VecDeque<Entry>,
     bytes: Vec<u8>,
@@ -20,6 +20,14 @@ enum Entry {
 }
 
 impl Outbox {
+    /// Has room for the turns of a few ports, so that those do not allocate.
+    pub(crate) fn new() -> Self {
+        Self {
+            entries: VecDeque::with_capacity(USUAL_ENTRIES),
+            bytes: Vec::with_capacity(USUAL_ENTRIES * USUAL_DATAGRAM),
+        }
+    }
+
     /// Adds a datagram that `write` appends. False, without calling it, when too much waits already.
     pub(crate) fn transmit(
         &mut self,
@@ -65,6 +73,10 @@ impl Outbox {
     }
 }
 
+/// How many outputs a turn of a busy thread leaves.
+const USUAL_ENTRIES: usize = 64;
+/// 20 ms of G.711 with its header.
+const USUAL_DATAGRAM: usize = 172;
 /// One turn of 8,000 ports that all make up for a stall; a shell that leaves more behind does not fetch any.
 const MAX_BACKLOG_BYTES: usize = 4 << 20;
 /// Far more events than one turn of a shell can cause.

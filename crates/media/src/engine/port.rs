@@ -39,8 +39,6 @@ pub(crate) struct Port {
     sent_packets: u64,
     sent_bytes: u64,
     send_drops: SendDrops,
-    /// When the engine is to wake this port; see `Deadlines`.
-    armed: Option<Instant>,
 }
 
 /// What offer and answer agreed, laid out for the packets.
@@ -102,7 +100,6 @@ impl Port {
             sent_packets: 0,
             sent_bytes: 0,
             send_drops: SendDrops::default(),
-            armed: None,
         }
     }
 
@@ -263,7 +260,7 @@ impl Port {
     pub(crate) fn relay(
         &mut self,
         from: PortId,
-        heard: Heard,
+        heard: &Heard,
         datagram: &mut [u8],
         now: Instant,
     ) -> Option<(SocketAddr, Range<usize>)> {
@@ -325,11 +322,6 @@ impl Port {
         let deadlines =
             [self.presses.deadline(), self.silence.deadline(), self.speaker.deadline(), self.reporting.deadline()];
         deadlines.into_iter().flatten().min()
-    }
-
-    /// The note of when the engine is to wake this port.
-    pub(crate) fn armed(&mut self) -> &mut Option<Instant> {
-        &mut self.armed
     }
 
     pub(crate) fn stats(&self) -> PortStats {
