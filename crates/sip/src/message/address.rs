@@ -78,7 +78,7 @@ pub(crate) struct AddressRef<'a> {
     display: Option<DisplayRef<'a>>,
     uri: UriRef<'a>,
     params: &'a [u8],
-    tag: Option<&'a str>,
+    tag: Option<&'a [u8]>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -114,7 +114,7 @@ impl<'a> AddressRef<'a> {
         let from_params = cursor.rest();
         let mut tag = None;
         ParamRef::take_all(cursor, |param| {
-            if !param.name.eq_ignore_ascii_case("tag") {
+            if !param.name.eq_ignore_ascii_case(b"tag") {
                 return true;
             }
             let is_first = tag.is_none();
@@ -133,12 +133,14 @@ impl<'a> AddressRef<'a> {
         if !cursor.eat(b'<') {
             return None;
         }
-        let inside = cursor.take_until(|c| c == b'>');
-        if cursor.eat(b'>') { UriRef::parse(scan::trim(inside)) } else { None }
+        cursor.skip_blanks();
+        let uri = UriRef::take(cursor)?;
+        cursor.skip_blanks();
+        cursor.eat(b'>').then_some(uri)
     }
 
     pub(crate) fn tag(&self) -> Option<&'a str> {
-        self.tag
+        self.tag.map(scan::ascii)
     }
 
     pub(crate) fn to_owned(self) -> NameAddr {

@@ -25,7 +25,8 @@ impl fmt::Display for CSeq {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CSeqRef<'a> {
     pub(crate) number: u32,
-    pub(crate) method: &'a str,
+    /// A token.
+    pub(crate) method: &'a [u8],
 }
 
 impl<'a> CSeqRef<'a> {
@@ -38,10 +39,10 @@ impl<'a> CSeqRef<'a> {
         let has_blanks = cursor.rest().len() < before;
         let method = cursor.take(scan::TOKEN);
         let is_good = has_blanks && cursor.is_done() && !method.is_empty() && method.len() <= MAX_METHOD_BYTES;
-        is_good.then(|| Self { number, method: scan::ascii(method) })
+        is_good.then(|| Self { number, method })
     }
 
     pub(crate) fn to_owned(self) -> CSeq {
-        CSeq { number: self.number, method: Method::checked(self.method) }
+        CSeq { number: self.number, method: Method::checked(scan::ascii(self.method)) }
     }
 }

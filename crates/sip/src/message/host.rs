@@ -76,7 +76,8 @@ impl fmt::Display for Host {
 /// A host as it stands in a received message.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum HostRef<'a> {
-    Name(&'a str),
+    /// ASCII.
+    Name(&'a [u8]),
     V4(Ipv4Addr),
     V6(Ipv6Addr),
 }
@@ -93,11 +94,11 @@ impl<'a> HostRef<'a> {
         }
         let name = cursor.take(scan::HOST);
         if name.first()?.is_ascii_digit()
-            && let Ok(address) = scan::ascii(name).parse()
+            && let Some(address) = ipv4(name)
         {
             return Some(Self::V4(address));
         }
-        is_name(name).then(|| Self::Name(scan::ascii(name)))
+        is_name(name).then_some(Self::Name(name))
     }
 
     fn parse(text: &'a [u8]) -> Option<Self> {
@@ -108,7 +109,7 @@ impl<'a> HostRef<'a> {
 
     pub(crate) fn to_owned(self) -> Host {
         match self {
-            Self::Name(name) => Host::Name(name.into()),
+            Self::Name(name) => Host::Name(scan::ascii(name).into()),
             Self::V4(address) => Host::V4(address),
             Self::V6(address) => Host::V6(address),
         }
@@ -121,20 +122,45 @@ pub(crate) fn take_port(cursor: &mut Cursor<'_>) -> Option<u16> {
     scan::number(digits).and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0)
 }
 
+/// Dotted decimal without leading zeros, as the standard library reads it but in a fraction of the time.
+fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
+    let mut octets = [0u8; 4];
+    let mut rest = text;
+    for (index, octet) in octets.iter_mut().enumerate() {
+        if index > 0 {
+            rest = rest.strip_prefix(b".")?;
+        }
+        let mut digits = 0;
+        while let [c @ b'0'..=b'9', tail @ ..] = rest {
+            if digits > 0 && *octet == 0 {
+                return None;
+            }
+            *octet = octet.checked_mul(10)?.checked_add(c - b'0')?;
+            digits += 1;
+            rest = tail;
+        }
+        if digits == 0 {
+            return None;
+        }
+    }
+    rest.is_empty().then(|| Ipv4Addr::from(octets))
+}
+
 /// `hostname`, one dot at the end allowed. A last label of digits only would be a broken address.
 fn is_name(name: &[u8]) -> bool {
-    if name.len() > MAX_NAME_BYTES {
-        return false;
-    }
     let name = name.strip_suffix(b".").unwrap_or(name);
-    let mut last_is_number = false;
-    for label in name.split(|&c| c == b'.') {
-        if label.is_empty() || label.starts_with(b"-") || label.ends_with(b"-") {
-            return false;
+    let mut previous = b'.';
+    let mut label_is_number = true;
+    for &c in name {
+        match c {
+            b'.' if matches!(previous, b'.' | b'-') => return false,
+            b'.' => label_is_number = true,
+            b'-' if previous == b'.' => return false,
+            _ => label_is_number &= c.is_ascii_digit(),
         }
-        last_is_number = label.iter().all(u8::is_ascii_digit);
+        previous = c;
     }
-    !last_is_number
+    !matches!(previous, b'.' | b'-') && !label_is_number && name.len() <= MAX_NAME_BYTES
 }
 
 #[cfg(test)]
@@ -147,6 +173,24 @@ mod tests {
         assert_eq!(Host::new("192.0.2.1"), Ok(Host::V4(Ipv4Addr::new(192, 0, 2, 1))));
         assert_eq!(Host::new("[2001:db8::1]").unwrap().to_string(), "[2001:db8::1]");
         assert_eq!(Host::new("host_1-x.").unwrap().to_string(), "host_1-x.");
+    }
+
+    #[test]
+    fn reads_ipv4_as_the_standard_library_does() {
+        for text in [
+            "0.0.0.0",
+            "255.255.255.255",
+            "1.2.3.4",
+            "01.2.3.4",
+            "00.0.0.0",
+            "256.1.1.1",
+            "1.2.3",
+            "1.2.3.4.5",
+            "1..2.3",
+            "1.2.3.",
+        ] {
+            assert_eq!(ipv4(text.as_bytes()), text.parse().ok(), "{text}");
+        }
     }
 
     #[test]

@@ -18,8 +18,15 @@ use super::via::ViaRef;
 /// A start line as it stands in a received message, checked.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum StartRef<'a> {
-    Request { method: &'a str, uri: UriRef<'a> },
-    Response { status: StatusCode, reason: &'a [u8] },
+    Request {
+        /// A token.
+        method: &'a [u8],
+        uri: UriRef<'a>,
+    },
+    Response {
+        status: StatusCode,
+        reason: &'a [u8],
+    },
 }
 
 /// What the start line says before anything else is looked at.
@@ -66,6 +73,9 @@ pub(crate) fn nature(bytes: &[u8]) -> (Nature<'_>, usize) {
 
 /// The part of a request line after its last blank, if it is a SIP version.
 fn version(line: &[u8]) -> Option<&[u8]> {
+    if line.ends_with(b" SIP/2.0") {
+        return Some(b"2.0");
+    }
     let last = line.iter().rposition(|&c| c == b' ')?;
     let version = line.get(last + 1..)?;
     let number = version.get(..4).filter(|name| name.eq_ignore_ascii_case(b"SIP/")).and(version.get(4..))?;
@@ -113,11 +123,11 @@ impl<'a> Message<'a> {
         let message = Self {
             start,
             headers,
-            top_via: found.top_via.ok_or(Flaw::Missing(HeaderName::Via))?,
-            from: found.from.ok_or(Flaw::Missing(HeaderName::From))?,
-            to: found.to.ok_or(Flaw::Missing(HeaderName::To))?,
-            call_id: found.call_id.ok_or(Flaw::Missing(HeaderName::CallId))?,
-            cseq: found.cseq.ok_or(Flaw::Missing(HeaderName::CSeq))?,
+            top_via: found.top_via.ok_or_else(|| Flaw::Missing(HeaderName::Via))?,
+            from: found.from.ok_or_else(|| Flaw::Missing(HeaderName::From))?,
+            to: found.to.ok_or_else(|| Flaw::Missing(HeaderName::To))?,
+            call_id: found.call_id.ok_or_else(|| Flaw::Missing(HeaderName::CallId))?,
+            cseq: found.cseq.ok_or_else(|| Flaw::Missing(HeaderName::CSeq))?,
             max_forwards: found.max_forwards,
             body,
         };
@@ -131,25 +141,27 @@ impl<'a> Message<'a> {
     }
 
     /// What a request must have beyond what every message has.
-    fn check_request(&self, method: &str, found: &Found<'a>) -> Result<(), Flaw> {
+    fn check_request(&self, method: &[u8], found: &Found<'a>) -> Result<(), Flaw> {
         if !self.body.is_empty() {
-            let value = found.content_type.ok_or(Flaw::Missing(HeaderName::ContentType))?;
-            super::media_type::MediaType::parse(value).ok_or(BadHeader(HeaderName::ContentType))?;
+            let value = found.content_type.ok_or_else(|| Flaw::Missing(HeaderName::ContentType))?;
+            super::media_type::MediaType::parse(value).ok_or_else(|| BadHeader(HeaderName::ContentType))?;
         }
         match method {
             // The answerer must know where to send what follows (RFC 3261 §8.1.1.8), and where else it may not.
-            "INVITE" => {
+            b"INVITE" => {
                 let value = match found.contacts {
                     0 => return Err(Flaw::Missing(HeaderName::Contact)),
                     1 => found.contact.unwrap_or_default(),
                     _ => return Err(Flaw::Repeated(HeaderName::Contact)),
                 };
                 let mut cursor = Cursor::new(value);
-                AddressRef::take(&mut cursor).filter(|_| cursor.is_done()).ok_or(BadHeader(HeaderName::Contact))?;
+                AddressRef::take(&mut cursor)
+                    .filter(|_| cursor.is_done())
+                    .ok_or_else(|| BadHeader(HeaderName::Contact))?;
                 Ok(())
             }
-            "REFER" => self.require_one(HeaderName::ReferTo), // RFC 3515 §2.4.2
-            "SUBSCRIBE" | "NOTIFY" => self.require_one(HeaderName::Event), // RFC 6665 §8.2.1
+            b"REFER" => self.require_one(HeaderName::ReferTo), // RFC 3515 §2.4.2
+            b"SUBSCRIBE" | b"NOTIFY" => self.require_one(HeaderName::Event), // RFC 6665 §8.2.1
             _ => Ok(()),
         }
     }
@@ -183,7 +195,7 @@ fn request_line(line: &[u8]) -> Result<StartRef<'_>, Flaw> {
         return Err(Flaw::BadRequestUri);
     }
     let uri = UriRef::parse(uri).filter(|uri| !uri.has_headers()).ok_or(Flaw::BadRequestUri)?;
-    Ok(StartRef::Request { method: scan::ascii(method), uri })
+    Ok(StartRef::Request { method, uri })
 }
 
 fn status_line(line: &[u8]) -> Result<StartRef<'_>, Flaw> {
@@ -243,7 +255,7 @@ struct Found<'a> {
     via_count: usize,
     from: Option<AddressRef<'a>>,
     to: Option<AddressRef<'a>>,
-    call_id: Option<&'a str>,
+    call_id: Option<&'a [u8]>,
     cseq: Option<CSeqRef<'a>>,
     max_forwards: Option<u8>,
     content_length: Option<usize>,
@@ -263,35 +275,37 @@ impl<'a> Found<'a> {
         match name.len() {
             1 => match name.first().map(u8::to_ascii_lowercase) {
                 Some(b'v') => self.via(value),
-                Some(b'f') => once(&mut self.from, HeaderName::From, address(value)),
-                Some(b't') => once(&mut self.to, HeaderName::To, address(value)),
-                Some(b'i') => once(&mut self.call_id, HeaderName::CallId, call_id(value)),
-                Some(b'l') => once(&mut self.content_length, HeaderName::ContentLength, content_length(value)),
-                Some(b'c') => once(&mut self.content_type, HeaderName::ContentType, Some(value)),
+                Some(b'f') => once(&mut self.from, address(value), || HeaderName::From),
+                Some(b't') => once(&mut self.to, address(value), || HeaderName::To),
+                Some(b'i') => once(&mut self.call_id, call_id(value), || HeaderName::CallId),
+                Some(b'l') => once(&mut self.content_length, content_length(value), || HeaderName::ContentLength),
+                Some(b'c') => once(&mut self.content_type, Some(value), || HeaderName::ContentType),
                 Some(b'm') => self.contact(value),
-                Some(b'x') => once(&mut self.session_expires, HeaderName::SessionExpires, seconds(value)),
+                Some(b'x') => once(&mut self.session_expires, seconds(value), || HeaderName::SessionExpires),
                 _ => Ok(()),
             },
-            2 if name.eq_ignore_ascii_case(b"To") => once(&mut self.to, HeaderName::To, address(value)),
+            2 if name.eq_ignore_ascii_case(b"To") => once(&mut self.to, address(value), || HeaderName::To),
             3 if name.eq_ignore_ascii_case(b"Via") => self.via(value),
-            4 if name.eq_ignore_ascii_case(b"From") => once(&mut self.from, HeaderName::From, address(value)),
-            4 if name.eq_ignore_ascii_case(b"CSeq") => once(&mut self.cseq, HeaderName::CSeq, CSeqRef::parse(value)),
-            6 if name.eq_ignore_ascii_case(b"Min-SE") => once(&mut self.min_se, HeaderName::MinSe, seconds(value)),
-            7 if name.eq_ignore_ascii_case(b"Call-ID") => once(&mut self.call_id, HeaderName::CallId, call_id(value)),
+            4 if name.eq_ignore_ascii_case(b"From") => once(&mut self.from, address(value), || HeaderName::From),
+            4 if name.eq_ignore_ascii_case(b"CSeq") => once(&mut self.cseq, CSeqRef::parse(value), || HeaderName::CSeq),
+            6 if name.eq_ignore_ascii_case(b"Min-SE") => once(&mut self.min_se, seconds(value), || HeaderName::MinSe),
+            7 if name.eq_ignore_ascii_case(b"Call-ID") => {
+                once(&mut self.call_id, call_id(value), || HeaderName::CallId)
+            }
             7 if name.eq_ignore_ascii_case(b"Contact") => self.contact(value),
-            8 if name.eq_ignore_ascii_case(b"Replaces") => once(&mut self.replaces, HeaderName::Replaces, Some(())),
+            8 if name.eq_ignore_ascii_case(b"Replaces") => once(&mut self.replaces, Some(()), || HeaderName::Replaces),
             12 if name.eq_ignore_ascii_case(b"Max-Forwards") => {
                 let number = scan::number(value).and_then(|number| u8::try_from(number).ok());
-                once(&mut self.max_forwards, HeaderName::MaxForwards, number)
+                once(&mut self.max_forwards, number, || HeaderName::MaxForwards)
             }
             12 if name.eq_ignore_ascii_case(b"Content-Type") => {
-                once(&mut self.content_type, HeaderName::ContentType, Some(value))
+                once(&mut self.content_type, Some(value), || HeaderName::ContentType)
             }
             14 if name.eq_ignore_ascii_case(b"Content-Length") => {
-                once(&mut self.content_length, HeaderName::ContentLength, content_length(value))
+                once(&mut self.content_length, content_length(value), || HeaderName::ContentLength)
             }
             15 if name.eq_ignore_ascii_case(b"Session-Expires") => {
-                once(&mut self.session_expires, HeaderName::SessionExpires, seconds(value))
+                once(&mut self.session_expires, seconds(value), || HeaderName::SessionExpires)
             }
             _ => Ok(()),
         }
@@ -300,7 +314,7 @@ impl<'a> Found<'a> {
     fn via(&mut self, value: &'a [u8]) -> Result<(), Flaw> {
         let mut cursor = Cursor::new(value);
         loop {
-            let via = ViaRef::take(&mut cursor).ok_or(BadHeader(HeaderName::Via))?;
+            let via = ViaRef::take(&mut cursor).ok_or_else(|| BadHeader(HeaderName::Via))?;
             self.top_via.get_or_insert(via);
             self.via_count += 1;
             if self.via_count > MAX_LIST_VALUES {
@@ -322,16 +336,16 @@ impl<'a> Found<'a> {
 
 /// Keeps the value of a header that may come once; `value` is `None` when it breaks its grammar.
 #[inline]
-fn once<T>(slot: &mut Option<T>, name: HeaderName, value: Option<T>) -> Result<(), Flaw> {
+fn once<T>(slot: &mut Option<T>, value: Option<T>, name: impl FnOnce() -> HeaderName) -> Result<(), Flaw> {
     if slot.is_some() {
-        return Err(Flaw::Repeated(name));
+        return Err(Flaw::Repeated(name()));
     }
     match value {
         Some(value) => {
             *slot = Some(value);
             Ok(())
         }
-        None => Err(BadHeader(name).into()),
+        None => Err(BadHeader(name()).into()),
     }
 }
 
@@ -341,8 +355,8 @@ pub(crate) fn address(value: &[u8]) -> Option<AddressRef<'_>> {
     AddressRef::take(&mut cursor).filter(|_| cursor.is_done())
 }
 
-pub(crate) fn call_id(value: &[u8]) -> Option<&str> {
-    is_call_id(value).then(|| scan::ascii(value))
+pub(crate) fn call_id(value: &[u8]) -> Option<&[u8]> {
+    is_call_id(value).then_some(value)
 }
 
 fn content_length(value: &[u8]) -> Option<usize> {

@@ -21,7 +21,7 @@ impl<'a> MediaType<'a> {
         let sub = scan::ascii(cursor.take(scan::TOKEN));
         let mut has_boundary = false;
         ParamRef::take_all(&mut cursor, |param| {
-            has_boundary |= param.value.is_some() && param.name.eq_ignore_ascii_case("boundary");
+            has_boundary |= param.value.is_some() && param.name.eq_ignore_ascii_case(b"boundary");
             true
         })?;
         let is_good = !sub.is_empty() && cursor.is_done() && (has_boundary || !main.eq_ignore_ascii_case("multipart"));

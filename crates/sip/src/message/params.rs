@@ -119,14 +119,16 @@ impl<'a> IntoIterator for &'a Params {
 /// One parameter as it stands in a received value.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ParamRef<'a> {
-    pub(crate) name: &'a str,
+    /// A token.
+    pub(crate) name: &'a [u8],
     pub(crate) value: Option<ValueRef<'a>>,
 }
 
 /// The value of a parameter as received.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum ValueRef<'a> {
-    Plain(&'a str),
+    /// ASCII; maybe empty.
+    Plain(&'a [u8]),
     /// The inside of a quoted string.
     Quoted(&'a [u8]),
 }
@@ -149,13 +151,13 @@ impl<'a> ParamRef<'a> {
                 if cursor.peek() == Some(b'"') {
                     Some(ValueRef::Quoted(cursor.take_quoted()?))
                 } else {
-                    Some(ValueRef::Plain(scan::ascii(cursor.take(scan::PLAIN_VALUE))))
+                    Some(ValueRef::Plain(cursor.take(scan::PLAIN_VALUE)))
                 }
             } else {
                 *cursor = before;
                 None
             };
-            if !see(Self { name: scan::ascii(name), value }) {
+            if !see(Self { name, value }) {
                 return None;
             }
         }
@@ -164,11 +166,11 @@ impl<'a> ParamRef<'a> {
 
     fn to_owned(self) -> Param {
         let value = match self.value {
-            None | Some(ValueRef::Plain("")) => None,
-            Some(ValueRef::Plain(text)) => Some(ParamValue { text: text.into(), quoted: false }),
+            None | Some(ValueRef::Plain(b"")) => None,
+            Some(ValueRef::Plain(text)) => Some(ParamValue { text: scan::ascii(text).into(), quoted: false }),
             Some(ValueRef::Quoted(raw)) => Some(ParamValue::quoted(&scan::unquote(raw))),
         };
-        Param { name: Token::checked(self.name), value }
+        Param { name: Token::checked(scan::ascii(self.name)), value }
     }
 }
 

@@ -29,7 +29,7 @@ pub struct Message<'a> {
     pub(super) top_via: ViaRef<'a>,
     pub(super) from: AddressRef<'a>,
     pub(super) to: AddressRef<'a>,
-    pub(super) call_id: &'a str,
+    pub(super) call_id: &'a [u8],
     pub(super) cseq: CSeqRef<'a>,
     pub(super) max_forwards: Option<u8>,
     pub(super) body: &'a [u8],
@@ -90,7 +90,7 @@ impl<'a> Message<'a> {
     pub fn start(&self) -> Start {
         match self.start {
             StartRef::Request { method, uri } => {
-                Start::Request { method: Method::checked(method), uri: uri.to_owned() }
+                Start::Request { method: Method::checked(scan::ascii(method)), uri: uri.to_owned() }
             }
             StartRef::Response { status, reason } => {
                 Start::Response { status, reason: String::from_utf8_lossy(reason).into() }
@@ -100,7 +100,7 @@ impl<'a> Message<'a> {
 
     /// The method of the request, or of the request that this is a response to.
     pub fn method(&self) -> Method {
-        Method::checked(self.cseq.method)
+        Method::checked(scan::ascii(self.cseq.method))
     }
 
     /// The Request-URI; `None` in a response.
@@ -166,7 +166,7 @@ impl<'a> Message<'a> {
 
     /// Call-ID, at no cost. It is a valid [`super::SipCallId`].
     pub fn call_id(&self) -> &'a str {
-        self.call_id
+        scan::ascii(self.call_id)
     }
 
     /// CSeq.
@@ -337,7 +337,7 @@ impl<'a> Message<'a> {
             record_routes: if makes_dialog { self.record_routes().unwrap_or_default() } else { Vec::new() },
             from: self.from(),
             to,
-            call_id: SipCallId::checked(self.call_id),
+            call_id: SipCallId::checked(self.call_id()),
             cseq: self.cseq(),
             contacts: Vec::new(),
             headers: timestamp

@@ -69,7 +69,7 @@ fn salvage(block: &[u8], flaw: &Flaw) -> Option<Refusal> {
         vias,
         from: from?.to_owned(),
         to: to?.to_owned(),
-        call_id: SipCallId::checked(id?),
+        call_id: SipCallId::checked(scan::ascii(id?)),
         cseq: cseq?.to_owned(),
     })
 }

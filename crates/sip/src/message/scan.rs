@@ -5,25 +5,33 @@
 use std::borrow::Cow;
 
 /// `token` (RFC 3261 §25.1).
-pub(crate) const TOKEN: u8 = 1;
+pub(crate) const TOKEN: u16 = 1;
 /// A host name; with `_`, which real ones have.
-pub(crate) const HOST: u8 = 1 << 1;
+pub(crate) const HOST: u16 = 1 << 1;
 /// What may stand unescaped in a user: `unreserved` and `user-unreserved`.
-pub(crate) const USER: u8 = 1 << 2;
+pub(crate) const USER: u16 = 1 << 2;
 /// What may stand unescaped in a password.
-pub(crate) const PASSWORD: u8 = 1 << 3;
+pub(crate) const PASSWORD: u16 = 1 << 3;
 /// What may stand unescaped in a URI parameter: `paramchar`.
-pub(crate) const URI_PARAM: u8 = 1 << 4;
+pub(crate) const URI_PARAM: u16 = 1 << 4;
 /// What may stand unescaped in a URI header: `hnv-unreserved` and `unreserved`.
-pub(crate) const URI_HEADER: u8 = 1 << 5;
+pub(crate) const URI_HEADER: u16 = 1 << 5;
 /// `unreserved`: what need never be escaped.
-pub(crate) const UNRESERVED: u8 = 1 << 6;
+pub(crate) const UNRESERVED: u16 = 1 << 6;
 /// A header parameter's value without quotes. More than token and host: peers send Base64 tags and bare IPv6.
-pub(crate) const PLAIN_VALUE: u8 = 1 << 7;
+pub(crate) const PLAIN_VALUE: u16 = 1 << 7;
+/// What a user is made of on the wire: [`USER`], escapes, and `#`, which dial strings have and peers do not escape.
+pub(crate) const RAW_USER: u16 = 1 << 8;
+/// What a URI parameter is made of on the wire: [`URI_PARAM`], escapes, and `=`.
+pub(crate) const RAW_URI_PARAM: u16 = 1 << 9;
+/// What the headers of a URI are made of on the wire: [`URI_HEADER`], escapes, `=` and `&`.
+pub(crate) const RAW_URI_HEADERS: u16 = 1 << 10;
+/// `%`, which begins an escape.
+pub(crate) const ESCAPE: u16 = 1 << 11;
 
-static CLASSES: [u8; 256] = classes();
+static CLASSES: [u16; 256] = classes();
 
-const fn classes() -> [u8; 256] {
+const fn classes() -> [u16; 256] {
     let mut table = [0; 256];
     let mut c: u8 = 0x21;
     while c < 0x7f {
@@ -41,6 +49,18 @@ const fn classes() -> [u8; 256] {
         }
         if unreserved || is_one_of(c, b"&=+$,;?/") {
             class |= USER;
+        }
+        if unreserved || is_one_of(c, b"&=+$,;?/%#") {
+            class |= RAW_USER;
+        }
+        if unreserved || is_one_of(c, b"[]/:&+$%=") {
+            class |= RAW_URI_PARAM;
+        }
+        if unreserved || is_one_of(c, b"[]/?:+$%=&") {
+            class |= RAW_URI_HEADERS;
+        }
+        if c == b'%' {
+            class |= ESCAPE;
         }
         if unreserved || is_one_of(c, b"&=+$,") {
             class |= PASSWORD;
@@ -73,13 +93,13 @@ const fn is_one_of(c: u8, set: &[u8]) -> bool {
 
 /// Whether the octet is in one of the classes.
 #[inline]
-pub(crate) fn is(c: u8, class: u8) -> bool {
+pub(crate) fn is(c: u8, class: u16) -> bool {
     CLASSES[usize::from(c)] & class != 0
 }
 
 /// Whether the text is not empty and all of it is in the class.
 #[inline]
-pub(crate) fn all(text: &[u8], class: u8) -> bool {
+pub(crate) fn all(text: &[u8], class: u16) -> bool {
     !text.is_empty() && text.iter().all(|&c| is(c, class))
 }
 
@@ -266,9 +286,25 @@ impl<'a> Cursor<'a> {
 
     /// Takes octets of the class, maybe none.
     #[inline]
-    pub(crate) fn take(&mut self, class: u8) -> &'a [u8] {
+    pub(crate) fn take(&mut self, class: u16) -> &'a [u8] {
         let end = self.rest.iter().position(|&c| !is(c, class)).unwrap_or(self.rest.len());
         self.split(end)
+    }
+
+    /// Takes octets of the class, maybe none, and says whether an escape may be among them.
+    #[inline]
+    pub(crate) fn take_with_escapes(&mut self, class: u16) -> (&'a [u8], bool) {
+        let mut seen = 0;
+        let mut end = 0;
+        for &c in self.rest {
+            let classes = CLASSES[usize::from(c)];
+            if classes & class == 0 {
+                break;
+            }
+            seen |= classes;
+            end += 1;
+        }
+        (self.split(end), seen & ESCAPE != 0)
     }
 
     /// Takes what is before the first octet that `stops` knows, or all.

@@ -248,7 +248,7 @@ impl Escaped {
         }
     }
 
-    fn escape(text: &str, class: u8) -> Self {
+    fn escape(text: &str, class: u16) -> Self {
         let mut escaped = String::with_capacity(text.len());
         for octet in text.bytes() {
             push_octet(&mut escaped, octet, class);
@@ -258,7 +258,7 @@ impl Escaped {
 
     /// Brings what a peer sent into normal form (RFC 3261 §19.1.4): an escape of an unreserved character is that
     /// character, all others keep their escape, a character that should have been escaped is.
-    fn normalise(raw: &[u8], class: u8) -> Self {
+    fn normalise(raw: &[u8], class: u16) -> Self {
         if raw.iter().all(|&c| scan::is(c, class)) {
             return Self(scan::ascii(raw).into());
         }
@@ -378,20 +378,33 @@ pub(crate) struct SipUriRef<'a> {
 
 impl<'a> UriRef<'a> {
     pub(crate) fn parse(text: &'a [u8]) -> Option<Self> {
-        let colon = text.iter().position(|&c| c == b':')?;
-        let (scheme, rest) = text.split_at(colon);
-        let rest = rest.get(1..)?;
-        match scheme.len() {
-            3 if scheme.eq_ignore_ascii_case(b"sip") => SipUriRef::parse(false, rest).map(Self::Sip),
-            4 if scheme.eq_ignore_ascii_case(b"sips") => SipUriRef::parse(true, rest).map(Self::Sip),
-            3 if scheme.eq_ignore_ascii_case(b"tel") => Self::parse_tel(rest),
-            _ => {
-                let is_scheme = scheme.first().is_some_and(u8::is_ascii_alphabetic)
-                    && scheme.iter().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'+' | b'-' | b'.'));
-                let is_text = !rest.is_empty() && rest.iter().all(|c| c.is_ascii_graphic() && !b"<>\"".contains(c));
-                (is_scheme && is_text).then_some(Self::Other { scheme, rest })
-            }
+        let mut cursor = Cursor::new(text);
+        Self::take(&mut cursor).filter(|_| cursor.is_done())
+    }
+
+    /// Takes the URI that is next, up to what cannot be part of it.
+    pub(crate) fn take(cursor: &mut Cursor<'a>) -> Option<Self> {
+        // Nearly all are `sip:`.
+        if let Some((scheme, rest)) = cursor.rest().split_first_chunk::<4>()
+            && scheme.eq_ignore_ascii_case(b"sip:")
+        {
+            *cursor = Cursor::new(rest);
+            return SipUriRef::take(false, cursor).map(Self::Sip);
         }
+        let scheme = cursor.take(scan::TOKEN);
+        if !cursor.eat(b':') {
+            return None;
+        }
+        if scheme.eq_ignore_ascii_case(b"sips") {
+            return SipUriRef::take(true, cursor).map(Self::Sip);
+        }
+        if scheme.eq_ignore_ascii_case(b"tel") {
+            return Self::take_tel(cursor);
+        }
+        let is_scheme = scheme.first().is_some_and(u8::is_ascii_alphabetic)
+            && scheme.iter().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'+' | b'-' | b'.'));
+        let rest = cursor.take_until(|c| !c.is_ascii_graphic() || matches!(c, b'<' | b'>' | b'"'));
+        (is_scheme && !rest.is_empty()).then_some(Self::Other { scheme, rest })
     }
 
     /// Whether it is a sip URI with headers, which a Request-URI must not have.
@@ -417,51 +430,47 @@ impl<'a> UriRef<'a> {
     }
 
     /// A local number without its compulsory `phone-context` is let through: peers send it, and routing decides.
-    fn parse_tel(rest: &'a [u8]) -> Option<Self> {
-        let mut cursor = Cursor::new(rest);
+    fn take_tel(cursor: &mut Cursor<'a>) -> Option<Self> {
         let number = cursor.take_until(|c| !(c.is_ascii_hexdigit() || b"+-.()*#".contains(&c)));
         let is_number = number.iter().any(|c| c.is_ascii_hexdigit() || matches!(c, b'*' | b'#'))
             && !number.get(1..)?.contains(&b'+');
-        let params = cursor.rest();
-        (is_number && take_params(&mut cursor) && cursor.is_done()).then_some(Self::Tel { number, params })
+        let params = take_params(cursor)?;
+        is_number.then_some(Self::Tel { number, params })
     }
 }
 
 impl<'a> SipUriRef<'a> {
-    fn parse(secure: bool, rest: &'a [u8]) -> Option<Self> {
-        let mut cursor = Cursor::new(rest);
+    fn take(secure: bool, cursor: &mut Cursor<'a>) -> Option<Self> {
+        let start = *cursor;
         let (mut user, mut password) = (None, None);
-        // Only the userinfo may hold an unescaped `@`, and only as its end.
-        let before_at = cursor.take_until(|c| c == b'@');
+        // What looks like a user may be a host and all behind it: only an `@` tells.
+        let (name, has_escapes) = cursor.take_with_escapes(scan::RAW_USER);
+        let after_name = *cursor;
+        if cursor.eat(b':') {
+            let (secret, has_escapes) = cursor.take_with_escapes(scan::PASSWORD | scan::ESCAPE);
+            if cursor.peek() == Some(b'@') && (!has_escapes || are_escapes_whole(secret)) {
+                password = Some(secret);
+            } else {
+                *cursor = after_name;
+            }
+        }
         if cursor.eat(b'@') {
-            let mut userinfo = Cursor::new(before_at);
-            let name = userinfo.take_until(|c| c == b':');
-            if name.is_empty() || !is_user(name) {
+            if name.is_empty() || has_escapes && !are_escapes_whole(name) {
                 return None;
             }
             user = Some(name);
-            if userinfo.eat(b':') {
-                let secret = userinfo.rest();
-                if !is_escaped_text(secret, scan::PASSWORD) {
-                    return None;
-                }
-                password = Some(secret);
-            }
         } else {
-            cursor = Cursor::new(rest);
+            *cursor = start;
         }
 
-        let host = HostRef::take(&mut cursor)?;
-        let port = if cursor.eat(b':') { Some(host::take_port(&mut cursor)?) } else { None };
-        let from_params = cursor.rest();
-        if !take_params(&mut cursor) {
-            return None;
-        }
-        let params = from_params.get(..from_params.len() - cursor.rest().len())?;
+        let host = HostRef::take(cursor)?;
+        let port = if cursor.eat(b':') { Some(host::take_port(cursor)?) } else { None };
+        let params = take_params(cursor)?;
         let headers = if cursor.eat(b'?') {
-            are_headers(cursor.rest()).then(|| cursor.rest())?
+            let headers = cursor.take(scan::RAW_URI_HEADERS);
+            are_headers(headers).then_some(headers)?
         } else {
-            cursor.is_done().then_some(&b""[..])?
+            b""
         };
         Some(Self { secure, user, password, host, port, params, headers })
     }
@@ -480,7 +489,7 @@ impl<'a> SipUriRef<'a> {
 }
 
 impl UriParam {
-    fn all_from(span: &[u8], separator: u8, class: u8) -> Vec<Self> {
+    fn all_from(span: &[u8], separator: u8, class: u16) -> Vec<Self> {
         if span.is_empty() {
             return Vec::new();
         }
@@ -496,21 +505,16 @@ impl UriParam {
     }
 }
 
-/// Goes over `*( ";" pname [ "=" pvalue ] )`; empty parameters are passed over. Whether all are good.
-fn take_params(cursor: &mut Cursor<'_>) -> bool {
+/// Takes `*( ";" pname [ "=" pvalue ] )`; empty parameters are passed over. `None` when one is broken.
+fn take_params<'a>(cursor: &mut Cursor<'a>) -> Option<&'a [u8]> {
+    let span = cursor.rest();
     while cursor.eat(b';') {
-        let name = cursor.take_until(|c| !(scan::is(c, scan::URI_PARAM) || c == b'%'));
-        let value = if cursor.eat(b'=') {
-            cursor.take_until(|c| !(scan::is(c, scan::URI_PARAM) || matches!(c, b'%' | b'=')))
-        } else {
-            b""
-        };
-        let is_good = (!name.is_empty() || value.is_empty()) && are_escapes_whole(name) && are_escapes_whole(value);
-        if !is_good {
-            return false;
+        let (param, has_escapes) = cursor.take_with_escapes(scan::RAW_URI_PARAM);
+        if param.first() == Some(&b'=') || has_escapes && !are_escapes_whole(param) {
+            return None;
         }
     }
-    true
+    span.get(..span.len() - cursor.rest().len())
 }
 
 /// `hname=hvalue` joined by `&`.
@@ -525,12 +529,7 @@ fn are_headers(text: &[u8]) -> bool {
     })
 }
 
-/// `user`; with `#`, which dial strings have and peers forget to escape.
-fn is_user(text: &[u8]) -> bool {
-    text.iter().all(|&c| scan::is(c, scan::USER) || matches!(c, b'%' | b'#')) && are_escapes_whole(text)
-}
-
-fn is_escaped_text(text: &[u8], class: u8) -> bool {
+fn is_escaped_text(text: &[u8], class: u16) -> bool {
     text.iter().all(|&c| scan::is(c, class) || c == b'%') && are_escapes_whole(text)
 }
 
@@ -554,7 +553,7 @@ fn escaped_octet(text: &[u8]) -> Option<u8> {
     Some(digit(*high)? << 4 | digit(*low)?)
 }
 
-fn push_octet(text: &mut String, octet: u8, class: u8) {
+fn push_octet(text: &mut String, octet: u8, class: u16) {
     const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
     if scan::is(octet, class) {
         text.push(char::from(octet));

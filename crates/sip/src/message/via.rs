@@ -148,11 +148,12 @@ fn is_rfc3261_branch(branch: &str) -> bool {
 /// A Via value as it stands in a received message, checked.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ViaRef<'a> {
-    transport: &'a str,
+    /// A token.
+    transport: &'a [u8],
     host: HostRef<'a>,
     port: Option<u16>,
     params: &'a [u8],
-    branch: Option<&'a str>,
+    branch: Option<&'a [u8]>,
 }
 
 impl<'a> ViaRef<'a> {
@@ -163,7 +164,7 @@ impl<'a> ViaRef<'a> {
             && cursor.eat_separator(b'/')
             && cursor.take(scan::TOKEN) == b"2.0"
             && cursor.eat_separator(b'/');
-        let transport = scan::ascii(cursor.take(scan::TOKEN));
+        let transport = cursor.take(scan::TOKEN);
         if !is_sip || transport.is_empty() || !cursor.peek().is_some_and(scan::is_blank) {
             return None;
         }
@@ -174,7 +175,7 @@ impl<'a> ViaRef<'a> {
         let from_params = cursor.rest();
         let mut branch = None;
         ParamRef::take_all(cursor, |param| {
-            if !param.name.eq_ignore_ascii_case("branch") {
+            if !param.name.eq_ignore_ascii_case(b"branch") {
                 return true;
             }
             let is_first = branch.is_none();
@@ -190,12 +191,12 @@ impl<'a> ViaRef<'a> {
     }
 
     pub(crate) fn branch(&self) -> Option<&'a str> {
-        self.branch
+        self.branch.map(scan::ascii)
     }
 
     pub(crate) fn to_owned(self) -> Via {
-        let transport =
-            ViaTransport::known(self.transport).unwrap_or_else(|| ViaTransport::Other(Token::checked(self.transport)));
+        let name = scan::ascii(self.transport);
+        let transport = ViaTransport::known(name).unwrap_or_else(|| ViaTransport::Other(Token::checked(name)));
         Via { transport, host: self.host.to_owned(), port: self.port, params: Params::from_span(self.params) }
     }
 }
