@@ -1,0 +1,61 @@
+# Every check is a target here, and CI runs the same ones: .ci/run is `make lint test`.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+# Where cargo puts what it builds; the environment may name another folder.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+# End-to-end tests wait for timers more than they compute, so more of them run at once than there are cores.
+TEST_THREADS ?= 4
+
+.PHONY: help
+help: ## Say what there is to make.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: build
+build: ## Build target/release/tandem.
+	@echo "Building tandem: minutes on a machine that has never built it, seconds afterwards."
+	$(CARGO) build --release --locked -p tandem-server
+
+.PHONY: demo
+demo: build ## Build tandem and run it with a simulated carrier, on loopback only.
+	@exec $(TARGET)/release/tandem serve --demo
+
+.PHONY: test
+test: test-peers ## Run every test.
+	# One set of features and one profile for the binary and the tests, so that nothing is built twice.
+	$(CARGO) build --workspace --locked --bins --tests
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+		set -x; $(CARGO) nextest run --workspace --locked --no-fail-fast --test-threads $(TEST_THREADS); \
+		$(CARGO) test --workspace --locked --doc; \
+	else \
+		set -x; RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --workspace --locked --no-fail-fast; \
+	fi
+
+.PHONY: test-peers
+test-peers: ## Install the programs that tests talk to (root only; others are told what is missing).
+	@scripts/install-test-peers.sh
+
+.PHONY: lint
+lint: lint-tools ## Check format, lints, docs, licences, dependencies and layout. Changes nothing.
+	$(CARGO) fmt --all --check
+	scripts/check-layout.py
+	scripts/check-docs.py
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+	$(CARGO) deny --locked --log-level error check bans licenses sources
+	$(CARGO) machete
+
+.PHONY: lint-tools
+lint-tools: ## Install cargo-deny and cargo-machete in the versions that lint uses.
+	@scripts/install-lint-tools.sh
+
+.PHONY: fmt
+fmt: ## Format the code.
+	$(CARGO) fmt --all
+
+.PHONY: clean
+clean: ## Remove everything that was built.
+	$(CARGO) clean

@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""Checks the rules of ARCHITECTURE.md that neither the compiler nor clippy can see.
+
+- The crates of the workspace depend on each other only as ALLOWED says.
+- The crates without IO have nothing in their dependencies that opens a socket, runs tasks or draws random numbers, and each has a
+  clippy.toml that forbids clocks, sockets and threads.
+- No source file has a name that says nothing about its content.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Each crate of ours, and those of ours that it may depend on.
+ALLOWED = {
+    "tandem-model": set(),
+    "tandem-sip": {"tandem-model"},
+    "tandem-media": {"tandem-model"},
+    "tandem-switch": {"tandem-model", "tandem-sip", "tandem-media"},
+    "tandem-carrier": {"tandem-model", "tandem-sip", "tandem-media"},
+    "tandem-netio": set(),
+    "tandem-store": {"tandem-model"},
+    "tandem-control": {"tandem-model", "tandem-store"},
+    "tandem-server": {
+        "tandem-model",
+        "tandem-sip",
+        "tandem-media",
+        "tandem-switch",
+        "tandem-carrier",
+        "tandem-netio",
+        "tandem-store",
+        "tandem-control",
+    },
+    # Talks to the binary over sockets only; of our code it borrows what plays the far end.
+    "tandem-e2e": {"tandem-model", "tandem-sip", "tandem-media"},
+}
+
+# Bytes, time and randomness come into these as arguments.
+WITHOUT_IO = ["tandem-model", "tandem-sip", "tandem-media", "tandem-switch", "tandem-carrier"]
+IO_CRATES = {"async-io", "async-std", "fastrand", "getrandom", "mio", "polling", "rand", "smol", "socket2", "tokio"}
+FORBIDDEN_CALLS = [
+    "std::time::Instant::now",
+    "std::time::SystemTime::now",
+    "std::net::UdpSocket::bind",
+    "std::net::TcpStream::connect",
+    "std::net::TcpListener::bind",
+    "std::thread::spawn",
+    "std::thread::sleep",
+]
+
+EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "misc"}
+SOURCES = {".rs", ".ts", ".tsx", ".py", ".sh"}
+NOT_OURS = {"target", "node_modules", ".git", "data"}
+
+
+def cargo(*arguments):
+    return subprocess.run(["cargo", *arguments], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def workspace():
+    """The packages of ours by name."""
+    metadata = json.loads(cargo("metadata", "--locked", "--no-deps", "--format-version", "1"))
+    return {package["name"]: package for package in metadata["packages"]}
+
+
+def directions(ours):
+    for name, package in sorted(ours.items()):
+        if name not in ALLOWED:
+            yield f"{name} is not in ALLOWED: say there what it may depend on"
+            continue
+        dependencies = {dependency["name"] for dependency in package["dependencies"] if dependency["name"] in ours}
+        for dependency in sorted(dependencies - ALLOWED[name]):
+            yield f"{name} depends on {dependency}, which it may not know"
+
+
+def purity(ours):
+    for name in WITHOUT_IO:
+        # Asked of one crate at a time: what the whole binary turns on in a shared dependency is not this crate's doing.
+        tree = cargo("tree", "--locked", "--package", name, "--edges", "normal", "--prefix", "none", "--format", "{p}")
+        dependencies = {line.split()[0] for line in tree.splitlines() if line}
+        for dependency in sorted(dependencies & IO_CRATES):
+            yield f"{name} has no IO, yet depends on {dependency}: see cargo tree -p {name} -e normal -i {dependency}"
+        clippy = Path(ours[name]["manifest_path"]).parent / "clippy.toml"
+        text = clippy.read_text() if clippy.exists() else ""
+        for call in FORBIDDEN_CALLS:
+            if f'"{call}"' not in text:
+                yield f"{clippy.relative_to(ROOT)} does not forbid {call}"
+
+
+def names():
+    for folder, folders, files in os.walk(ROOT):
+        folders[:] = [each for each in folders if each not in NOT_OURS]
+        for file in files:
+            path = Path(folder, file)
+            parts = {path.stem, path.parent.name} if path.stem == "mod" else {path.stem}
+            if path.suffix in SOURCES and parts & EMPTY_NAMES:
+                yield f"{path.relative_to(ROOT)}: name the file after its subject"
+
+
+def main():
+    ours = workspace()
+    faults = [*directions(ours), *purity(ours), *names()]
+    for fault in faults:
+        print(f"layout: {fault}", file=sys.stderr)
+    sys.exit(1 if faults else 0)
+
+
+main()

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Makes sure that the programs which the tests talk to are there. As root it installs what is missing from Debian; anybody else is
+# told what to install. Nothing is upgraded, and nothing is asked of the network when nothing is missing.
+set -euo pipefail
+
+# Program and the Debian package that has it.
+peers=(
+	"sipp sip-tester"
+	"tcpdump tcpdump"
+	"curl curl"
+)
+
+missing=()
+for peer in "${peers[@]}"; do
+	read -r program package <<<"$peer"
+	# tcpdump is in a folder that only root has in its path.
+	PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null || missing+=("$package")
+done
+if ((${#missing[@]} == 0)); then
+	exit 0
+fi
+
+if ((EUID != 0)) || ! command -v apt-get >/dev/null; then
+	echo "The tests need programs that are not installed. Install these Debian packages:" >&2
+	echo "  sudo apt-get install --no-install-recommends ${missing[*]}" >&2
+	exit 1
+fi
+
+echo "Installing ${missing[*]} for the tests."
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends "${missing[@]}"
