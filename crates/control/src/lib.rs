@@ -7,6 +7,7 @@ mod http;
 mod service;
 mod settings;
 mod switchboard;
+mod wire;
 
 pub use http::{openapi, router};
 pub use service::Services;

@@ -1,0 +1,25 @@
+use crate::http::problem::{Problem, ProblemCode};
+use axum::body::to_bytes;
+use axum::extract::{FromRequest, Request};
+use serde_json::{Map, Value};
+
+/// The JSON object in a request's body. Its Content-Type does not matter: nothing else is ever taken.
+pub(crate) struct JsonObject(pub(crate) Map<String, Value>);
+
+impl<S: Sync> FromRequest<S> for JsonObject {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let bytes = to_bytes(request.into_body(), MAX_BODY).await.map_err(|_| {
+            Problem::new(ProblemCode::BodyTooLarge, format!("the body is cut off, or has more than {MAX_BODY} bytes"))
+        })?;
+        match serde_json::from_slice(&bytes) {
+            Ok(Value::Object(object)) => Ok(Self(object)),
+            Ok(_) => Err(Problem::new(ProblemCode::MalformedBody, "the body must be a JSON object")),
+            Err(error) => Err(Problem::new(ProblemCode::MalformedBody, format!("the body is not JSON: {error}"))),
+        }
+    }
+}
+
+/// Largest body, in bytes: a trunk with a thousand prefixes and a thousand addresses has some 50 KB.
+const MAX_BODY: usize = 256 * 1024;

@@ -1,0 +1,174 @@
+use crate::Services;
+use crate::http::body::JsonObject;
+use crate::http::call_view::{CallView, EventView, LegView};
+use crate::http::problem::{Problem, ProblemDocument};
+use crate::http::query::{PageQuery, TrunkFilterQuery};
+use crate::http::receipt_view::ReceiptView;
+use crate::http::request_schema::{CallCreate, CallUpdate};
+use crate::service::{CallPage, Caller};
+use crate::wire::{CallChange, NewCall};
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+
+/// Log a call that something else carries. It takes a slot of its trunk until it ends, and is never refused for capacity.
+#[utoipa::path(
+    post,
+    path = "/calls",
+    tag = "calls",
+    security(("bearer" = [])),
+    request_body = CallCreate,
+    responses(
+        (status = 201, body = CallView),
+        (status = 400, description = "The account has no such trunk.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "The call is logged already.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "A field is wrong.", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn create(
+    State(services): State<Services>,
+    caller: Caller,
+    JsonObject(body): JsonObject,
+) -> Result<(StatusCode, Json<CallView>), Problem> {
+    let new = NewCall::parse(body)?;
+    let call = services.calls.create(&caller, new.value).await?;
+    Ok((StatusCode::CREATED, Json(CallView::new(call, &services.currency).with_warnings(new.warnings))))
+}
+
+/// Logged calls, newest first. A call that goes on shows its state of a moment ago.
+#[utoipa::path(
+    get,
+    path = "/calls",
+    tag = "calls",
+    security(("bearer" = [])),
+    params(TrunkFilterQuery, PageQuery),
+    responses(
+        (status = 200, body = Vec<CallView>),
+        (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "A parameter is wrong.", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn list(
+    State(services): State<Services>,
+    caller: Caller,
+    page: CallPage,
+) -> Result<Json<Vec<CallView>>, Problem> {
+    let calls = services.calls.list(&caller, page).await?;
+    Ok(Json(calls.into_iter().map(|call| CallView::new(call, &services.currency)).collect()))
+}
+
+/// One call as it is now.
+#[utoipa::path(
+    get,
+    path = "/calls/{id}",
+    tag = "calls",
+    security(("bearer" = [])),
+    params(("id" = String, Path, description = "The call's `id` or `call_id`.")),
+    responses(
+        (status = 200, body = CallView),
+        (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "The account has no such call.", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn read(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<CallView>, Problem> {
+    let call = services.calls.read(&caller, &id).await?;
+    Ok(Json(CallView::new(call, &services.currency)))
+}
+
+/// Change a logged call. Ending it frees its slot, once. Of a call that the switch carries, only what is the client's can change.
+#[utoipa::path(
+    put,
+    path = "/calls/{id}",
+    tag = "calls",
+    security(("bearer" = [])),
+    params(("id" = String, Path, description = "The call's `id` or `call_id`.")),
+    request_body = CallUpdate,
+    responses(
+        (status = 200, body = CallView),
+        (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "The account has no such call.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "A field is wrong.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "The call began a moment ago and is not stored yet.", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn update(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(id): Path<String>,
+    JsonObject(body): JsonObject,
+) -> Result<Json<CallView>, Problem> {
+    let change = CallChange::parse(body)?;
+    let call = services.calls.update(&caller, &id, change.value).await?;
+    Ok(Json(CallView::new(call, &services.currency).with_warnings(change.warnings)))
+}
+
+/// How a call was routed: every trunk with its verdict, every attempt with its outcome.
+#[utoipa::path(
+    get,
+    path = "/calls/{id}/route",
+    tag = "calls",
+    security(("bearer" = [])),
+    params(("id" = String, Path, description = "The call's `id` or `call_id`.")),
+    responses(
+        (status = 200, body = ReceiptView),
+        (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "The account has no such call, or something else carries it.", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn route(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<ReceiptView>, Problem> {
+    let receipt = services.calls.receipt(&caller, &id).await?;
+    Ok(Json(ReceiptView::from(&receipt)))
+}
+
+/// The steps of a call, in order.
+#[utoipa::path(
+    get,
+    path = "/calls/{id}/timeline",
+    tag = "calls",
+    security(("bearer" = [])),
+    params(("id" = String, Path, description = "The call's `id` or `call_id`.")),
+    responses(
+        (status = 200, body = Vec<EventView>),
+        (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "The account has no such call.", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn timeline(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<Vec<EventView>>, Problem> {
+    let events = services.calls.events(&caller, &id).await?;
+    Ok(Json(events.into_iter().map(EventView::from).collect()))
+}
+
+/// The attempts and legs of a call, in order.
+#[utoipa::path(
+    get,
+    path = "/calls/{id}/legs",
+    tag = "calls",
+    security(("bearer" = [])),
+    params(("id" = String, Path, description = "The call's `id` or `call_id`.")),
+    responses(
+        (status = 200, body = Vec<LegView>),
+        (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "The account has no such call.", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn legs(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<Vec<LegView>>, Problem> {
+    let legs = services.calls.legs(&caller, &id).await?;
+    Ok(Json(legs.into_iter().map(LegView::from).collect()))
+}

@@ -1,0 +1,82 @@
+use crate::Services;
+use crate::http::body::JsonObject;
+use crate::http::call_view::CallView;
+use crate::http::problem::{Problem, ProblemDocument};
+use crate::http::receipt_view::ReceiptView;
+use crate::http::request_schema::Dial;
+use crate::service::Caller;
+use crate::wire::DialRequest;
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+
+/// Place a call. It answers as soon as the INVITE is on its way; the call is readable at once.
+#[utoipa::path(
+    post,
+    path = "/calls/dial",
+    tag = "calls",
+    security(("bearer" = [])),
+    request_body = Dial,
+    responses(
+        (status = 201, body = CallView),
+        (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "A field is wrong, or there is no route; then with the receipt.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 429, description = "The account or its trunks have their calls; with the receipt.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "No trunk can take a call now; with the receipt.", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn dial(
+    State(services): State<Services>,
+    caller: Caller,
+    JsonObject(body): JsonObject,
+) -> Result<(StatusCode, Json<CallView>), Problem> {
+    let request = DialRequest::parse(body)?;
+    let call = services.dialling.dial(&caller, request).await?;
+    Ok((StatusCode::CREATED, Json(CallView::new(call, &services.currency))))
+}
+
+/// End a live call. It answers with the call's state at that moment; the BYE or CANCEL is on its way.
+#[utoipa::path(
+    post,
+    path = "/calls/{id}/hangup",
+    tag = "calls",
+    security(("bearer" = [])),
+    params(("id" = String, Path, description = "The call's `id` or `call_id`.")),
+    responses(
+        (status = 200, body = CallView),
+        (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "The account has no such call.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "The call is over, or something else carries it.", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn hang_up(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<CallView>, Problem> {
+    let call = services.dialling.hang_up(&caller, &id).await?;
+    Ok(Json(CallView::new(call, &services.currency)))
+}
+
+/// Tell how a call would be routed, without placing it.
+#[utoipa::path(
+    post,
+    path = "/routing/explain",
+    tag = "routing",
+    security(("bearer" = [])),
+    request_body = Dial,
+    responses(
+        (status = 200, description = "The receipt; its `refusal` says why a call would be refused.", body = ReceiptView),
+        (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "A field is wrong.", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn explain(
+    State(services): State<Services>,
+    caller: Caller,
+    JsonObject(body): JsonObject,
+) -> Result<Json<ReceiptView>, Problem> {
+    let request = DialRequest::parse(body)?;
+    let receipt = services.dialling.explain(&caller, request).await?;
+    Ok(Json(ReceiptView::from(&receipt)))
+}

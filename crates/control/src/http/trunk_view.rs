@@ -1,0 +1,224 @@
+use crate::ProbeResult;
+use crate::http::model_schema;
+use crate::service::ShownTrunk;
+use crate::wire::money_number;
+use ipnet::IpNet;
+use serde::Serialize;
+use serde_json::{Map, Number, Value};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use tandem_model::{
+    CallDirection, DtmfMode, HealthStatus, Provider, Reason, SrtpPolicy, Timestamp, Transport, TrunkHealth, TrunkStatus,
+};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// A trunk: its configuration, and what is going on at it. Passwords are never shown.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Trunk)]
+pub(crate) struct TrunkView {
+    id: Uuid,
+    /// The account.
+    user_id: Uuid,
+    name: String,
+    description: Option<String>,
+    #[schema(value_type = model_schema::Provider)]
+    provider: Provider,
+    #[schema(value_type = model_schema::TrunkStatus)]
+    status: TrunkStatus,
+    sip_domain: String,
+    sip_username: String,
+    sip_port: u16,
+    sip_proxy: Option<String>,
+    auth_username: Option<String>,
+    #[schema(value_type = model_schema::CallDirection)]
+    call_direction: CallDirection,
+    max_concurrent_calls: u32,
+    /// Calls over it now, with those that something else carries.
+    current_active_calls: u32,
+    /// When it was last probed.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    last_health_check: Option<Timestamp>,
+    #[schema(value_type = model_schema::HealthStatus)]
+    health_status: HealthStatus,
+    /// Round trip of the last answered probe, to the millisecond.
+    latency_ms: Option<u64>,
+    /// The same in microseconds.
+    latency_us: Option<u64>,
+    /// Unanswered probes of the last round.
+    packet_loss_percent: Option<f64>,
+    /// Price of a minute.
+    #[schema(value_type = f64)]
+    cost_per_minute: Number,
+    /// Price of a month.
+    #[schema(value_type = f64)]
+    monthly_cost: Number,
+    /// The currency of its prices.
+    currency: String,
+    encryption_enabled: bool,
+    priority: u8,
+    #[schema(value_type = Object)]
+    inbound_routing: Value,
+    #[schema(value_type = Object)]
+    outbound_routing: Value,
+    codec_preferences: Vec<String>,
+    #[schema(value_type = model_schema::DtmfMode)]
+    dtmf_mode: DtmfMode,
+    allowed_ips: Vec<String>,
+    failover_trunk_id: Option<Uuid>,
+    custom_headers: BTreeMap<String, String>,
+    #[schema(value_type = Object)]
+    advanced_config: Map<String, Value>,
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    updated_at: Timestamp,
+    /// 100 × current ÷ max.
+    utilization_percent: f64,
+    /// Status `active` and health `healthy`.
+    is_active: bool,
+    /// `is_active`, and a slot is free.
+    can_handle_call: bool,
+    /// The SIP transport in force.
+    #[schema(value_type = model_schema::Transport)]
+    effective_transport: Transport,
+    /// The media encryption in force.
+    #[schema(value_type = model_schema::SrtpPolicy)]
+    effective_srtp: SrtpPolicy,
+    /// Whether routing considers it. A full trunk is routable; so is one whose health is not known.
+    routable: bool,
+    /// Code of the reason why not, as on receipts.
+    unroutable_reason: Option<&'static str>,
+    /// The reason as a sentence, with what would change it.
+    unroutable_explanation: Option<String>,
+    /// The carrier refused our credentials, and has taken none since.
+    auth_failed: bool,
+    /// It asked for a rest, and takes no calls until then.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    resting_until: Option<Timestamp>,
+    /// What is worth knowing about the request and the configuration.
+    warnings: Vec<String>,
+}
+
+impl TrunkView {
+    pub(crate) fn new(shown: ShownTrunk, currency: &str) -> Self {
+        let unroutable = shown.unroutable_reason();
+        let ShownTrunk { trunk, state, warnings } = shown;
+        let is_active = trunk.status == TrunkStatus::Active && trunk.health.status == HealthStatus::Healthy;
+        Self {
+            id: trunk.id.as_uuid(),
+            user_id: trunk.account_id.as_uuid(),
+            effective_transport: trunk.transport(),
+            effective_srtp: trunk.effective_srtp(),
+            current_active_calls: state.active_calls,
+            last_health_check: trunk.health.checked_at,
+            health_status: trunk.health.status,
+            latency_ms: latency_ms(trunk.health),
+            latency_us: trunk.health.latency_us,
+            packet_loss_percent: loss_percent(trunk.health),
+            cost_per_minute: money_number(trunk.cost_per_minute),
+            monthly_cost: money_number(trunk.monthly_cost),
+            currency: currency.to_owned(),
+            utilization_percent: utilization_percent(state.active_calls, trunk.max_concurrent_calls),
+            is_active,
+            can_handle_call: is_active && state.active_calls < trunk.max_concurrent_calls,
+            routable: unroutable.is_none(),
+            unroutable_reason: unroutable.as_ref().map(Reason::code),
+            unroutable_explanation: unroutable.as_ref().map(Reason::explanation),
+            auth_failed: state.auth_failed,
+            resting_until: state.resting_until,
+            allowed_ips: trunk.allowed_ips.iter().map(network_text).collect(),
+            failover_trunk_id: trunk.failover_trunk_id.map(tandem_model::TrunkId::as_uuid),
+            name: trunk.name,
+            description: trunk.description,
+            provider: trunk.provider,
+            status: trunk.status,
+            sip_domain: trunk.sip_domain,
+            sip_username: trunk.sip_username,
+            sip_port: trunk.sip_port,
+            sip_proxy: trunk.sip_proxy,
+            auth_username: trunk.auth_username,
+            call_direction: trunk.call_direction,
+            max_concurrent_calls: trunk.max_concurrent_calls,
+            encryption_enabled: trunk.encryption_enabled,
+            priority: trunk.priority,
+            inbound_routing: trunk.inbound_routing,
+            outbound_routing: trunk.outbound_routing,
+            codec_preferences: trunk.codec_preferences,
+            dtmf_mode: trunk.dtmf_mode,
+            custom_headers: trunk.custom_headers,
+            advanced_config: trunk.advanced_config,
+            created_at: trunk.created_at,
+            updated_at: trunk.updated_at,
+            warnings,
+        }
+    }
+}
+
+/// What a probe found.
+#[derive(Serialize, ToSchema)]
+#[schema(as = HealthCheck)]
+pub(crate) struct HealthCheckView {
+    trunk_id: Uuid,
+    #[schema(value_type = model_schema::HealthStatus)]
+    status: HealthStatus,
+    /// Round trip, to the millisecond; none without an answer.
+    latency_ms: Option<u64>,
+    /// Unanswered probes.
+    packet_loss_percent: Option<f64>,
+    /// When it was probed.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    timestamp: Option<Timestamp>,
+    details: HealthCheckDetails,
+}
+
+/// How a probe went.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct HealthCheckDetails {
+    /// The SIP answer, if one came.
+    sip_status: Option<u16>,
+    /// Where the OPTIONS went, once the name was resolved.
+    #[schema(value_type = Option<String>)]
+    target: Option<SocketAddr>,
+    /// What went wrong.
+    failure: Option<String>,
+    /// Round trip in microseconds.
+    latency_us: Option<u64>,
+}
+
+impl HealthCheckView {
+    pub(crate) fn new(trunk_id: Uuid, found: ProbeResult) -> Self {
+        Self {
+            trunk_id,
+            status: found.health.status,
+            latency_ms: latency_ms(found.health),
+            packet_loss_percent: loss_percent(found.health),
+            timestamp: found.health.checked_at,
+            details: HealthCheckDetails {
+                sip_status: found.sip_status,
+                target: found.target,
+                failure: found.failure,
+                latency_us: found.health.latency_us,
+            },
+        }
+    }
+}
+
+/// To the nearest millisecond: clients read a whole number here.
+fn latency_ms(health: TrunkHealth) -> Option<u64> {
+    health.latency_us.map(|micros| micros.saturating_add(500) / 1_000)
+}
+
+fn loss_percent(health: TrunkHealth) -> Option<f64> {
+    health.loss_basis_points.map(|points| f64::from(points) / 100.0)
+}
+
+/// To two decimals.
+fn utilization_percent(active: u32, limit: u32) -> f64 {
+    (f64::from(active) * 10_000.0 / f64::from(limit.max(1))).round() / 100.0
+}
+
+/// A single address is written without its prefix length.
+fn network_text(network: &IpNet) -> String {
+    if network.prefix_len() == network.max_prefix_len() { network.addr().to_string() } else { network.to_string() }
+}

@@ -1,0 +1,159 @@
+use crate::Services;
+use crate::http::body::JsonObject;
+use crate::http::problem::{Problem, ProblemDocument};
+use crate::http::query::{Page, PageQuery};
+use crate::http::request_schema::{TrunkCreate, TrunkUpdate};
+use crate::http::trunk_view::{HealthCheckView, TrunkView};
+use crate::service::Caller;
+use crate::wire::{NewTrunk, TrunkChange};
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use tandem_model::TrunkId;
+
+/// Trunks by priority, then age.
+#[utoipa::path(
+    get,
+    path = "/trunks",
+    tag = "trunks",
+    security(("bearer" = [])),
+    params(PageQuery),
+    responses(
+        (status = 200, body = Vec<TrunkView>),
+        (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "A parameter is wrong.", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn list(
+    State(services): State<Services>,
+    caller: Caller,
+    Page { skip, limit }: Page,
+) -> Result<Json<Vec<TrunkView>>, Problem> {
+    let trunks = services.trunks.list(&caller, skip, limit).await?;
+    Ok(Json(trunks.into_iter().map(|trunk| TrunkView::new(trunk, &services.currency)).collect()))
+}
+
+/// Make a trunk. It is active at once, and probed once in the background.
+#[utoipa::path(
+    post,
+    path = "/trunks",
+    tag = "trunks",
+    security(("bearer" = [])),
+    request_body = TrunkCreate,
+    responses(
+        (status = 201, body = TrunkView),
+        (status = 400, description = "The account has all its trunks.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "A field is wrong.", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn create(
+    State(services): State<Services>,
+    caller: Caller,
+    JsonObject(body): JsonObject,
+) -> Result<(StatusCode, Json<TrunkView>), Problem> {
+    let new = NewTrunk::parse(body)?;
+    let trunk = services.trunks.create(&caller, new).await?;
+    Ok((StatusCode::CREATED, Json(TrunkView::new(trunk, &services.currency))))
+}
+
+/// One trunk.
+#[utoipa::path(
+    get,
+    path = "/trunks/{id}",
+    tag = "trunks",
+    security(("bearer" = [])),
+    params(("id" = Uuid, Path, description = "The trunk.")),
+    responses(
+        (status = 200, body = TrunkView),
+        (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "The account has no such trunk.", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn read(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<TrunkView>, Problem> {
+    let trunk = services.trunks.read(&caller, trunk_id(&id)?).await?;
+    Ok(Json(TrunkView::new(trunk, &services.currency)))
+}
+
+/// Change a trunk: only the fields that are sent; `null` clears one that may be empty.
+#[utoipa::path(
+    put,
+    path = "/trunks/{id}",
+    tag = "trunks",
+    security(("bearer" = [])),
+    params(("id" = Uuid, Path, description = "The trunk.")),
+    request_body = TrunkUpdate,
+    responses(
+        (status = 200, body = TrunkView),
+        (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "The account has no such trunk.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "A field is wrong.", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn update(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(id): Path<String>,
+    JsonObject(body): JsonObject,
+) -> Result<Json<TrunkView>, Problem> {
+    let id = trunk_id(&id)?;
+    let change = TrunkChange::parse(body)?;
+    let trunk = services.trunks.update(&caller, id, change).await?;
+    Ok(Json(TrunkView::new(trunk, &services.currency)))
+}
+
+/// Delete a trunk without active calls. Its calls stay in the log.
+#[utoipa::path(
+    delete,
+    path = "/trunks/{id}",
+    tag = "trunks",
+    security(("bearer" = [])),
+    params(("id" = Uuid, Path, description = "The trunk.")),
+    responses(
+        (status = 204, description = "It is gone."),
+        (status = 400, description = "It has active calls.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "The account has no such trunk.", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn delete(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    services.trunks.delete(&caller, trunk_id(&id)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Probe a trunk now: a real OPTIONS, answered or given up before this answers.
+#[utoipa::path(
+    post,
+    path = "/trunks/{id}/health-check",
+    tag = "trunks",
+    security(("bearer" = [])),
+    params(("id" = Uuid, Path, description = "The trunk.")),
+    responses(
+        (status = 200, body = HealthCheckView),
+        (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "The account has no such trunk.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "The call path does not answer.", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn check_health(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<HealthCheckView>, Problem> {
+    let id = trunk_id(&id)?;
+    let found = services.trunks.check_health(&caller, id).await?;
+    Ok(Json(HealthCheckView::new(id.as_uuid(), found)))
+}
+
+/// What is no UUID is no trunk of anybody.
+fn trunk_id(text: &str) -> Result<TrunkId, Problem> {
+    text.parse().map_err(|_| Problem::no_such("trunk"))
+}

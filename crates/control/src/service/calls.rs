@@ -1,0 +1,442 @@
+use crate::service::{Caller, Core, id_bits};
+use crate::wire::{CallChange, FieldError, Invalid, NewCall};
+use crate::{LiveCall, Unavailable};
+use std::sync::Arc;
+use std::time::Duration;
+use tandem_model::{
+    CallEvent, CallId, CallRecord, CallStatus, CarriedBy, LegRecord, Rate, Receipt, Timestamp, Trunk, TrunkId,
+};
+use tandem_store::{CallFilter, CallKey, DatabaseError};
+
+/// The call log.
+#[derive(Clone)]
+pub(crate) struct Calls {
+    core: Arc<Core>,
+}
+
+/// Which part of the call log is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CallPage {
+    pub(crate) trunk_id: Option<TrunkId>,
+    pub(crate) skip: u32,
+    pub(crate) limit: u32,
+}
+
+/// Why a call was not logged.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CreateCallError {
+    #[error("no such trunk")]
+    UnknownTrunk,
+    #[error("a call of that call_id is logged already")]
+    CallIdTaken,
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+/// Why a call is not shown.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FindCallError {
+    #[error("no such call")]
+    NotFound,
+    #[error("the call is carried by something else and has no receipt")]
+    NoReceipt,
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+/// Why a call was not changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UpdateCallError {
+    #[error("no such call")]
+    NotFound,
+    #[error("the call is live and not stored yet")]
+    NotStoredYet,
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+/// Where a call was found.
+enum Found {
+    Live(Box<LiveCall>),
+    Stored(Box<CallRecord>),
+}
+
+impl Calls {
+    pub(super) fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+
+    /// Logs a call that something else carries. It takes a slot of its trunk until it ends.
+    pub(crate) async fn create(&self, caller: &Caller, new: NewCall) -> Result<CallRecord, CreateCallError> {
+        let account = caller.account_id();
+        if self.core.store.trunk(account, new.trunk_id).await?.is_none() {
+            return Err(CreateCallError::UnknownTrunk);
+        }
+        // Asked before the slot is taken, so that a client that repeats itself does not make the trunk look fuller for a moment.
+        if self.core.store.call(account, &CallKey::ClientId(new.call_id.clone())).await?.is_some() {
+            return Err(CreateCallError::CallIdTaken);
+        }
+        let now = self.core.now();
+        let trunk_id = new.trunk_id;
+        let record = external_record(caller, new, CallId::new(now, id_bits()?), now);
+        let holds_slot = record.ended_at.is_none();
+        // The slot comes first: once the row is there, another request may end the call and free it.
+        if holds_slot {
+            self.core.switchboard.external_call_started(account, trunk_id, record.id).await;
+        }
+        let inserted = self.core.store.insert_external_call(&record).await;
+        if inserted.is_err() && holds_slot {
+            self.core.switchboard.external_call_ended(record.id).await;
+        }
+        inserted.map_err(|error| match error {
+            tandem_store::InsertCallError::CallIdTaken => CreateCallError::CallIdTaken,
+            tandem_store::InsertCallError::UnknownTrunk => CreateCallError::UnknownTrunk,
+            tandem_store::InsertCallError::Database(error) => error.into(),
+        })?;
+        Ok(record)
+    }
+
+    /// Stored calls, newest first.
+    pub(crate) async fn list(&self, caller: &Caller, page: CallPage) -> Result<Vec<CallRecord>, DatabaseError> {
+        let CallPage { trunk_id, skip, limit } = page;
+        self.core.store.calls(caller.account_id(), CallFilter { trunk_id, skip, limit }).await
+    }
+
+    /// One call, live or stored.
+    pub(crate) async fn read(&self, caller: &Caller, id: &str) -> Result<CallRecord, FindCallError> {
+        Ok(match self.find(caller, id).await? {
+            Found::Live(live) => live.record,
+            Found::Stored(record) => *record,
+        })
+    }
+
+    /// How a call was routed.
+    pub(crate) async fn receipt(&self, caller: &Caller, id: &str) -> Result<Receipt, FindCallError> {
+        self.read(caller, id).await?.receipt.ok_or(FindCallError::NoReceipt)
+    }
+
+    /// The steps of a call.
+    pub(crate) async fn events(&self, caller: &Caller, id: &str) -> Result<Vec<CallEvent>, FindCallError> {
+        match self.find(caller, id).await? {
+            Found::Live(live) => Ok(live.events),
+            Found::Stored(record) => Ok(self.core.store.call_events(caller.account_id(), record.id).await?),
+        }
+    }
+
+    /// The legs of a call.
+    pub(crate) async fn legs(&self, caller: &Caller, id: &str) -> Result<Vec<LegRecord>, FindCallError> {
+        match self.find(caller, id).await? {
+            Found::Live(live) => Ok(live.legs),
+            Found::Stored(record) => Ok(self.core.store.call_legs(caller.account_id(), record.id).await?),
+        }
+    }
+
+    /// Changes what was sent. Ending a call frees its slot, once.
+    pub(crate) async fn update(
+        &self,
+        caller: &Caller,
+        id: &str,
+        change: CallChange,
+    ) -> Result<CallRecord, UpdateCallError> {
+        let account = caller.account_id();
+        let key = CallKey::Any(id.to_owned());
+        let Some(known) = self.core.store.call(account, &key).await? else {
+            return Err(self.why_not_stored(caller, id).await?);
+        };
+        let trunk = match known.trunk_id {
+            Some(trunk) => self.core.store.trunk(account, trunk).await?,
+            None => None,
+        };
+        let rate = trunk.as_ref().map(rate_of);
+        let now = self.core.now();
+        let key = CallKey::Id(known.id);
+        let updated = self.core.store.update_call(account, &key, move |call| match call.carried_by {
+            CarriedBy::External => change_external(call, change, rate, now),
+            CarriedBy::Tandem => change_ours(call, change),
+        });
+        let updated = updated.await.map_err(|error| match error {
+            tandem_store::UpdateCallError::NotFound => UpdateCallError::NotFound,
+            tandem_store::UpdateCallError::Refused(invalid) => invalid.into(),
+            tandem_store::UpdateCallError::Database(error) => error.into(),
+        })?;
+        let ended_now = updated.before.ended_at.is_none() && updated.after.ended_at.is_some();
+        if ended_now && updated.after.carried_by == CarriedBy::External {
+            self.core.switchboard.external_call_ended(updated.after.id).await;
+        }
+        Ok(updated.after)
+    }
+
+    async fn why_not_stored(&self, caller: &Caller, id: &str) -> Result<UpdateCallError, Unavailable> {
+        let live = match id.parse::<CallId>() {
+            Ok(call) => self.core.switchboard.live_call(caller.account_id(), call).await?,
+            Err(_) => None,
+        };
+        Ok(if live.is_some() { UpdateCallError::NotStoredYet } else { UpdateCallError::NotFound })
+    }
+
+    /// Asks the call path, then the store. Calls that are over are shown while the call path is silent.
+    async fn find(&self, caller: &Caller, id: &str) -> Result<Found, FindCallError> {
+        let live = match id.parse::<CallId>() {
+            Ok(call) => self.core.switchboard.live_call(caller.account_id(), call).await,
+            Err(_) => Ok(None),
+        };
+        if let Ok(Some(live)) = live {
+            return Ok(Found::Live(Box::new(live)));
+        }
+        let stored = self.core.store.call(caller.account_id(), &CallKey::Any(id.to_owned())).await?;
+        match (stored, live) {
+            (Some(record), Ok(_)) => Ok(Found::Stored(Box::new(record))),
+            (Some(record), Err(_)) if record.ended_at.is_some() || record.carried_by == CarriedBy::External => {
+                Ok(Found::Stored(Box::new(record)))
+            }
+            (Some(_) | None, Err(unavailable)) => Err(unavailable.into()),
+            (None, Ok(_)) => Err(FindCallError::NotFound),
+        }
+    }
+}
+
+fn external_record(caller: &Caller, new: NewCall, id: CallId, now: Timestamp) -> CallRecord {
+    // What the client does not say yet is taken as of now: the call was answered or over when we heard of it.
+    let is_final = new.status.is_final();
+    CallRecord {
+        id,
+        account_id: caller.account_id(),
+        call_id: new.call_id,
+        trunk_id: Some(new.trunk_id),
+        direction: new.direction,
+        carried_by: CarriedBy::External,
+        conversation_id: new.conversation_id,
+        from_number: new.from_number,
+        to_number: new.to_number,
+        to_uri: None,
+        started_at: new.started_at,
+        answered_at: (new.status == CallStatus::Answered).then_some(now),
+        ended_at: is_final.then_some(now),
+        duration_ms: is_final.then_some(0),
+        status: new.status,
+        hangup_cause: None,
+        sip_status: None,
+        hung_up_by: None,
+        quality_score: None,
+        codec_used: None,
+        sip_call_id: new.sip_call_id,
+        remote_ip: new.remote_ip,
+        cost: is_final.then_some(tandem_model::Money::ZERO),
+        credits_used: None,
+        metadata: new.metadata,
+        receipt: None,
+        created_at: now,
+    }
+}
+
+fn rate_of(trunk: &Trunk) -> Rate {
+    Rate { per_minute: trunk.cost_per_minute, increment_seconds: trunk.billing_increment_seconds() }
+}
+
+/// Changes a call that something else carries.
+///
+/// A final status and an end belong together: either one brings the other. On the end, and when a later change corrects the times,
+/// the duration (answer to end) and the cost (at the trunk's price) are filled unless they are sent.
+fn change_external(
+    call: &mut CallRecord,
+    change: CallChange,
+    rate: Option<Rate>,
+    now: Timestamp,
+) -> Result<(), Invalid> {
+    let was_over = call.ended_at.is_some();
+    if let Some(status) = change.status {
+        if was_over && !status.is_final() {
+            return Err(Invalid::field("status", format!("the call is over; it cannot become {status} again")));
+        }
+        call.status = status;
+    }
+    let times_changed = change.answered_at.is_some() || change.ended_at.is_some();
+    call.answered_at = change.answered_at.or(call.answered_at);
+    if call.answered_at.is_none() && call.status == CallStatus::Answered {
+        call.answered_at = Some(now);
+    }
+    call.ended_at = change.ended_at.or(call.ended_at);
+    if call.ended_at.is_none() && call.status.is_final() {
+        call.ended_at = Some(now);
+    }
+    if call.ended_at.is_some() && !call.status.is_final() {
+        call.status = if call.answered_at.is_some() { CallStatus::Completed } else { CallStatus::Failed };
+    }
+    check_order(call)?;
+
+    let is_over = call.ended_at.is_some();
+    let fills = is_over && (!was_over || times_changed);
+    if let Some(duration) = change.duration {
+        call.duration_ms = Some(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
+    } else if fills {
+        let measured = call.answered_at.zip(call.ended_at).map(|(answered, ended)| ended.since(answered));
+        let measured_ms = measured.map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
+        call.duration_ms = measured_ms.or(call.duration_ms).or(Some(0));
+    }
+    if let Some(cost) = change.cost {
+        call.cost = Some(cost);
+    } else if is_over && (fills || change.duration.is_some()) {
+        let connected = Duration::from_millis(call.duration_ms.unwrap_or(0));
+        // Without its trunk, which was deleted, the price is not known.
+        call.cost = rate.and_then(|rate| rate.cost(connected).ok());
+    }
+    call.hangup_cause = change.hangup_cause.or(call.hangup_cause.take());
+    call.codec_used = change.codec_used.or(call.codec_used.take());
+    change_clients_fields(call, change.quality_score, change.credits_used, change.metadata);
+    Ok(())
+}
+
+/// Changes a call that this switch carries: only what is the client's.
+fn change_ours(call: &mut CallRecord, change: CallChange) -> Result<(), Invalid> {
+    let refused = change.carriers_fields();
+    if !refused.is_empty() {
+        let message =
+            "is written by the switch, which carries this call; metadata, quality_score and credits_used can be set";
+        let error = |field: &str| FieldError { field: field.to_owned(), message: message.to_owned() };
+        return Err(Invalid(refused.into_iter().map(error).collect()));
+    }
+    change_clients_fields(call, change.quality_score, change.credits_used, change.metadata);
+    Ok(())
+}
+
+fn change_clients_fields(
+    call: &mut CallRecord,
+    quality_score: Option<f64>,
+    credits_used: Option<tandem_model::Money>,
+    metadata: Option<serde_json::Map<String, serde_json::Value>>,
+) {
+    call.quality_score = quality_score.or(call.quality_score);
+    call.credits_used = credits_used.or(call.credits_used);
+    if let Some(metadata) = metadata {
+        call.metadata = metadata;
+    }
+}
+
+/// Times must be in order, but for the small differences between clocks.
+fn check_order(call: &CallRecord) -> Result<(), Invalid> {
+    let before = |later: Timestamp, earlier: Timestamp| earlier.since(later) > CLOCK_DIFFERENCE;
+    if let Some(answered_at) = call.answered_at
+        && before(answered_at, call.started_at)
+    {
+        return Err(Invalid::field("answered_at", format!("is before started_at, {}", call.started_at)));
+    }
+    if let Some(ended_at) = call.ended_at {
+        let (earlier, name) =
+            call.answered_at.map_or((call.started_at, "started_at"), |answered| (answered, "answered_at"));
+        if before(ended_at, earlier) {
+            return Err(Invalid::field("ended_at", format!("is before {name}, {earlier}")));
+        }
+    }
+    Ok(())
+}
+
+/// How far two clocks may differ before a time is plainly wrong: carriers write whole seconds, and their clocks drift.
+const CLOCK_DIFFERENCE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tandem_model::{AccountId, CallDirection, Money};
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_unix_micros(second * 1_000_000)
+    }
+
+    fn call() -> CallRecord {
+        let account = tandem_model::Account {
+            id: AccountId::new(at(0), [1; 10]),
+            name: "a".into(),
+            tier: tandem_model::Tier::Free,
+            max_trunks: None,
+            max_calls: None,
+            created_at: at(0),
+        };
+        let new = NewCall {
+            call_id: "c".into(),
+            trunk_id: TrunkId::new(at(0), [2; 10]),
+            direction: CallDirection::Outbound,
+            from_number: "1".into(),
+            to_number: "2".into(),
+            started_at: at(100),
+            status: CallStatus::Initiated,
+            conversation_id: None,
+            sip_call_id: None,
+            remote_ip: None,
+            metadata: serde_json::Map::new(),
+        };
+        external_record(&Caller { account }, new, CallId::new(at(100), [3; 10]), at(100))
+    }
+
+    const RATE: Rate = Rate { per_minute: Money::from_micros(60_000), increment_seconds: 1 };
+
+    fn change(call: &mut CallRecord, change: CallChange, now: i64) -> Result<(), Invalid> {
+        change_external(call, change, Some(RATE), at(now))
+    }
+
+    #[test]
+    fn the_end_fills_duration_and_cost() {
+        let mut call = call();
+        change(&mut call, CallChange { answered_at: Some(at(110)), ..CallChange::default() }, 111).unwrap();
+        assert_eq!((call.duration_ms, call.cost), (None, None));
+        change(&mut call, CallChange { ended_at: Some(at(140)), ..CallChange::default() }, 141).unwrap();
+        assert_eq!(call.status, CallStatus::Completed);
+        assert_eq!((call.duration_ms, call.cost), (Some(30_000), Some(Money::from_micros(30_000))));
+    }
+
+    #[test]
+    fn a_final_status_is_an_end_and_costs_nothing_unanswered() {
+        let mut call = call();
+        change(&mut call, CallChange { status: Some(CallStatus::Busy), ..CallChange::default() }, 105).unwrap();
+        assert_eq!((call.ended_at, call.duration_ms, call.cost), (Some(at(105)), Some(0), Some(Money::ZERO)));
+        let again = CallChange { status: Some(CallStatus::Ringing), ..CallChange::default() };
+        assert!(change(&mut call, again, 106).is_err());
+    }
+
+    #[test]
+    fn what_the_client_measured_counts() {
+        let mut call = call();
+        let end = CallChange {
+            status: Some(CallStatus::Completed),
+            duration: Some(Duration::from_secs(60)),
+            ..CallChange::default()
+        };
+        change(&mut call, end, 200).unwrap();
+        assert_eq!((call.duration_ms, call.cost), (Some(60_000), Some(Money::from_micros(60_000))));
+        let cost = CallChange { cost: Some(Money::from_micros(5)), ..CallChange::default() };
+        change(&mut call, cost, 201).unwrap();
+        assert_eq!((call.duration_ms, call.cost), (Some(60_000), Some(Money::from_micros(5))));
+    }
+
+    #[test]
+    fn a_status_of_answered_is_an_answer_now() {
+        let mut call = call();
+        change(&mut call, CallChange { status: Some(CallStatus::Answered), ..CallChange::default() }, 120).unwrap();
+        change(&mut call, CallChange { status: Some(CallStatus::Completed), ..CallChange::default() }, 150).unwrap();
+        assert_eq!(call.duration_ms, Some(30_000));
+    }
+
+    #[test]
+    fn an_end_before_the_beginning_is_refused() {
+        let mut call = call();
+        let skewed = CallChange { ended_at: Some(at(96)), ..CallChange::default() };
+        assert!(change(&mut call.clone(), skewed, 200).is_ok());
+        let wrong = CallChange { ended_at: Some(at(90)), ..CallChange::default() };
+        assert!(change(&mut call, wrong, 200).is_err());
+    }
+
+    #[test]
+    fn a_call_that_the_switch_carries_keeps_its_facts() {
+        let mut call = CallRecord { carried_by: CarriedBy::Tandem, ..call() };
+        let facts = CallChange { status: Some(CallStatus::Busy), cost: Some(Money::ZERO), ..CallChange::default() };
+        let Invalid(errors) = change_ours(&mut call, facts).unwrap_err();
+        assert_eq!(errors.len(), 2);
+        change_ours(&mut call, CallChange { quality_score: Some(4.5), ..CallChange::default() }).unwrap();
+        assert_eq!(call.quality_score, Some(4.5));
+    }
+}

@@ -1,0 +1,314 @@
+use crate::service::{Caller, Core, id_bits};
+use crate::wire::{Invalid, NewTrunk, Parsed, TrunkChange, capability_warnings, next_hop_address};
+use crate::{ProbeResult, TrunkState, Unavailable};
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use tandem_model::{
+    CallDirection, DtmfMode, Money, OutboundRouting, Reason, Timestamp, Trunk, TrunkHealth, TrunkId, TrunkStatus,
+};
+use tandem_store::DatabaseError;
+use tokio::sync::{Mutex, Semaphore};
+
+/// Trunks of an account.
+#[derive(Clone)]
+pub(crate) struct Trunks {
+    core: Arc<Core>,
+    /// A partial change reads, edits and writes; two at once would lose one of them.
+    changing: Arc<Mutex<()>>,
+    first_probes: Arc<Semaphore>,
+}
+
+/// A trunk with what is going on at it.
+#[derive(Clone, Debug)]
+pub(crate) struct ShownTrunk {
+    pub(crate) trunk: Trunk,
+    pub(crate) state: TrunkState,
+    /// What the client should know: of the request first, then of the configuration.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl ShownTrunk {
+    fn new(trunk: Trunk, state: TrunkState, mut warnings: Vec<String>) -> Self {
+        warnings.extend(capability_warnings(&trunk));
+        Self { trunk, state, warnings }
+    }
+
+    /// Why routing cannot use the trunk, if it cannot.
+    pub(crate) fn unroutable_reason(&self) -> Option<Reason> {
+        let trunk = &self.trunk;
+        if trunk.status != TrunkStatus::Active {
+            return Some(Reason::TrunkNotActive { status: trunk.status });
+        }
+        let transport = trunk.transport();
+        if !transport.is_supported() {
+            return Some(Reason::TransportUnsupported { transport });
+        }
+        if trunk.codecs().is_empty() {
+            return Some(Reason::NoUsableCodec);
+        }
+        let resting = || self.state.resting_until.map(|until| Reason::TrunkResting { until });
+        self.state.unroutable_reason.clone().or_else(resting)
+    }
+}
+
+/// Why a trunk was not made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CreateTrunkError {
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    #[error("the account has a trunk of that name")]
+    NameTaken,
+    #[error("the account has all its {limit} trunks")]
+    LimitReached { limit: u32 },
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+/// Why a trunk is not shown.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadTrunkError {
+    #[error("no such trunk")]
+    NotFound,
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+/// Why a trunk was not changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UpdateTrunkError {
+    #[error("no such trunk")]
+    NotFound,
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    #[error("the account has a trunk of that name")]
+    NameTaken,
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+/// Why a trunk was not deleted.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DeleteTrunkError {
+    #[error("no such trunk")]
+    NotFound,
+    #[error("the trunk carries {active_calls} calls")]
+    InUse { active_calls: u32 },
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+/// Why a trunk was not probed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HealthCheckError {
+    #[error("no such trunk")]
+    NotFound,
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+impl Trunks {
+    pub(super) fn new(core: Arc<Core>) -> Self {
+        Self { core, changing: Arc::default(), first_probes: Arc::new(Semaphore::new(MAX_FIRST_PROBES)) }
+    }
+
+    /// Makes a trunk, active and of unknown health, and has it probed.
+    pub(crate) async fn create(&self, caller: &Caller, new: Parsed<NewTrunk>) -> Result<ShownTrunk, CreateTrunkError> {
+        let Parsed { value: new, warnings } = new;
+        let now = self.core.now();
+        let trunk = new_trunk(caller, new, TrunkId::new(now, id_bits()?), now);
+        self.check_next_hop(&trunk)?;
+        self.core.store.insert_trunk(&trunk, caller.account.limits().max_trunks).await.map_err(
+            |error| match error {
+                tandem_store::InsertTrunkError::NameTaken => CreateTrunkError::NameTaken,
+                tandem_store::InsertTrunkError::LimitReached { limit } => CreateTrunkError::LimitReached { limit },
+                tandem_store::InsertTrunkError::FailoverUnknown => failover_unknown().into(),
+                tandem_store::InsertTrunkError::Database(error) => error.into(),
+            },
+        )?;
+        self.core.switchboard.routing_changed();
+        self.probe_first_time(&trunk);
+        Ok(ShownTrunk::new(trunk, TrunkState::default(), warnings))
+    }
+
+    /// Trunks by priority, then age.
+    pub(crate) async fn list(&self, caller: &Caller, skip: u32, limit: u32) -> Result<Vec<ShownTrunk>, ReadTrunkError> {
+        let trunks = self.core.store.trunks(caller.account_id(), skip, limit).await?;
+        let ids = trunks.iter().map(|trunk| trunk.id).collect();
+        let mut states = self.states(ids).await?;
+        let shown = trunks.into_iter().map(|trunk| {
+            let state = states.remove(&trunk.id).unwrap_or_default();
+            ShownTrunk::new(trunk, state, Vec::new())
+        });
+        Ok(shown.collect())
+    }
+
+    /// One trunk.
+    pub(crate) async fn read(&self, caller: &Caller, id: TrunkId) -> Result<ShownTrunk, ReadTrunkError> {
+        let trunk = self.core.store.trunk(caller.account_id(), id).await?.ok_or(ReadTrunkError::NotFound)?;
+        let state = self.state(id).await?;
+        Ok(ShownTrunk::new(trunk, state, Vec::new()))
+    }
+
+    /// Changes the fields that were sent.
+    pub(crate) async fn update(
+        &self,
+        caller: &Caller,
+        id: TrunkId,
+        change: Parsed<TrunkChange>,
+    ) -> Result<ShownTrunk, UpdateTrunkError> {
+        let Parsed { value: change, warnings } = change;
+        let changing = self.changing.lock().await;
+        let mut trunk = self.core.store.trunk(caller.account_id(), id).await?.ok_or(UpdateTrunkError::NotFound)?;
+        change.apply(&mut trunk);
+        trunk.updated_at = self.core.now();
+        self.check_next_hop(&trunk)?;
+        self.core.store.update_trunk(&trunk).await.map_err(|error| match error {
+            tandem_store::UpdateTrunkError::NotFound => UpdateTrunkError::NotFound,
+            tandem_store::UpdateTrunkError::NameTaken => UpdateTrunkError::NameTaken,
+            tandem_store::UpdateTrunkError::FailoverUnknown => failover_unknown().into(),
+            tandem_store::UpdateTrunkError::Database(error) => error.into(),
+        })?;
+        drop(changing);
+        self.core.switchboard.routing_changed();
+        let state = self.state(id).await?;
+        Ok(ShownTrunk::new(trunk, state, warnings))
+    }
+
+    /// Takes a trunk without calls out of service for good.
+    pub(crate) async fn delete(&self, caller: &Caller, id: TrunkId) -> Result<(), DeleteTrunkError> {
+        let account = caller.account_id();
+        if self.core.store.trunk(account, id).await?.is_none() {
+            return Err(DeleteTrunkError::NotFound);
+        }
+        let active_calls = self.state(id).await?.active_calls;
+        if active_calls > 0 {
+            return Err(DeleteTrunkError::InUse { active_calls });
+        }
+        self.core.store.delete_trunk(account, id, self.core.now()).await.map_err(|error| match error {
+            tandem_store::DeleteTrunkError::NotFound => DeleteTrunkError::NotFound,
+            tandem_store::DeleteTrunkError::Database(error) => error.into(),
+        })?;
+        self.core.switchboard.routing_changed();
+        Ok(())
+    }
+
+    /// Probes a trunk now and keeps what was found.
+    pub(crate) async fn check_health(&self, caller: &Caller, id: TrunkId) -> Result<ProbeResult, HealthCheckError> {
+        if self.core.store.trunk(caller.account_id(), id).await?.is_none() {
+            return Err(HealthCheckError::NotFound);
+        }
+        let mut found = self.core.switchboard.probe(id).await?;
+        found.health.checked_at.get_or_insert_with(|| self.core.now());
+        self.core.store.set_trunk_health(id, found.health).await?;
+        Ok(found)
+    }
+
+    /// Probes a new trunk once, in the background, unless its configuration says never.
+    fn probe_first_time(&self, trunk: &Trunk) {
+        if trunk.advanced_config.get("options_interval").and_then(Value::as_f64) == Some(0.0) {
+            return;
+        }
+        let id = trunk.id;
+        let Ok(permit) = Arc::clone(&self.first_probes).try_acquire_owned() else {
+            tracing::info!(trunk_id = %id, "too many new trunks at once: this one is not probed by itself");
+            return;
+        };
+        let core = Arc::clone(&self.core);
+        tokio::spawn(async move {
+            let _permit = permit;
+            match core.switchboard.probe(id).await {
+                Ok(found) => {
+                    if let Err(error) = core.store.set_trunk_health(id, found.health).await {
+                        tracing::warn!(trunk_id = %id, %error, "the health of a new trunk was not stored");
+                    }
+                }
+                Err(error) => tracing::warn!(trunk_id = %id, %error, "a new trunk was not probed"),
+            }
+        });
+    }
+
+    /// An address that is written out must not lead into a network that the operator has not opened. Names are judged when resolved.
+    fn check_next_hop(&self, trunk: &Trunk) -> Result<(), Invalid> {
+        let proxy = trunk.sip_proxy.as_deref();
+        let Some(address) = next_hop_address(proxy, &trunk.sip_domain) else { return Ok(()) };
+        if self.core.peers.permits(address) {
+            return Ok(());
+        }
+        let field = if proxy.is_some() { "sip_proxy" } else { "sip_domain" };
+        let advice = "the operator can allow its range with TANDEM_PEER_ALLOW";
+        Err(Invalid::field(field, format!("{address} is a private, loopback or reserved address; {advice}")))
+    }
+
+    async fn state(&self, id: TrunkId) -> Result<TrunkState, Unavailable> {
+        Ok(self.states(vec![id]).await?.remove(&id).unwrap_or_default())
+    }
+
+    async fn states(&self, ids: Vec<TrunkId>) -> Result<HashMap<TrunkId, TrunkState>, Unavailable> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        self.core.switchboard.trunk_states(ids).await
+    }
+}
+
+fn new_trunk(caller: &Caller, new: NewTrunk, id: TrunkId, now: Timestamp) -> Trunk {
+    let mut trunk = Trunk {
+        id,
+        account_id: caller.account_id(),
+        name: new.name,
+        description: None,
+        provider: new.provider,
+        status: TrunkStatus::Active,
+        sip_domain: new.sip_domain,
+        sip_port: DEFAULT_SIP_PORT,
+        sip_proxy: None,
+        sip_username: new.sip_username,
+        sip_password: new.sip_password,
+        auth_username: None,
+        auth_password: None,
+        call_direction: CallDirection::Bidirectional,
+        max_concurrent_calls: DEFAULT_CONCURRENT_CALLS,
+        inbound_routing: Value::Object(Map::new()),
+        outbound_routing: Value::Object(Map::new()),
+        outbound: OutboundRouting::default(),
+        codec_preferences: Vec::new(),
+        dtmf_mode: DtmfMode::Rfc2833,
+        cost_per_minute: DEFAULT_COST_PER_MINUTE,
+        monthly_cost: Money::ZERO,
+        allowed_ips: Vec::new(),
+        encryption_enabled: true,
+        failover_trunk_id: None,
+        custom_headers: BTreeMap::new(),
+        advanced_config: Map::new(),
+        priority: DEFAULT_PRIORITY,
+        health: TrunkHealth::UNKNOWN,
+        created_at: now,
+        updated_at: now,
+    };
+    new.rest.apply(&mut trunk);
+    trunk
+}
+
+fn failover_unknown() -> Invalid {
+    Invalid::field("failover_trunk_id", "names no other trunk of the account")
+}
+
+/// Defaults of the wire contract.
+const DEFAULT_SIP_PORT: u16 = 5060;
+/// Defaults of the wire contract.
+const DEFAULT_CONCURRENT_CALLS: u32 = 10;
+/// Defaults of the wire contract: 0.01.
+const DEFAULT_COST_PER_MINUTE: Money = Money::from_micros(10_000);
+/// Defaults of the wire contract.
+const DEFAULT_PRIORITY: u8 = 1;
+/// First probes at once: each waits up to 5 s for a peer that may not exist.
+const MAX_FIRST_PROBES: usize = 64;

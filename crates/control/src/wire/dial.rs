@@ -1,0 +1,172 @@
+use crate::wire::address::check_sip_uri;
+use crate::wire::call::uuid_of;
+use crate::wire::fields::{Fields, Invalid, UnknownFields, string_of};
+use crate::wire::headers::{HeaderPolicy, headers_of};
+use crate::wire::number::{caller_id_of, number_of, target_of};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tandem_model::{AccountId, Connect, DialOrder, DialTarget, Timestamp, TrunkId};
+use uuid::Uuid;
+
+/// A call to be placed, as a client asks for it.
+#[derive(Clone, Debug)]
+pub(crate) struct DialRequest {
+    to: DialTarget,
+    from: Option<String>,
+    trunk_id: Option<TrunkId>,
+    connect: Connect,
+    ring_timeout: Duration,
+    max_duration: Duration,
+    headers: BTreeMap<String, String>,
+    metadata: Map<String, Value>,
+    conversation_id: Option<Uuid>,
+}
+
+impl DialRequest {
+    /// Reads the body of `POST /calls/dial` and `POST /routing/explain`.
+    pub(crate) fn parse(body: Map<String, Value>) -> Result<Self, Invalid> {
+        let mut fields = Fields::new(body, UnknownFields::Refuse);
+        let request = Self::read(&mut fields);
+        fields.finish(request).map(|parsed| parsed.value)
+    }
+
+    /// The order of an account.
+    pub(crate) fn into_order(self, account_id: AccountId, asked_at: Timestamp) -> DialOrder {
+        DialOrder {
+            account_id,
+            asked_at,
+            to: self.to,
+            from: self.from,
+            trunk_id: self.trunk_id,
+            connect: self.connect,
+            ring_timeout: self.ring_timeout,
+            max_duration: self.max_duration,
+            headers: self.headers,
+            metadata: self.metadata,
+            conversation_id: self.conversation_id,
+        }
+    }
+
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let to = fields.read("to_number", |value| target_of(string_of(value)?));
+        let to = fields.require("to_number", to);
+        let from = fields.read("from_number", |value| caller_id_of(string_of(value)?)).value();
+        let trunk_id = fields.choice("sip_trunk_id").value();
+        let connect = fields.nested("connect", UnknownFields::Refuse, read_connect);
+        let connect = fields.require("connect", connect);
+        let ring_timeout = fields.integer("ring_timeout_seconds", 1..=MAX_RING_SECONDS).value();
+        let max_duration = fields.integer("max_duration_seconds", 1..=MAX_CALL_SECONDS).value();
+        let headers = fields.read("headers", |value| headers_of(value, HeaderPolicy::Call)).value();
+        let metadata = fields.object("metadata").value();
+        let conversation_id = fields.read("conversation_id", uuid_of).value();
+        if fields.boolean("record").value() == Some(true) {
+            fields.refuse("record", "recording is not built yet; leave it out");
+        }
+        Some(Self {
+            to: to?,
+            from,
+            trunk_id,
+            connect: connect?,
+            ring_timeout: Duration::from_secs(ring_timeout.unwrap_or(DEFAULT_RING_SECONDS)),
+            max_duration: Duration::from_secs(max_duration.unwrap_or(DEFAULT_CALL_SECONDS)),
+            headers: headers.unwrap_or_default(),
+            metadata: metadata.unwrap_or_default(),
+            conversation_id,
+        })
+    }
+}
+
+/// Reads `connect`. `None` only when an error was noted.
+fn read_connect(fields: &mut Fields) -> Option<Connect> {
+    let kind = fields.read("type", |value| string_of(value).map(str::to_owned));
+    let kind = fields.require("type", kind)?;
+    match kind.as_str() {
+        "echo" => Some(Connect::Echo),
+        "play" => {
+            let tone = fields.read("tone", tone_of);
+            fields.require("tone", tone).map(|tone| Connect::Play { tone })
+        }
+        "sip" => {
+            let uri = fields.read("uri", |value| {
+                let uri = string_of(value)?;
+                check_sip_uri(uri).map(|()| uri.to_owned())
+            });
+            fields.require("uri", uri).map(|uri| Connect::Sip { uri })
+        }
+        "number" => {
+            let number = fields.read("number", |value| number_of(string_of(value)?));
+            fields.require("number", number).map(|number| Connect::Number { number })
+        }
+        "stream" | "browser" | "forward" => {
+            fields.refuse("type", format!("{kind} is not built yet; this build knows echo, play, sip and number"));
+            fields.take_remaining();
+            None
+        }
+        _ => {
+            fields.refuse("type", "must be echo, play, sip or number");
+            fields.take_remaining();
+            None
+        }
+    }
+}
+
+fn tone_of(value: &Value) -> Result<String, String> {
+    let tone = string_of(value)?;
+    Connect::parse_tone(tone).map(|_| tone.to_owned()).map_err(|error| error.to_string())
+}
+
+/// Longest ringing: networks give up after 2 to 4 minutes.
+const MAX_RING_SECONDS: u64 = 300;
+const DEFAULT_RING_SECONDS: u64 = 60;
+/// A day: what lasts longer was forgotten.
+const MAX_CALL_SECONDS: u64 = 86_400;
+const DEFAULT_CALL_SECONDS: u64 = 14_400;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn parse(body: Value) -> Result<DialRequest, Invalid> {
+        DialRequest::parse(body.as_object().unwrap().clone())
+    }
+
+    fn refused(body: Value) -> Vec<String> {
+        let Invalid(errors) = parse(body).unwrap_err();
+        errors.into_iter().map(|error| error.field).collect()
+    }
+
+    #[test]
+    fn the_least_order_has_the_defaults() {
+        let order = parse(json!({"to_number": "+1 202 555 0100", "connect": {"type": "echo"}})).unwrap();
+        assert_eq!(order.to.number(), "+12025550100");
+        assert_eq!((order.ring_timeout.as_secs(), order.max_duration.as_secs()), (60, 14_400));
+    }
+
+    #[test]
+    fn names_each_wrong_field() {
+        assert_eq!(refused(json!({})), ["to_number", "connect"]);
+        let number = "+12025550100";
+        for (connect, field) in [
+            (json!({"type": "fax"}), "connect.type"),
+            (json!({"type": "stream", "url": "wss://agent"}), "connect.type"),
+            (json!({"type": "play"}), "connect.tone"),
+            (json!({"type": "play", "tone": "9000"}), "connect.tone"),
+            (json!({"type": "sip", "uri": "tel:1"}), "connect.uri"),
+            (json!({"type": "number", "number": "911"}), "connect.number"),
+            (json!({"type": "echo", "tone": "1000"}), "connect.tone"),
+            (json!({}), "connect.type"),
+            (json!("echo"), "connect"),
+        ] {
+            assert_eq!(refused(json!({"to_number": number, "connect": connect})), [field]);
+        }
+    }
+
+    #[test]
+    fn what_is_not_built_yet_is_refused_when_asked_for() {
+        let body = |record: bool| json!({"to_number": "+12025550100", "connect": {"type": "echo"}, "record": record});
+        assert_eq!(refused(body(true)), ["record"]);
+        assert!(parse(body(false)).is_ok());
+    }
+}
