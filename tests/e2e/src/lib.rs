@@ -1,1 +1,26 @@
-//! End-to-end test harness.
+//! The harness of the end-to-end tests: the real binary, real sockets, SIP peers that are not our own code, and packet captures.
+//!
+//! Each test takes a [`Network`] of 254 loopback addresses to itself, so that tests run beside each other on the well-known ports.
+//! A [`Tandem`] is the process under test, a [`Peer`] a far end that does as its script says, [`Sipp`] a far end that is somebody
+//! else's program, a [`Capture`] what went over the wire. What is missing on the machine is a failed test that says what to install.
+
+mod api;
+mod capture;
+mod dns;
+mod network;
+mod pcap;
+pub mod peer;
+mod sip_text;
+mod sipp;
+mod tandem;
+mod wait;
+
+pub use api::{Answer, Api, text_at, trunk_body};
+pub use capture::{Capture, Packet};
+pub use dns::Dns;
+pub use network::Network;
+pub use peer::{CallView, Peer};
+pub use sip_text::SipText;
+pub use sipp::{Scenario, Sipp, SippCounts};
+pub use tandem::{ADMIN_KEY, Finished, Options, Tandem, binary, environment, run};
+pub use wait::{eventually, pause};

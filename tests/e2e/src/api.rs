@@ -1,0 +1,269 @@
+//! The HTTP API as a client uses it.
+
+use crate::wait::pause;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
+
+/// A client with one API key.
+#[derive(Clone, Debug)]
+pub struct Api {
+    base: String,
+    key: String,
+    client: reqwest::Client,
+}
+
+/// What a request was answered with.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// Header names in lower case.
+    pub headers: BTreeMap<String, String>,
+    /// The body as it came.
+    pub text: String,
+    /// The body as JSON; null when it is none.
+    pub json: Value,
+}
+
+impl Api {
+    /// A client of the API at `address`.
+    #[must_use]
+    pub fn new(address: SocketAddr, key: &str) -> Self {
+        let client =
+            reqwest::Client::builder().timeout(TIMEOUT).build().expect("the client has no options that can fail");
+        Self { base: format!("http://{address}"), key: key.to_owned(), client }
+    }
+
+    /// The same API with another key.
+    #[must_use]
+    pub fn with_key(&self, key: &str) -> Self {
+        Self { key: key.to_owned(), ..self.clone() }
+    }
+
+    /// GET. Paths that begin with `/health` or `/openapi.json` are as they are; others are under the API's base.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, None)
+    }
+
+    /// POST.
+    #[must_use]
+    pub fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send("POST", path, Some(body.to_string()))
+    }
+
+    /// PUT.
+    #[must_use]
+    pub fn put(&self, path: &str, body: &Value) -> Answer {
+        self.send("PUT", path, Some(body.to_string()))
+    }
+
+    /// DELETE.
+    #[must_use]
+    pub fn delete(&self, path: &str) -> Answer {
+        self.send("DELETE", path, None)
+    }
+
+    /// Any method, and a body as it is.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    #[must_use]
+    pub fn send(&self, method: &str, path: &str, body: Option<String>) -> Answer {
+        self.try_send(method, path, body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+
+    /// Any method; an error when there is no answer.
+    ///
+    /// # Errors
+    /// As text: the node is not there, or does not answer.
+    pub fn try_send(&self, method: &str, path: &str, body: Option<String>) -> Result<Answer, String> {
+        let outside = path.starts_with("/health") || path.starts_with("/openapi");
+        let url = format!("{}{}{path}", self.base, if outside { "" } else { BASE });
+        let method = method.parse().map_err(|_| format!("{method:?} is no method"))?;
+        let mut request = self.client.request(method, url).bearer_auth(&self.key);
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body);
+        }
+        RUNTIME.block_on(async {
+            let response = request.send().await.map_err(|error| format!("{error:?}"))?;
+            let status = response.status().as_u16();
+            let header = |(name, value): (&reqwest::header::HeaderName, &reqwest::header::HeaderValue)| {
+                (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+            };
+            let headers = response.headers().iter().map(header).collect();
+            let text = response.text().await.map_err(|error| format!("{error:?}"))?;
+            let json = serde_json::from_str(&text).unwrap_or(Value::Null);
+            Ok(Answer { status, headers, text, json })
+        })
+    }
+
+    /// Makes a trunk to a SIP address and returns its id. `more` adds fields to the least body, or replaces its own.
+    #[must_use]
+    pub fn create_trunk(&self, name: &str, to: SocketAddr, more: &Value) -> String {
+        let answer = self.post("/trunks", &trunk_body(name, &to.ip().to_string(), to.port(), more));
+        text_at(&answer.expect(201), "/id")
+    }
+
+    /// Dials and returns the call log. `more` adds fields.
+    #[must_use]
+    pub fn dial(&self, to: &str, more: &Value) -> Value {
+        self.try_dial(to, more).expect(201)
+    }
+
+    /// Dials, whatever comes of it. Connected to an echo unless `more` says otherwise.
+    #[must_use]
+    pub fn try_dial(&self, to: &str, more: &Value) -> Answer {
+        self.post("/calls/dial", &merged(json!({"to_number": to, "connect": {"type": "echo"}}), more))
+    }
+
+    /// The call log of a call.
+    #[must_use]
+    pub fn call(&self, id: &str) -> Value {
+        self.get(&format!("/calls/{id}")).expect(200)
+    }
+
+    /// Waits until the call log is as `is_so` wants it.
+    ///
+    /// # Panics
+    /// When it is not in time; tells how it is.
+    pub fn wait_for_call(&self, id: &str, what: &str, timeout: Duration, is_so: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let call = self.call(id);
+            if is_so(&call) {
+                return call;
+            }
+            if Instant::now() >= deadline {
+                panic!("in {timeout:?}: call not {what}: {call:#}\nreceipt: {:#}", self.receipt(id));
+            }
+            pause(POLL);
+        }
+    }
+
+    /// Waits until the call has this status.
+    #[must_use]
+    pub fn wait_for_status(&self, id: &str, status: &str, timeout: Duration) -> Value {
+        self.wait_for_call(id, status, timeout, |call| call["status"] == status)
+    }
+
+    /// Waits until the call is over.
+    #[must_use]
+    pub fn wait_for_end(&self, id: &str, timeout: Duration) -> Value {
+        self.wait_for_call(id, "over", timeout, |call| !call["ended_at"].is_null())
+    }
+
+    /// Ends a call.
+    #[must_use]
+    pub fn hang_up(&self, id: &str) -> Answer {
+        self.post(&format!("/calls/{id}/hangup"), &json!({}))
+    }
+
+    /// How a call was routed.
+    #[must_use]
+    pub fn receipt(&self, id: &str) -> Value {
+        self.get(&format!("/calls/{id}/route")).expect(200)
+    }
+
+    /// The legs of a call.
+    #[must_use]
+    pub fn legs(&self, id: &str) -> Vec<Value> {
+        let answer = self.get(&format!("/calls/{id}/legs")).expect(200);
+        answer.as_array().cloned().unwrap_or_else(|| panic!("legs are a list: {answer:#}"))
+    }
+
+    /// The timeline of a call.
+    #[must_use]
+    pub fn timeline(&self, id: &str) -> Vec<Value> {
+        let answer = self.get(&format!("/calls/{id}/timeline")).expect(200);
+        answer.as_array().cloned().unwrap_or_else(|| panic!("a timeline is a list: {answer:#}"))
+    }
+
+    /// What the node holds: the numbers of `/health/ready` that must come back to where they were.
+    #[must_use]
+    pub fn ready_numbers(&self) -> BTreeMap<String, u64> {
+        let ready = self.get("/health/ready").json;
+        let live = ready["live"].as_object().unwrap_or_else(|| panic!("/health/ready has numbers: {ready:#}"));
+        let number = |(name, value): (&String, &Value)| value.as_u64().map(|value| (name.clone(), value));
+        live.iter().filter_map(number).collect()
+    }
+}
+
+impl Answer {
+    /// The JSON of an answer that must have this status.
+    ///
+    /// # Panics
+    /// When it has another; tells the answer.
+    #[must_use]
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.text);
+        self.json
+    }
+
+    /// The stable `code` of a problem.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        self.json["code"].as_str().unwrap_or_default()
+    }
+}
+
+/// The least body of a trunk, with `more` on top.
+#[must_use]
+pub fn trunk_body(name: &str, domain: &str, port: u16, more: &Value) -> Value {
+    let least = json!({
+        "name": name,
+        "provider": "custom",
+        "sip_domain": domain,
+        "sip_port": port,
+        "sip_username": "12025550190",
+        "sip_password": "not-a-secret",
+        // Quiet on the wire: only what a test asks for is sent.
+        "advanced_config": {"options_interval": 0},
+    });
+    merged(least, more)
+}
+
+/// The text at a JSON pointer.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+#[track_caller]
+pub fn text_at(value: &Value, pointer: &str) -> String {
+    let found = value.pointer(pointer).and_then(Value::as_str);
+    found.unwrap_or_else(|| panic!("no text at {pointer} in {value:#}")).to_owned()
+}
+
+/// `base` with the fields of `more`; objects are merged, null leaves a field out.
+fn merged(mut base: Value, more: &Value) -> Value {
+    fn merge(into: &mut Map<String, Value>, more: &Map<String, Value>) {
+        for (name, value) in more {
+            match (into.get_mut(name), value) {
+                (Some(Value::Object(inner)), Value::Object(more)) if name != "connect" => merge(inner, more),
+                (_, Value::Null) => drop(into.remove(name)),
+                (_, value) => drop(into.insert(name.clone(), value.clone())),
+            }
+        }
+    }
+    if let (Some(into), Some(more)) = (base.as_object_mut(), more.as_object()) {
+        merge(into, more);
+    }
+    base
+}
+
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(1).enable_all().build().expect("a runtime needs one thread and one epoll")
+});
+
+/// Where the API lives.
+const BASE: &str = "/api/v1/telephony";
+/// A request that takes longer is a failure of its own; probes wait up to 5 s.
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// Between two looks at a call.
+const POLL: Duration = Duration::from_millis(20);

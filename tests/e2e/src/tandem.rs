@@ -1,0 +1,285 @@
+//! The process under test.
+
+use crate::api::Api;
+use crate::network::Network;
+use crate::wait::{eventually, pause};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// The key of the bootstrap admin in each test.
+pub const ADMIN_KEY: &str = "tdm_0e2e0e2e0e2e0e2e0e2e0e2e0e2e0e2e0e2e0e2e0e2e0e2e0e2e0e2e0e2e0e2e";
+
+/// How a node is started.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    demo: bool,
+    environment: BTreeMap<String, String>,
+}
+
+impl Options {
+    /// With the simulated carrier inside, on hosts 2 and 3.
+    #[must_use]
+    pub fn demo() -> Self {
+        Self { demo: true, ..Self::default() }
+    }
+
+    /// Sets a variable; those of the harness can be replaced.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+}
+
+/// A running node on host 1 of a network: HTTP on 8080, SIP on 5060, RTP from 20000.
+#[derive(Debug)]
+pub struct Tandem {
+    folder: TempDir,
+    environment: BTreeMap<String, String>,
+    child: Child,
+    api: Api,
+    sip: SocketAddr,
+}
+
+/// A command of the binary that has ended.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// How.
+    pub status: ExitStatus,
+    /// What it said.
+    pub stdout: String,
+    /// What it complained about.
+    pub stderr: String,
+}
+
+impl Tandem {
+    /// Starts a node and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it does not become ready; tells its log.
+    #[must_use]
+    pub fn start(network: &Network, options: &Options) -> Self {
+        let folder = tempfile::tempdir().expect("the temporary folder is writable");
+        let environment = environment(network, folder.path(), options);
+        let http = SocketAddr::new(network.host(1), 8080);
+        let mut command = Command::new(binary());
+        command.arg("serve").args(options.demo.then_some("--demo"));
+        let child = command
+            .env_clear()
+            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+            .envs(&environment)
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(File::create(folder.path().join("stdout")).expect("the folder is new"))
+            .stderr(File::create(folder.path().join("stderr")).expect("the folder is new"))
+            .spawn()
+            .expect("the binary was found, so that it can be run");
+        let api = Api::new(http, ADMIN_KEY);
+        let mut tandem = Self { folder, environment, child, api, sip: network.sip(1) };
+        tandem.wait_until_ready();
+        tandem
+    }
+
+    fn wait_until_ready(&mut self) {
+        let deadline = Instant::now() + START;
+        loop {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                panic!("tandem ended at its start with {status}:\n{}", self.log());
+            }
+            if self.api.try_send("GET", "/health/ready", None).is_ok_and(|answer| answer.status == 200) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "tandem is not ready in {START:?}:\n{}", self.log());
+            pause(Duration::from_millis(20));
+        }
+    }
+
+    /// A client with the admin's key. In demo mode the key is that of the demo's file.
+    #[must_use]
+    pub fn api(&self) -> Api {
+        match std::fs::read_to_string(self.data_dir().join("demo.key")) {
+            Ok(key) => self.api.with_key(key.trim()),
+            Err(_) => self.api.clone(),
+        }
+    }
+
+    /// Where it listens for SIP.
+    #[must_use]
+    pub const fn sip(&self) -> SocketAddr {
+        self.sip
+    }
+
+    /// Its data directory.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// What it has logged so far, on both outputs.
+    #[must_use]
+    pub fn log(&self) -> String {
+        let read = |name: &str| {
+            let bytes = std::fs::read(self.folder.path().join(name)).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
+        format!("{}{}", read("stdout"), read("stderr"))
+    }
+
+    /// What it has printed so far.
+    #[must_use]
+    pub fn stdout(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("stdout")).unwrap_or_default()
+    }
+
+    /// Runs another command of the binary with the same settings.
+    #[must_use]
+    pub fn cli(&self, arguments: &[&str]) -> Finished {
+        run(arguments, &self.environment, self.folder.path())
+    }
+
+    /// Adds an account with a key, by the CLI, and returns a client for it.
+    ///
+    /// # Panics
+    /// When the CLI fails.
+    #[must_use]
+    pub fn add_account(&self, name: &str, more: &[&str]) -> Api {
+        let mut add = vec!["account", "add", name];
+        add.extend(more);
+        let added = self.cli(&add);
+        assert!(added.status.success(), "account add: {added:?}");
+        let key = self.cli(&["--json", "key", "create", "--account", name, "--name", "e2e"]);
+        assert!(key.status.success(), "key create: {key:?}");
+        let printed: serde_json::Value = serde_json::from_str(&key.stdout)
+            .unwrap_or_else(|error| panic!("key create prints JSON ({error}): {key:?}"));
+        self.api.with_key(&crate::api::text_at(&printed, "/key"))
+    }
+
+    /// Asks it to stop. It drains.
+    pub fn terminate(&self) {
+        signal(&self.child, "TERM");
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|ended| ended.is_none())
+    }
+
+    /// Waits until it has ended by itself.
+    ///
+    /// # Panics
+    /// When it goes on.
+    pub fn wait_for_exit(&mut self, timeout: Duration) -> ExitStatus {
+        eventually("end of the process", timeout, || self.child.try_wait().ok().flatten())
+    }
+}
+
+impl Drop for Tandem {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.terminate();
+            let deadline = Instant::now() + GRACE;
+            while Instant::now() < deadline {
+                if !self.is_running() {
+                    return;
+                }
+                pause(Duration::from_millis(10));
+            }
+        }
+        // It may have ended.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// The binary under test: `TANDEM_BIN`, else beside the tests.
+///
+/// # Panics
+/// When there is none; says how to build it.
+#[must_use]
+pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("TANDEM_BIN") {
+        let path = PathBuf::from(path);
+        assert!(path.is_file(), "TANDEM_BIN names {}, which is no file", path.display());
+        return path;
+    }
+    let test = std::env::current_exe().expect("the system knows what runs");
+    let folder = test.parent().and_then(Path::parent).expect("tests are in target/<profile>/deps");
+    let path = folder.join("tandem");
+    assert!(path.is_file(), "{} is missing; run cargo build --bin tandem first, or set TANDEM_BIN", path.display());
+    path
+}
+
+/// Runs a command of the binary with exactly this environment.
+///
+/// # Panics
+/// When it does not end in time.
+#[must_use]
+pub fn run(arguments: &[&str], environment: &BTreeMap<String, String>, folder: &Path) -> Finished {
+    let output = folder.join(format!("cli-{:?}", std::thread::current().id()));
+    let errors = output.with_extension("err");
+    let mut child = Command::new(binary())
+        .args(arguments)
+        .env_clear()
+        .envs(environment)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(File::create(&output).expect("the folder is writable"))
+        .stderr(File::create(&errors).expect("the folder is writable"))
+        .spawn()
+        .expect("the binary was found, so that it can be run");
+    let deadline = Instant::now() + COMMAND;
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break status,
+            Ok(None) if Instant::now() < deadline => pause(Duration::from_millis(5)),
+            Ok(None) | Err(_) => {
+                drop(child.kill());
+                drop(child.wait());
+                panic!("tandem {arguments:?} does not end in {COMMAND:?}");
+            }
+        }
+    };
+    let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
+    Finished { status, stdout: read(&output), stderr: read(&errors) }
+}
+
+/// The variables of a node on host 1.
+#[must_use]
+pub fn environment(network: &Network, folder: &Path, options: &Options) -> BTreeMap<String, String> {
+    let host = network.host(1);
+    let mut environment = BTreeMap::new();
+    let mut set = |name: &str, value: String| drop(environment.insert(name.to_owned(), value));
+    set("TANDEM_DATA_DIR", folder.join("data").display().to_string());
+    set("TANDEM_HTTP_LISTEN", format!("{host}:8080"));
+    set("TANDEM_SIP_LISTEN", format!("udp:{host}:5060"));
+    set("TANDEM_MEDIA_ADDRESS", host.to_string());
+    set("TANDEM_RTP_PORTS", "20000-20399".to_owned());
+    set("TANDEM_PEER_ALLOW", "127.0.0.0/8".to_owned());
+    set("TANDEM_LOG", "debug".to_owned());
+    set("TANDEM_DRAIN_TIMEOUT", "1".to_owned());
+    if options.demo {
+        set("TANDEM_DEMO_CARRIER", format!("{},{}", network.sip(2), network.sip(3)));
+    } else {
+        set("TANDEM_ADMIN_API_KEY", ADMIN_KEY.to_owned());
+    }
+    environment.extend(options.environment.clone());
+    environment
+}
+
+fn signal(child: &Child, name: &str) {
+    let command = format!("kill -{name} {}", child.id());
+    // It may have ended.
+    drop(Command::new("sh").args(["-c", &command]).stderr(Stdio::null()).status());
+}
+
+/// A cold start on a busy machine.
+const START: Duration = Duration::from_secs(20);
+/// Drain and close, with calls still up; tests that look at this do it themselves.
+const GRACE: Duration = Duration::from_secs(3);
+/// Commands work on a small database.
+const COMMAND: Duration = Duration::from_secs(20);
