@@ -1,0 +1,446 @@
+//! The node's configuration: `tandem.toml`, then the environment, parsed once into [`Config`].
+
+mod address;
+mod error;
+mod listen;
+mod log;
+mod port_range;
+mod setting;
+mod sources;
+mod text;
+
+pub(crate) use error::ConfigError;
+pub(crate) use listen::SipListen;
+pub(crate) use log::LogFormat;
+pub(crate) use port_range::PortRange;
+pub(crate) use setting::Setting;
+pub(crate) use sources::{Origin, Sources};
+
+use error::Problem;
+use ipnet::IpNet;
+use sources::Settings;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+use tandem_model::{Secret, Transport};
+use tandem_store::DatabaseUrl;
+
+/// How this node runs. `docs/configuration.md` describes every setting.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// Database file, journal, recordings and generated keys.
+    pub(crate) data_dir: PathBuf,
+    /// Where the database is.
+    pub(crate) database: DatabaseUrl,
+    /// REST, health and metrics. Port 0 takes a free one.
+    pub(crate) http_listen: SocketAddr,
+    /// Where SIP is heard: at least one. Port 0 takes a free one; an unspecified address hears on all of the host.
+    pub(crate) sip_listen: Vec<SipListen>,
+    /// Where RTP is bound: one address of this host.
+    pub(crate) media_address: IpAddr,
+    /// What SDP, Via and Contact say; of the same family as `media_address`.
+    pub(crate) public_address: IpAddr,
+    /// Ports for RTP and RTCP.
+    pub(crate) rtp_ports: PortRange,
+    /// API key of the bootstrap admin; `None` has one made on the first start.
+    pub(crate) admin_api_key: Option<Secret>,
+    /// Holds the key that seals stored secrets.
+    pub(crate) master_key_file: PathBuf,
+    /// Whose `Forwarded` headers count.
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    /// Private and loopback ranges that SIP targets may name.
+    pub(crate) peer_allow: Vec<IpNet>,
+    /// Resolvers to ask; empty stands for the system's.
+    pub(crate) dns_servers: Vec<SocketAddr>,
+    /// ISO 4217 code of the node's one currency.
+    pub(crate) currency: String,
+    /// A filter that `tracing_subscriber::EnvFilter` has accepted.
+    pub(crate) log: String,
+    /// Text or JSON lines.
+    pub(crate) log_format: LogFormat,
+    /// How long calls that are up may go on once the node is asked to stop.
+    pub(crate) drain_timeout: Duration,
+    /// Where the simulated carrier of `serve --demo` answers; its two addresses differ.
+    pub(crate) demo_carrier: [SocketAddr; 2],
+}
+
+/// Which defaults hold for what nobody has set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Preset {
+    /// A node on a network.
+    Node,
+    /// `serve --demo`: everything on loopback, which SIP targets may then name.
+    Demo,
+}
+
+impl Config {
+    /// Parses what the sources give, with the preset's defaults for the rest.
+    ///
+    /// # Errors
+    /// Every problem found, each one line with its place and what to do.
+    pub(crate) fn load(sources: &Sources, preset: Preset) -> Result<Self, ConfigError> {
+        let mut reading = Reading::of(sources);
+        let config = reading.config(preset);
+        reading.finish(config)
+    }
+
+    /// The data directory alone, for commands that need nothing else: what is wrong elsewhere does not stop them.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub(crate) fn load_data_dir(sources: &Sources) -> Result<PathBuf, ConfigError> {
+        let (settings, _) = Settings::read(sources);
+        let mut reading = Reading { settings, problems: Vec::new() };
+        let data_dir = reading.data_dir();
+        reading.finish(data_dir)
+    }
+}
+
+/// Settings on their way to a [`Config`], with the problems met so far.
+struct Reading {
+    settings: Settings,
+    problems: Vec<Problem>,
+}
+
+impl Reading {
+    fn of(sources: &Sources) -> Self {
+        let (settings, problems) = Settings::read(sources);
+        Self { settings, problems }
+    }
+
+    fn config(&mut self, preset: Preset) -> Config {
+        let demo = preset == Preset::Demo;
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+        self.refuse_unbuilt();
+        let data_dir = self.data_dir();
+        let media_address = self.parsed(Setting::MediaAddress, address::one).unwrap_or_else(|| match preset {
+            Preset::Node => first_global_address().unwrap_or(loopback),
+            Preset::Demo => loopback,
+        });
+        let config = Config {
+            database: self
+                .parsed(Setting::DatabaseUrl, text::database_url)
+                .unwrap_or_else(|| DatabaseUrl::sqlite(data_dir.join(DATABASE_FILE))),
+            http_listen: self.parsed(Setting::HttpListen, address::socket).unwrap_or(HTTP_LISTEN),
+            sip_listen: self.parsed(Setting::SipListen, listen::list).unwrap_or_else(|| {
+                let host = if demo { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
+                vec![SipListen { transport: Transport::Udp, address: SocketAddr::from((host, SIP_PORT)) }]
+            }),
+            media_address,
+            public_address: self.parsed(Setting::PublicAddress, address::one).unwrap_or(media_address),
+            rtp_ports: self.parsed(Setting::RtpPorts, port_range::parse).unwrap_or(PortRange::DEFAULT),
+            admin_api_key: self.parsed(Setting::AdminApiKey, text::api_key),
+            master_key_file: self
+                .parsed(Setting::MasterKeyFile, text::path)
+                .unwrap_or_else(|| data_dir.join(MASTER_KEY_FILE)),
+            trusted_proxies: self.parsed(Setting::TrustedProxies, address::networks).unwrap_or_default(),
+            peer_allow: self.parsed(Setting::PeerAllow, address::networks).unwrap_or_else(|| match preset {
+                Preset::Node => Vec::new(),
+                Preset::Demo => vec![LOOPBACK_NETWORK],
+            }),
+            dns_servers: self.parsed(Setting::DnsServers, address::resolvers).unwrap_or_default(),
+            currency: self.parsed(Setting::Currency, text::currency).unwrap_or_else(|| CURRENCY.to_owned()),
+            log: self.parsed(Setting::Log, log::filter).unwrap_or_else(|| LOG.to_owned()),
+            log_format: self.parsed(Setting::LogFormat, log::format).unwrap_or(LogFormat::Text),
+            drain_timeout: self.parsed(Setting::DrainTimeout, text::drain_timeout).unwrap_or(DRAIN_TIMEOUT),
+            demo_carrier: self.parsed(Setting::DemoCarrier, address::carrier_pair).unwrap_or(DEMO_CARRIER),
+            data_dir,
+        };
+        self.refuse_contradictions(&config);
+        config
+    }
+
+    fn data_dir(&mut self) -> PathBuf {
+        self.parsed(Setting::DataDir, text::path).unwrap_or_else(|| PathBuf::from(DATA_DIR))
+    }
+
+    /// The setting's value, or `None` when it is not set or wrong; what is wrong is noted.
+    fn parsed<T, E: ToString>(&mut self, setting: Setting, parse: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
+        let given = self.settings.given(setting)?;
+        match parse(given.text.trim()) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                let problem = Problem::new(given.origin.clone(), error.to_string());
+                self.problems.push(problem);
+                None
+            }
+        }
+    }
+
+    /// Names that are reserved for what is not there yet: taking them silently would leave a node open or shut by surprise.
+    fn refuse_unbuilt(&mut self) {
+        for setting in [Setting::JwtIssuer, Setting::JwtAudience, Setting::JwtKeyFile, Setting::JwtJwksUrl] {
+            if let Some(given) = self.settings.given(setting) {
+                let message = "platform tokens are not built yet; remove the setting and use API keys (tandem key create)";
+                self.problems.push(Problem::new(given.origin.clone(), message));
+            }
+        }
+    }
+
+    /// What each setting allows and both together do not.
+    fn refuse_contradictions(&mut self, config: &Config) {
+        if config.media_address.is_ipv4() != config.public_address.is_ipv4() {
+            let message = format!(
+                "{} is of another family than the media address {}; an SDP cannot offer one for the other",
+                config.public_address, config.media_address
+            );
+            self.contradiction(&[Setting::PublicAddress, Setting::MediaAddress], message);
+        }
+        for listen in &config.sip_listen {
+            let shares_address = listen.address.ip().is_unspecified() || listen.address.ip() == config.media_address;
+            if shares_address && config.rtp_ports.contains(listen.address.port()) {
+                let message =
+                    format!("{listen} lies within the RTP ports {}; move one of the two", config.rtp_ports);
+                self.contradiction(&[Setting::SipListen, Setting::RtpPorts], message);
+            }
+        }
+    }
+
+    /// Notes a contradiction at the first of the settings that somebody has set.
+    fn contradiction(&mut self, settings: &[Setting], message: String) {
+        if let Some(given) = settings.iter().find_map(|&setting| self.settings.given(setting)) {
+            self.problems.push(Problem::new(given.origin.clone(), message));
+        }
+    }
+
+    fn finish<T>(self, value: T) -> Result<T, ConfigError> {
+        ConfigError::unless_none(self.problems).map(|()| value)
+    }
+}
+
+/// What the kernel does not tell is the same as no address: the caller takes loopback.
+fn first_global_address() -> Option<IpAddr> {
+    tandem_netio::first_global_address().ok().flatten()
+}
+
+const DATA_DIR: &str = "./data";
+const DATABASE_FILE: &str = "tandem.db";
+const MASTER_KEY_FILE: &str = "master.key";
+const HTTP_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+/// RFC 3261 §19.1.2.
+const SIP_PORT: u16 = 5060;
+const LOOPBACK_NETWORK: IpNet = IpNet::V4(ipnet::Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8));
+const CURRENCY: &str = "USD";
+const LOG: &str = "info";
+/// Long enough for most people to finish a sentence, short enough for a service manager's own limit (90 s with systemd).
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// All of 127.0.0.0/8 is loopback on Linux, so that the carrier has two addresses without any set-up.
+const DEMO_CARRIER: [SocketAddr; 2] = [
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)), SIP_PORT),
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3)), SIP_PORT),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_without_settings_has_the_documented_defaults() {
+        let config = node(&[], None).unwrap();
+        assert_eq!(config.data_dir, PathBuf::from("./data"));
+        assert_eq!(config.database.to_string(), "sqlite://./data/tandem.db");
+        assert_eq!(config.http_listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.sip_listen.iter().map(ToString::to_string).collect::<Vec<_>>(), ["udp:0.0.0.0:5060"]);
+        assert_eq!(config.public_address, config.media_address);
+        assert_eq!(config.rtp_ports.to_string(), "20000-29999");
+        assert!(config.admin_api_key.is_none());
+        assert_eq!(config.master_key_file, PathBuf::from("./data/master.key"));
+        assert!(config.trusted_proxies.is_empty() && config.peer_allow.is_empty() && config.dns_servers.is_empty());
+        assert_eq!((config.currency.as_str(), config.log.as_str(), config.log_format), ("USD", "info", LogFormat::Text));
+        assert_eq!(config.drain_timeout, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn the_demo_stays_on_loopback() {
+        let config = Config::load(&Sources::of_text(&[], None), Preset::Demo).unwrap();
+        assert!(config.http_listen.ip().is_loopback());
+        assert!(config.sip_listen.iter().all(|listen| listen.address.ip().is_loopback()));
+        assert!(config.media_address.is_loopback() && config.public_address.is_loopback());
+        assert!(config.demo_carrier.iter().all(|address| address.ip().is_loopback()));
+        assert_eq!(config.peer_allow, [LOOPBACK_NETWORK]);
+    }
+
+    #[test]
+    fn the_environment_overrides_the_demo() {
+        let environment =
+            [("TANDEM_SIP_LISTEN", "udp:127.0.0.1:0"), ("TANDEM_DEMO_CARRIER", "127.0.0.2:6060,127.0.0.3:6060")];
+        let config = Config::load(&Sources::of_text(&environment, None), Preset::Demo).unwrap();
+        assert_eq!(config.sip_listen[0].address.port(), 0);
+        assert_eq!(config.demo_carrier[1].to_string(), "127.0.0.3:6060");
+    }
+
+    #[test]
+    fn every_variable_is_read_and_so_is_its_key() {
+        let values = [
+            ("TANDEM_DATA_DIR", "/srv/tandem"),
+            ("DATABASE_URL", "sqlite:///srv/calls.db"),
+            ("TANDEM_HTTP_LISTEN", "[::1]:9090"),
+            ("TANDEM_SIP_LISTEN", "udp:192.0.2.1:5070"),
+            ("TANDEM_MEDIA_ADDRESS", "192.0.2.1"),
+            ("TANDEM_PUBLIC_ADDRESS", "198.51.100.7"),
+            ("TANDEM_RTP_PORTS", "40000-40099"),
+            ("TANDEM_ADMIN_API_KEY", "tdm_0123456789abcdef"),
+            ("TANDEM_MASTER_KEY_FILE", "/etc/tandem/master.key"),
+            ("TANDEM_TRUSTED_PROXIES", "192.0.2.2"),
+            ("TANDEM_PEER_ALLOW", "10.0.0.0/8"),
+            ("TANDEM_DNS_SERVERS", "9.9.9.9"),
+            ("TANDEM_CURRENCY", "EUR"),
+            ("TANDEM_LOG", "warn,tandem_switch=debug"),
+            ("TANDEM_LOG_FORMAT", "json"),
+            ("TANDEM_DRAIN_TIMEOUT", "5"),
+            ("TANDEM_DEMO_CARRIER", "127.0.0.4:5060,127.0.0.5:5060"),
+        ];
+        let is_built = |setting: &&Setting| !setting.variable().starts_with("TANDEM_JWT_");
+        assert_eq!(values.len(), Setting::ALL.iter().filter(is_built).count());
+        let file: String = values
+            .iter()
+            .map(|(variable, value)| {
+                let key = variable.strip_prefix("TANDEM_").unwrap_or(variable).to_lowercase();
+                format!("{key} = \"{value}\"\n")
+            })
+            .collect();
+
+        for config in [node(&values, None).unwrap(), node(&[], Some(&file)).unwrap()] {
+            assert_eq!(config.data_dir, PathBuf::from("/srv/tandem"));
+            assert_eq!(config.database.to_string(), "sqlite:///srv/calls.db");
+            assert_eq!(config.http_listen.to_string(), "[::1]:9090");
+            assert_eq!(config.sip_listen[0].to_string(), "udp:192.0.2.1:5070");
+            assert_eq!(config.media_address.to_string(), "192.0.2.1");
+            assert_eq!(config.public_address.to_string(), "198.51.100.7");
+            assert_eq!(config.rtp_ports, PortRange { first: 40_000, last: 40_099 });
+            assert_eq!(config.admin_api_key.as_ref().unwrap().expose(), "tdm_0123456789abcdef");
+            assert_eq!(config.master_key_file, PathBuf::from("/etc/tandem/master.key"));
+            assert_eq!(config.trusted_proxies[0].to_string(), "192.0.2.2/32");
+            assert_eq!(config.peer_allow[0].to_string(), "10.0.0.0/8");
+            assert_eq!(config.dns_servers[0].to_string(), "9.9.9.9:53");
+            assert_eq!(config.currency, "EUR");
+            assert_eq!(config.log, "warn,tandem_switch=debug");
+            assert_eq!(config.log_format, LogFormat::Json);
+            assert_eq!(config.drain_timeout, Duration::from_secs(5));
+            assert_eq!(config.demo_carrier[0].to_string(), "127.0.0.4:5060");
+            assert!(!format!("{config:?}").contains("0123456789abcdef"));
+        }
+    }
+
+    #[test]
+    fn a_bad_value_is_named_with_its_variable_and_what_would_be_right() {
+        for (variable, value, expected) in [
+            ("DATABASE_URL", "mysql://root:hunter2@db/x", "must begin with sqlite://"),
+            ("TANDEM_HTTP_LISTEN", "localhost", "an address and a port"),
+            ("TANDEM_SIP_LISTEN", "tcp:0.0.0.0:5060", "not built yet"),
+            ("TANDEM_MEDIA_ADDRESS", "0.0.0.0", "no single host"),
+            ("TANDEM_PUBLIC_ADDRESS", "sip.example.com", "not an IP address"),
+            ("TANDEM_RTP_PORTS", "30000-20000", "ends before it begins"),
+            ("TANDEM_ADMIN_API_KEY", "hunter2", "fewer than 16 characters"),
+            ("TANDEM_ADMIN_API_KEY", "hunter2 hunter2 hunter2", "letters, digits"),
+            ("TANDEM_JWT_ISSUER", "https://hunter2.example", "not built yet"),
+            ("TANDEM_JWT_AUDIENCE", "tandem", "not built yet"),
+            ("TANDEM_JWT_KEY_FILE", "/etc/jwt.pem", "not built yet"),
+            ("TANDEM_JWT_JWKS_URL", "https://hunter2.example", "not built yet"),
+            ("TANDEM_TRUSTED_PROXIES", "proxy", "not a network"),
+            ("TANDEM_PEER_ALLOW", "10.0.0.1/8", "10.0.0.0/8"),
+            ("TANDEM_DNS_SERVERS", "dns.example", "a resolver"),
+            ("TANDEM_CURRENCY", "usd", "ISO 4217"),
+            ("TANDEM_LOG", "tandem=loud", "log filter"),
+            ("TANDEM_LOG_FORMAT", "xml", "text or json"),
+            ("TANDEM_DRAIN_TIMEOUT", "30s", "number of seconds"),
+            ("TANDEM_DRAIN_TIMEOUT", "86401", "number of seconds"),
+            ("TANDEM_DEMO_CARRIER", "127.0.0.2:5060", "two addresses"),
+        ] {
+            let error = node(&[(variable, value)], None).unwrap_err();
+            let [problem] = error.problems() else { panic!("{variable}: {error}") };
+            let line = problem.to_string();
+            assert!(line.starts_with(&format!("{variable}: ")) && line.contains(expected), "{variable}={value}: {line}");
+            assert!(!line.contains('\n') && !line.contains("hunter2"), "{line}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_variable_names_the_nearest_one() {
+        for (variable, nearest) in [
+            ("TANDEM_HTTP_LISTENER", "TANDEM_HTTP_LISTEN"),
+            ("TANDEM_RTP_PORT", "TANDEM_RTP_PORTS"),
+            ("TANDEM_DATABASE_URL", "DATABASE_URL"),
+            ("TANDEM_API_KEYS", "TANDEM_API_KEY"),
+        ] {
+            let error = node(&[(variable, "x")], None).unwrap_err().to_string();
+            assert_eq!(error, format!("{variable}: unknown variable; did you mean {nearest}?"));
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_names_its_line_and_the_nearest_one() {
+        let file = "# my node\ncurrency = \"EUR\"\nhttp_listn = \"127.0.0.1:1\"\nTANDEM_LOG = \"info\"\n";
+        let error = node(&[], Some(file)).unwrap_err();
+        let lines: Vec<_> = error.problems().iter().map(ToString::to_string).collect();
+        assert_eq!(lines.len(), 2);
+        assert!(lines.contains(&"tandem.toml:3: http_listn: unknown key; did you mean http_listen?".to_owned()), "{error}");
+        assert!(lines.contains(&"tandem.toml:4: TANDEM_LOG: unknown key; did you mean log?".to_owned()), "{error}");
+    }
+
+    #[test]
+    fn a_file_takes_lists_and_numbers_in_their_own_form() {
+        let file = "peer_allow = [\"10.0.0.0/8\", \"127.0.0.0/8\"]\ndrain_timeout = 12\n";
+        let config = node(&[], Some(file)).unwrap();
+        assert_eq!(config.peer_allow.len(), 2);
+        assert_eq!(config.drain_timeout, Duration::from_secs(12));
+
+        let error = node(&[], Some("currency = true\n[log]\nlevel = \"info\"\n")).unwrap_err().to_string();
+        assert!(error.contains("tandem.toml:1: currency: must be a string"), "{error}");
+        assert!(error.contains("tandem.toml:2: log: must be a string"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_toml_names_its_line() {
+        let error = node(&[], Some("currency = \"EUR\"\nlog = info info\n")).unwrap_err().to_string();
+        assert!(error.starts_with("tandem.toml: line 2 is no TOML"), "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file_unless_it_is_empty() {
+        let file = "currency = \"EUR\"\nlog = \"debug\"\n";
+        let config = node(&[("TANDEM_CURRENCY", "CHF"), ("TANDEM_LOG", "")], Some(file)).unwrap();
+        assert_eq!((config.currency.as_str(), config.log.as_str()), ("CHF", "debug"));
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once() {
+        let error = node(&[("TANDEM_CURRENCY", "euro"), ("TANDEM_LOG_FORMAT", "xml"), ("TANDEM_LOGS", "x")], None);
+        assert_eq!(error.unwrap_err().problems().len(), 3);
+    }
+
+    #[test]
+    fn what_a_container_runtime_sets_for_a_service_named_tandem_is_not_ours() {
+        let environment = [
+            ("TANDEM_SERVICE_HOST", "10.0.0.1"),
+            ("TANDEM_SERVICE_PORT", "8080"),
+            ("TANDEM_SERVICE_PORT_HTTP", "8080"),
+            ("TANDEM_PORT", "tcp://10.0.0.1:8080"),
+            ("TANDEM_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
+            ("TANDEM_PORT_8080_TCP_ADDR", "10.0.0.1"),
+        ];
+        assert!(node(&environment, None).is_ok());
+        assert!(node(&[("TANDEM_PORT", "8080")], None).is_err(), "somebody has written this one");
+    }
+
+    #[test]
+    fn settings_that_contradict_each_other_are_refused() {
+        let error = node(&[("TANDEM_MEDIA_ADDRESS", "192.0.2.1"), ("TANDEM_PUBLIC_ADDRESS", "2001:db8::1")], None);
+        assert!(error.unwrap_err().to_string().starts_with("TANDEM_PUBLIC_ADDRESS: 2001:db8::1 is of another family"));
+        let error = node(&[("TANDEM_RTP_PORTS", "5000-6000")], None).unwrap_err().to_string();
+        assert_eq!(error, "TANDEM_RTP_PORTS: udp:0.0.0.0:5060 lies within the RTP ports 5000-6000; move one of the two");
+    }
+
+    #[test]
+    fn the_data_directory_is_found_though_something_else_is_wrong() {
+        let environment = [("TANDEM_DATA_DIR", "/srv/tandem"), ("TANDEM_CURRENCY", "euro"), ("TANDEM_LOGS", "x")];
+        let data_dir = Config::load_data_dir(&Sources::of_text(&environment, None)).unwrap();
+        assert_eq!(data_dir, PathBuf::from("/srv/tandem"));
+    }
+
+    fn node(environment: &[(&str, &str)], file: Option<&str>) -> Result<Config, ConfigError> {
+        Config::load(&Sources::of_text(environment, file), Preset::Node)
+    }
+}
