@@ -1,6 +1,9 @@
 use crate::sqlite::SqlitePools;
 
-/// The connections, per backend. Each backend has `reader` and `writer` pools and `begin`, which starts a transaction that writes.
+/// The connections, per backend.
+///
+/// Each backend has `reader` and `writer` pools; `begin`, which starts a transaction that no other writer can come between, so that
+/// what it reads stays true until it writes; and the bulk statements `known_accounts` and `write_batch`.
 pub(crate) enum Pool {
     Sqlite(SqlitePools),
 }

@@ -2,13 +2,12 @@ use crate::error::from_database;
 use crate::journal::MOVE_POSITION;
 use crate::pool::on_pool;
 use crate::row::stored;
-use crate::sqlite::bulk::{self, Writer};
 use crate::store::now;
 use crate::{DatabaseError, JournalPosition, Store};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
-use tandem_model::{AccountId, CallEvent, CallRecord, LegRecord, Record};
+use tandem_model::{AccountId, BootId, CallEvent, CallRecord, LegRecord, NodeId, Record, Timestamp};
 
 /// What became of a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,9 +73,9 @@ impl Store {
         let writer = Writer { node: self.node_id(), boot: self.boot_id(), at: now() };
         on_pool!(self, pools => {
             let mut transaction = pools.begin().await?;
-            let known = bulk::known_accounts(&mut transaction, &accounts).await?;
+            let known = pools.known_accounts(&mut transaction, &accounts).await?;
             let (batch, rejected) = Batch::new(records, &known);
-            bulk::write(&mut transaction, &batch, writer).await?;
+            pools.write_batch(&mut transaction, &batch, writer).await?;
             if let Some(position) = read_to {
                 sqlx::query(MOVE_POSITION)
                     .bind(self.node_id().as_uuid())
@@ -90,6 +89,14 @@ impl Store {
             Ok(Written { rejected })
         })
     }
+}
+
+/// Who writes a batch, and when.
+#[derive(Clone, Copy)]
+pub(crate) struct Writer {
+    pub(crate) node: NodeId,
+    pub(crate) boot: BootId,
+    pub(crate) at: Timestamp,
 }
 
 /// The rows of a batch: one a call, one a leg, every event.

@@ -28,7 +28,9 @@ impl SealingKey {
     }
 
     pub(crate) fn generate() -> Result<Self, getrandom::Error> {
-        random().map(Self::from_bytes)
+        let mut bytes = Zeroizing::new([0; KEY_BYTES]);
+        getrandom::fill(bytes.as_mut_slice())?;
+        Ok(Self(bytes))
     }
 
     pub(crate) fn seal(&self, plain: &[u8], place: Place) -> Result<Vec<u8>, SealError> {
@@ -73,11 +75,13 @@ impl SealingKey {
     pub(crate) fn open_key(&self, sealed: &[u8], account: AccountId) -> Result<Self, SealError> {
         let place = Place::data_key(account);
         let plain = self.open(sealed, place)?;
-        let bytes: &[u8; KEY_BYTES] = plain
-            .as_slice()
-            .try_into()
-            .map_err(|_| SealError::DoesNotOpen { table: place.table, column: place.column })?;
-        Ok(Self::from_bytes(*bytes))
+        let bytes = Zeroizing::<[u8; KEY_BYTES]>::new(
+            plain
+                .as_slice()
+                .try_into()
+                .map_err(|_| SealError::DoesNotOpen { table: place.table, column: place.column })?,
+        );
+        Ok(Self(bytes))
     }
 
     fn cipher(&self) -> XChaCha20Poly1305 {

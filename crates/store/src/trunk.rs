@@ -242,8 +242,8 @@ impl Store {
     }
 
     /// Changes a trunk in one transaction: reads it, lets `change` edit it, writes it and gives it back. So two partial changes at
-    /// once both count. What `change` does to `id`, `account_id`, `health` and `created_at` is not written; an `Err` of it writes
-    /// nothing.
+    /// once both count. `updated_at` is for `change` to set; what it does to `id`, `account_id`, `health` and `created_at` is not
+    /// written, and an `Err` of it writes nothing.
     ///
     /// # Errors
     /// [`ChangeTrunkError`].

@@ -2,63 +2,60 @@
 //!
 //! One statement a table costs a third of statements row by row; what remains is SQLite's own work.
 
-use crate::records::Batch;
+use crate::records::{Batch, Writer};
 use crate::row::{stored, to_json};
+use crate::sqlite::SqlitePools;
 use serde::ser::{Serialize, SerializeSeq, Serializer};
 use sqlx::{Sqlite, Transaction};
 use std::collections::HashSet;
-use tandem_model::{AccountId, BootId, CallEvent, CallRecord, LegId, LegRecord, Money, NodeId, Timestamp, TrunkId};
+use tandem_model::{AccountId, CallEvent, CallRecord, LegId, LegRecord, Money, Timestamp, TrunkId};
 use uuid::Uuid;
 
-/// Which of these accounts exist.
-pub(crate) async fn known_accounts(
-    transaction: &mut Transaction<'static, Sqlite>,
-    accounts: &HashSet<AccountId>,
-) -> Result<HashSet<AccountId>, sqlx::Error> {
-    let ids: Vec<Hex> = accounts.iter().map(|account| Hex(account.as_uuid())).collect();
-    let known: Vec<Uuid> =
-        sqlx::query_scalar("SELECT id FROM accounts WHERE id IN (SELECT unhex(value) FROM json_each($1))")
-            .bind(to_json(&ids))
-            .fetch_all(&mut **transaction)
-            .await?;
-    Ok(known.into_iter().map(AccountId::from_uuid).collect())
-}
+impl SqlitePools {
+    /// Which of these accounts exist.
+    pub(crate) async fn known_accounts(
+        &self,
+        transaction: &mut Transaction<'static, Sqlite>,
+        accounts: &HashSet<AccountId>,
+    ) -> Result<HashSet<AccountId>, sqlx::Error> {
+        let ids: Vec<Hex> = accounts.iter().map(|account| Hex(account.as_uuid())).collect();
+        let known: Vec<Uuid> =
+            sqlx::query_scalar("SELECT id FROM accounts WHERE id IN (SELECT unhex(value) FROM json_each($1))")
+                .bind(to_json(&ids))
+                .fetch_all(&mut **transaction)
+                .await?;
+        Ok(known.into_iter().map(AccountId::from_uuid).collect())
+    }
 
-/// Who writes, and when.
-#[derive(Clone, Copy)]
-pub(crate) struct Writer {
-    pub(crate) node: NodeId,
-    pub(crate) boot: BootId,
-    pub(crate) at: Timestamp,
-}
-
-/// Writes the rows of a batch.
-pub(crate) async fn write(
-    transaction: &mut Transaction<'static, Sqlite>,
-    batch: &Batch<'_>,
-    writer: Writer,
-) -> Result<(), sqlx::Error> {
-    for calls in batch.calls.chunks(ROWS_PER_STATEMENT) {
-        let ids: Vec<Row<CallIdColumns<'_>>> = calls.iter().map(|call| Row(CallIdColumns(call))).collect();
-        sqlx::query(INSERT_CALL_IDS).bind(to_json(&ids)).execute(&mut **transaction).await?;
-        let rows: Vec<Row<&CallRecord>> = calls.iter().map(|call| Row(*call)).collect();
-        sqlx::query(UPSERT_CALLS)
-            .bind(to_json(&rows))
-            .bind(writer.node.as_uuid())
-            .bind(writer.boot.as_uuid())
-            .bind(writer.at.unix_micros())
-            .execute(&mut **transaction)
-            .await?;
+    /// Writes the rows of a batch.
+    pub(crate) async fn write_batch(
+        &self,
+        transaction: &mut Transaction<'static, Sqlite>,
+        batch: &Batch<'_>,
+        writer: Writer,
+    ) -> Result<(), sqlx::Error> {
+        for calls in batch.calls.chunks(ROWS_PER_STATEMENT) {
+            let ids: Vec<Row<CallIdColumns<'_>>> = calls.iter().map(|call| Row(CallIdColumns(call))).collect();
+            sqlx::query(INSERT_CALL_IDS).bind(to_json(&ids)).execute(&mut **transaction).await?;
+            let rows: Vec<Row<&CallRecord>> = calls.iter().map(|call| Row(*call)).collect();
+            sqlx::query(UPSERT_CALLS)
+                .bind(to_json(&rows))
+                .bind(writer.node.as_uuid())
+                .bind(writer.boot.as_uuid())
+                .bind(writer.at.unix_micros())
+                .execute(&mut **transaction)
+                .await?;
+        }
+        for legs in batch.legs.chunks(ROWS_PER_STATEMENT) {
+            let rows: Vec<Row<&LegRecord>> = legs.iter().map(|leg| Row(*leg)).collect();
+            sqlx::query(UPSERT_LEGS).bind(to_json(&rows)).execute(&mut **transaction).await?;
+        }
+        for events in batch.events.chunks(ROWS_PER_STATEMENT) {
+            let rows: Vec<Row<&CallEvent>> = events.iter().map(|event| Row(*event)).collect();
+            sqlx::query(INSERT_EVENTS).bind(to_json(&rows)).execute(&mut **transaction).await?;
+        }
+        Ok(())
     }
-    for legs in batch.legs.chunks(ROWS_PER_STATEMENT) {
-        let rows: Vec<Row<&LegRecord>> = legs.iter().map(|leg| Row(*leg)).collect();
-        sqlx::query(UPSERT_LEGS).bind(to_json(&rows)).execute(&mut **transaction).await?;
-    }
-    for events in batch.events.chunks(ROWS_PER_STATEMENT) {
-        let rows: Vec<Row<&CallEvent>> = events.iter().map(|event| Row(*event)).collect();
-        sqlx::query(INSERT_EVENTS).bind(to_json(&rows)).execute(&mut **transaction).await?;
-    }
-    Ok(())
 }
 
 // `WHERE true` tells the parser that `ON CONFLICT` is no join condition (<https://www.sqlite.org/lang_upsert.html>).

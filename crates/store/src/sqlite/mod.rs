@@ -1,6 +1,6 @@
 //! What only SQLite knows: how it is opened, its error codes, its bulk statements.
 
-pub(crate) mod bulk;
+mod bulk;
 
 use crate::OpenError;
 use crate::migrations;

@@ -63,7 +63,7 @@ pub(crate) async fn users_belong_to_one_account(store: &Store) {
         created_at: at(0),
     };
     store.insert_user(&user).await.unwrap();
-    assert_eq!(store.users(ours, 0, 10).await.unwrap(), [user.clone()]);
+    assert_eq!(store.users(ours, 0, 10).await.unwrap(), std::slice::from_ref(&user));
     assert_eq!(store.users(theirs, 0, 10).await.unwrap(), []);
 
     let again = User { id: UserId::from_uuid(Uuid::from_u128(2)), email: "ZOE@example.com".into(), ..user };
