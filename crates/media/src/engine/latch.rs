@@ -93,6 +93,12 @@ impl Latch {
         self.signalled.map(|signalled| self.locked.unwrap_or(signalled))
     }
 
+    /// Whether the peer has turned out not to be at the host that it names: nothing else is there either.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        let host = |address: SocketAddr| address.ip().to_canonical();
+        self.locked.is_some() && self.locked.map(host) != self.last_named.map(host)
+    }
+
     /// After a re-INVITE the last packets of the old path are still on the way. They may come from the same host and must
     /// not lock the port to an address that is about to fall silent. Where the peer now says it is, it is not leaving.
     fn is_leaving(&self, from: SocketAddr, now: Instant) -> bool {

@@ -79,7 +79,16 @@ impl Engine {
                 port
             }
             Command::SetSink { port, sink } => {
-                self.port_mut(port)?.set_sink(sink);
+                if self.port_mut(port)?.set_sink(sink) {
+                    let by = match sink {
+                        Sink::Discard => None,
+                        Sink::Echo => Some(port),
+                        Sink::Relay { to } => Some(to),
+                    };
+                    if let Some(egress) = by.and_then(|by| self.port_mut(by).ok()) {
+                        egress.change_speaker();
+                    }
+                }
                 port
             }
             Command::SetSource { port, source } => {

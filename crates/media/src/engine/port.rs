@@ -104,14 +104,11 @@ impl Port {
     }
 
     pub(crate) fn set_remote(&mut self, remote: &RemoteMedia, now: Instant) {
+        let could_send = self.can_send();
         if self.latch.signal(remote, now) {
             self.reporting.forget_source();
         }
         let agreed = Agreed::new(remote);
-        if self.agreed.as_ref().is_some_and(|before| before.may_send != agreed.may_send) {
-            // While it may not send, the numbers of whoever speaks to it go on.
-            self.egress.interrupt();
-        }
         if !agreed.may_receive {
             self.silence.since = None;
         } else if self.silence.since.is_none() {
@@ -119,12 +116,21 @@ impl Port {
             self.silence.told = false;
         }
         self.agreed = Some(agreed);
+        if self.can_send() != could_send {
+            self.egress.interrupt(); // while it could not, the numbers of whoever speaks to it went on
+        }
         self.reporting.start(now);
         self.keep_pace(now);
     }
 
-    pub(crate) fn set_sink(&mut self, sink: Sink) {
-        self.sink = sink;
+    /// True when that is a change.
+    pub(crate) fn set_sink(&mut self, sink: Sink) -> bool {
+        std::mem::replace(&mut self.sink, sink) != sink
+    }
+
+    /// Somebody begins to speak through this port, perhaps again: what was not sent meanwhile must not look lost.
+    pub(crate) fn change_speaker(&mut self) {
+        self.egress.interrupt();
     }
 
     pub(crate) fn set_source(&mut self, source: &Source, now: Instant) {
@@ -411,8 +417,12 @@ impl Port {
 
     /// Starts or stops the speaker's clock after anything that it depends on has changed.
     fn keep_pace(&mut self, now: Instant) {
-        let can_send = self.terms().is_some() && self.latch.destination().is_some();
-        self.speaker.keep_pace(can_send, now);
+        let can_speak = self.terms().is_some() && self.can_send();
+        self.speaker.keep_pace(can_speak, now);
+    }
+
+    fn can_send(&self) -> bool {
+        self.agreed.as_ref().is_some_and(|agreed| agreed.may_send) && self.latch.destination().is_some()
     }
 
     /// How to speak, while it may.
@@ -478,7 +488,8 @@ impl Port {
         let (channel, to) = if agreed.rtcp_mux {
             (Channel::Rtp, self.latch.destination())
         } else {
-            (Channel::Rtcp, agreed.rtcp.map(|signalled| self.reporting.source().unwrap_or(signalled)))
+            let signalled = agreed.rtcp.filter(|_| !self.latch.is_elsewhere());
+            (Channel::Rtcp, self.reporting.source().filter(|_| agreed.rtcp.is_some()).or(signalled))
         };
         let Some(to) = to else { return };
         let sent = Sent {

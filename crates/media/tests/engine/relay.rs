@@ -117,6 +117,40 @@ fn a_transfer_does_not_break_the_listener() {
 }
 
 #[test]
+fn who_was_parked_goes_on_in_sequence() {
+    let mut rig = Rig::call();
+    let mut talker = Talker::new(7);
+    let before = rig.hear(A, PEER_A, &talker.packet()).unwrap().header();
+    rig.command(Command::SetSink { port: A, sink: Sink::Discard });
+    for _ in 0..100 {
+        rig.pass(20);
+        assert_eq!(rig.hear(A, PEER_A, &talker.packet()), None);
+    }
+    rig.command(Command::SetSink { port: A, sink: Sink::Relay { to: B } });
+    rig.pass(20);
+    let after = rig.hear(A, PEER_A, &talker.packet()).unwrap().header();
+    assert_eq!(after.sequence, before.sequence.wrapping_add(1));
+    assert_eq!(after.timestamp, before.timestamp.wrapping_add(101 * 160));
+}
+
+#[test]
+fn a_hold_without_an_address_ends_in_sequence_too() {
+    let mut rig = Rig::call();
+    let mut talker = Talker::new(7);
+    let before = rig.hear(A, PEER_A, &talker.packet()).unwrap().header();
+    rig.remote(B, RemoteMedia { rtp: None, rtcp: None, ..remote(PEER_B) });
+    for _ in 0..100 {
+        rig.pass(20);
+        assert_eq!(rig.hear(A, PEER_A, &talker.packet()), None);
+    }
+    rig.remote(B, remote(PEER_B));
+    rig.pass(20);
+    let after = rig.hear(A, PEER_A, &talker.packet()).unwrap().header();
+    assert_eq!(after.sequence, before.sequence.wrapping_add(1));
+    assert_eq!(rig.stats(B).sent.dropped.no_remote, 100);
+}
+
+#[test]
 fn what_is_not_agreed_is_dropped_and_leaves_no_gap() {
     let mut rig = Rig::call();
     let mut talker = Talker::new(7);

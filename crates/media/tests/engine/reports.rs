@@ -89,6 +89,18 @@ fn reports_go_to_where_the_reports_of_the_peer_come_from() {
 }
 
 #[test]
+fn no_report_goes_to_an_address_behind_a_nat() {
+    let mut rig = Rig::one();
+    rig.remote(A, RemoteMedia { comedia: true, ..remote("10.0.0.5:4000") });
+    rig.hear(A, "203.0.113.9:40000", &Talker::new(7).packet());
+    rig.pass(20_000);
+    assert_eq!(reports(&mut rig), []);
+    rig.hear_rtcp(A, "203.0.113.9:40001", &[0x80, 201, 0, 1, 0, 0, 0, 7]);
+    rig.pass(8_000);
+    assert_eq!(reports(&mut rig)[0].to.to_string(), "203.0.113.9:40001");
+}
+
+#[test]
 fn rtcp_of_strangers_is_not_believed() {
     let mut rig = Rig::one();
     rig.hear_rtcp(A, "203.0.113.66:4001", &[0x80, 201, 0, 1, 0, 0, 0, 7]);
