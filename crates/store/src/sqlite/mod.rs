@@ -26,11 +26,8 @@ impl SqlitePools {
     /// Opens the file, creates it when it is not there, and brings its schema up to date.
     pub(crate) async fn open(path: &Path) -> Result<Self, OpenError> {
         prepare_file(path)?;
-        let writer = SqlitePoolOptions::new()
+        let writer = pool_options()
             .max_connections(1)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
             .connect_with(connect_options(path))
             .await
             .map_err(|error| open_error(path, error))?;
@@ -38,11 +35,8 @@ impl SqlitePools {
         bring_up_to_date(path, &mut connection).await?;
         drop(connection);
 
-        let reader = SqlitePoolOptions::new()
+        let reader = pool_options()
             .max_connections(READERS)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
             .connect_with(connect_options(path).pragma("query_only", "on"))
             .await
             .map_err(|error| open_error(path, error))?;
@@ -69,6 +63,16 @@ impl SqlitePools {
         self.reader.close().await;
         self.writer.close().await;
     }
+}
+
+fn pool_options() -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        // When the disk is full SQLite ends a transaction by itself. The ROLLBACK after it fails, the connection goes on counting
+        // the transaction as open and refuses to begin another for ever; so it is replaced.
+        .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
 }
 
 fn connect_options(path: &Path) -> SqliteConnectOptions {
@@ -182,6 +186,9 @@ pub(crate) enum Refusal {
 /// Reads the primary result code (<https://www.sqlite.org/rescode.html>) out of an error.
 pub(crate) fn refusal(error: &dyn DatabaseError) -> Option<Refusal> {
     let extended: u32 = error.code()?.parse().ok()?;
+    if extended == SQLITE_IOERR_SHMSIZE {
+        return Some(Refusal::DiskFull);
+    }
     match extended & 0xff {
         SQLITE_BUSY | SQLITE_LOCKED => Some(Refusal::Busy),
         SQLITE_READONLY | SQLITE_CANTOPEN => Some(Refusal::NotWritable),
@@ -197,6 +204,8 @@ const SQLITE_READONLY: u32 = 8;
 const SQLITE_FULL: u32 = 13;
 const SQLITE_CANTOPEN: u32 = 14;
 const SQLITE_NOTADB: u32 = 26;
+/// The index of the write-ahead log, 32 KB beside the file, could not grow: there is no space for it.
+const SQLITE_IOERR_SHMSIZE: u32 = 4_874;
 
 /// "TNDM", as the first migration sets it.
 const APPLICATION_ID: i64 = 0x544E_444D;
@@ -223,6 +232,21 @@ mod tests {
         let error = filled.unwrap_err();
         assert_eq!(refusal(error.as_database_error().unwrap()), Some(Refusal::DiskFull));
         assert!(matches!(crate::DatabaseError::from(error), crate::DatabaseError::DiskFull));
+        pools.close().await;
+    }
+
+    #[tokio::test]
+    async fn writes_go_on_after_sqlite_ended_a_transaction_by_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let pools = SqlitePools::open(&folder.path().join("tandem.db")).await.unwrap();
+        let mut transaction = pools.begin().await.unwrap();
+        // What SQLite does on a full disk, behind the back of the connection.
+        sqlx::query("ROLLBACK").execute(&mut *transaction).await.unwrap();
+        transaction.commit().await.unwrap_err();
+
+        let mut transaction = pools.begin().await.unwrap();
+        sqlx::query("CREATE TABLE proof (id INTEGER)").execute(&mut *transaction).await.unwrap();
+        transaction.commit().await.unwrap();
         pools.close().await;
     }
 
