@@ -313,11 +313,10 @@ impl Endpoint {
     }
 
     /// Takes up an established session of an earlier process; then `bye` it.
-    pub fn resume_dialog(&mut self, record: DialogRecord, now: Instant) -> SessionId {
+    pub fn resume_dialog(&mut self, record: DialogRecord) -> SessionId {
         let DialogRecord { flow, dialog } = record;
         let number = number_of_tag(&dialog);
         let key = self.sessions.insert_with(|key| Session::new(SessionId(key), 0, Phase::Over));
-        let _ = now;
         self.set_phase(key, number, Phase::Established(Box::new(Usage::resumed(flow, dialog))));
         SessionId(key)
     }

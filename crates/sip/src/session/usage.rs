@@ -75,6 +75,53 @@ struct Closing {
     ending: Ending,
 }
 
+/// Each takes what is under way, if it is of that kind, and leaves nothing under way.
+impl Exchange {
+    fn take_owed(&mut self) -> Option<Box<OwedAck>> {
+        match std::mem::replace(self, Self::Idle) {
+            Self::OwesAck(owed) => Some(owed),
+            other @ (Self::Idle | Self::AwaitsAck(_) | Self::Ours(_) | Self::Theirs(_)) => self.put_back(other),
+        }
+    }
+
+    fn take_awaited(&mut self, is_it: impl FnOnce(&AwaitedAck) -> bool) -> Option<Box<AwaitedAck>> {
+        match std::mem::replace(self, Self::Idle) {
+            Self::AwaitsAck(awaited) if is_it(&awaited) => Some(awaited),
+            other @ (Self::Idle | Self::OwesAck(_) | Self::AwaitsAck(_) | Self::Ours(_) | Self::Theirs(_)) => {
+                self.put_back(other)
+            }
+        }
+    }
+
+    fn take_ours(&mut self, is_it: impl FnOnce(&OurReinvite) -> bool) -> Option<Box<OurReinvite>> {
+        match std::mem::replace(self, Self::Idle) {
+            Self::Ours(ours) if is_it(&ours) => Some(ours),
+            other @ (Self::Idle | Self::OwesAck(_) | Self::AwaitsAck(_) | Self::Ours(_) | Self::Theirs(_)) => {
+                self.put_back(other)
+            }
+        }
+    }
+
+    fn take_theirs(&mut self) -> Option<Box<TheirReinvite>> {
+        match std::mem::replace(self, Self::Idle) {
+            Self::Theirs(theirs) => Some(theirs),
+            other @ (Self::Idle | Self::OwesAck(_) | Self::AwaitsAck(_) | Self::Ours(_)) => self.put_back(other),
+        }
+    }
+
+    fn put_back<T>(&mut self, other: Self) -> Option<T> {
+        *self = other;
+        None
+    }
+}
+
+impl Closing {
+    /// How the session ended when the BYE was not taken.
+    fn unconfirmed(&self) -> Ending {
+        if self.ending == Ending::LocalBye { Ending::LocalByeUnconfirmed } else { self.ending }
+    }
+}
+
 impl AwaitedAck {
     pub(super) fn first(cseq: u32, response: Transmit, now: Instant) -> Self {
         Self { is_first: true, ..Self::again(cseq, response, now) }
@@ -133,13 +180,7 @@ impl Usage {
 
     /// Sends the ACK that is owed.
     pub(super) fn ack(&mut self, context: &mut Context, body: Option<Body>) {
-        let owed = match std::mem::replace(&mut self.exchange, Exchange::Idle) {
-            Exchange::OwesAck(owed) => owed,
-            other @ (Exchange::Idle | Exchange::AwaitsAck(_) | Exchange::Ours(_) | Exchange::Theirs(_)) => {
-                self.exchange = other;
-                return;
-            }
-        };
+        let Some(owed) = self.exchange.take_owed() else { return };
         let mut ack = self.dialog.ack(owed.cseq);
         ack.headers = owed.credentials;
         ack.body = body;
@@ -154,12 +195,9 @@ impl Usage {
         ack: &Message<'_>,
         now: Instant,
     ) -> Phase {
-        let awaited = match std::mem::replace(&mut self.exchange, Exchange::Idle) {
-            Exchange::AwaitsAck(awaited) if awaited.cseq == ack.cseq().number => awaited,
-            other => {
-                self.exchange = other;
-                return Phase::Established(self);
-            }
+        let cseq = ack.cseq().number;
+        let Some(awaited) = self.exchange.take_awaited(|awaited| awaited.cseq == cseq) else {
+            return Phase::Established(self);
         };
         match awaited.then_bye {
             Some(reason) => self.send_bye(context, id, reason, Ending::LocalBye, now),
@@ -261,9 +299,8 @@ impl Usage {
 
     /// The dialog ends while the peer's re-INVITE waits (§15.1.2).
     fn terminate_theirs(&mut self, context: &mut Context, now: Instant) {
-        if let Exchange::Theirs(theirs) = &self.exchange {
+        if let Some(theirs) = self.exchange.take_theirs() {
             context.respond(theirs.server, Reply::new(StatusCode::REQUEST_TERMINATED), now);
-            self.exchange = Exchange::Idle;
         }
     }
 
@@ -320,10 +357,7 @@ impl Usage {
         }
         let is_gone = status.is_success()
             || matches!(status, StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST | StatusCode::REQUEST_TIMEOUT);
-        let ending = match bye.ending {
-            Ending::LocalBye if !is_gone => Ending::LocalByeUnconfirmed,
-            ending => ending,
-        };
+        let ending = if is_gone { bye.ending } else { bye.unconfirmed() };
         over(context, id, ending)
     }
 
@@ -339,11 +373,7 @@ impl Usage {
             if bye.transaction != transaction {
                 return Phase::Established(self);
             }
-            let ending = match bye.ending {
-                Ending::LocalBye => Ending::LocalByeUnconfirmed,
-                ending => ending,
-            };
-            return over(context, id, ending);
+            return over(context, id, bye.unconfirmed());
         }
         if !matches!(&self.exchange, Exchange::Ours(ours) if ours.transaction == transaction) {
             return Phase::Established(self);
@@ -398,13 +428,7 @@ impl Usage {
         if status.is_provisional() {
             return;
         }
-        let ours = match std::mem::replace(&mut self.exchange, Exchange::Idle) {
-            Exchange::Ours(ours) if ours.transaction == transaction => ours,
-            other => {
-                self.exchange = other;
-                return;
-            }
-        };
+        let Some(ours) = self.exchange.take_ours(|ours| ours.transaction == transaction) else { return };
         if status.is_success() {
             self.handle_reinvite_answer(context, id, *ours, response);
         } else {
@@ -505,13 +529,7 @@ impl Usage {
     }
 
     pub(super) fn answer_reinvite(&mut self, context: &mut Context, body: Option<Body>, now: Instant) {
-        let theirs = match std::mem::replace(&mut self.exchange, Exchange::Idle) {
-            Exchange::Theirs(theirs) => theirs,
-            other @ (Exchange::Idle | Exchange::OwesAck(_) | Exchange::AwaitsAck(_) | Exchange::Ours(_)) => {
-                self.exchange = other;
-                return;
-            }
-        };
+        let Some(theirs) = self.exchange.take_theirs() else { return };
         let contact = Some(context.contact(&self.flow, self.secure));
         let reply = Reply { status: StatusCode::OK, contact, headers: vec![context.allow()], body };
         if let Some(transmit) = context.respond(theirs.server, reply, now) {
@@ -523,10 +541,9 @@ impl Usage {
     }
 
     pub(super) fn reject_reinvite(&mut self, context: &mut Context, status: StatusCode, now: Instant) {
-        if let Exchange::Theirs(theirs) = &self.exchange {
+        if let Some(theirs) = self.exchange.take_theirs() {
             let status = if status.as_u16() >= 300 { status } else { StatusCode::SERVER_INTERNAL_ERROR };
             context.respond(theirs.server, Reply::new(status), now);
-            self.exchange = Exchange::Idle;
         }
     }
 

@@ -1,0 +1,16 @@
+//! The endpoint as its peers and its user see it, in virtual time.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "helpers of tests: what is not as expected fails the test"
+)]
+
+mod authentication;
+mod dialogs;
+mod lab;
+mod network;
+mod races;
+mod refusals;
+mod storms;
+mod timers;
