@@ -46,7 +46,11 @@ lint: lint-tools ## Check format, lints, docs, licences, dependencies and layout
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 	$(CARGO) deny --locked --log-level error check bans licenses sources
-	$(CARGO) machete
+	$(CARGO) machete --with-metadata
+
+.PHONY: bench
+bench: ## Run every benchmark; each prints its figures.
+	$(CARGO) bench --workspace --locked --bench '*'
 
 .PHONY: lint-tools
 lint-tools: ## Install cargo-deny and cargo-machete in the versions that lint uses.
