@@ -3,15 +3,15 @@
 # on first use (cargo-deny takes some minutes) and stay where cargo keeps its programs, so later runs find them.
 set -euo pipefail
 
-# Crate, version, and how it tells its version.
+# Crate and version; each is a subcommand of cargo.
 tools=(
-	"cargo-deny 0.20.2 cargo-deny --version"
-	"cargo-machete 0.9.2 cargo-machete --version"
+	"cargo-deny 0.20.2"
+	"cargo-machete 0.9.2"
 )
 
 for tool in "${tools[@]}"; do
-	read -r crate version tell <<<"$tool"
-	installed=$($tell 2>/dev/null || true)
+	read -r crate version <<<"$tool"
+	installed=$(cargo "${crate#cargo-}" --version 2>/dev/null || true)
 	if [[ "${installed##* }" == "$version" ]]; then
 		continue
 	fi
