@@ -1,3 +1,10 @@
-//! The binary `tandem`.
+//! The binary `tandem`: configuration, threads, sockets, clock, wiring and CLI.
 
-fn main() {}
+mod cli;
+mod config;
+mod runtime;
+mod serve;
+
+fn main() -> std::process::ExitCode {
+    cli::run()
+}

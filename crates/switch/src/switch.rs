@@ -224,7 +224,7 @@ impl Switch {
 
     fn handle_event(&mut self, event: Event, now: Now) {
         let session = match event {
-            Event::Invite { session, request } => return self.refuse_invite(session, request.flow, request.call_id),
+            Event::Invite { session, request } => return self.refuse_invite(session, request.flow, request.call_id, now),
             Event::Response { request, outcome } => {
                 return self.probes.handle_response(request, outcome, &mut self.resources, now);
             }
@@ -248,9 +248,9 @@ impl Switch {
     }
 
     /// No trunk of this build takes inbound calls, so every INVITE comes from somebody whom no trunk stands for: a bare 403.
-    fn refuse_invite(&mut self, session: SessionId, flow: Flow, sip_call_id: String) {
+    fn refuse_invite(&mut self, session: SessionId, flow: Flow, sip_call_id: String, now: Now) {
         let status = if self.is_draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::FORBIDDEN };
-        self.resources.endpoint.refuse(session, status, Vec::new());
+        self.resources.endpoint.refuse(session, status, Vec::new(), now.instant);
         self.resources.push(Output::Refused(InboundRefusal { flow, sip_call_id, sip_status: status.as_u16() }));
     }
 

@@ -9,6 +9,7 @@ mod setting;
 mod sources;
 mod text;
 
+pub(crate) use address::carrier_pair;
 pub(crate) use error::ConfigError;
 pub(crate) use listen::SipListen;
 pub(crate) use log::LogFormat;

@@ -60,7 +60,7 @@ impl Setting {
             // People write the variable's name, too.
             None => {
                 let written = key.to_ascii_lowercase();
-                Err(nearest(written.strip_prefix("tandem_").unwrap_or(&written), keys))
+                Err(nearest(written.strip_prefix("tandem_").unwrap_or(&written), keys, ""))
             }
         }
     }
@@ -74,7 +74,7 @@ impl Setting {
             return Variable::Other;
         }
         let known = Self::ALL.iter().map(|setting| setting.variable()).chain(CLIENT_VARIABLES.iter().copied());
-        Variable::Unknown { nearest: nearest(variable, known.map(str::to_owned)) }
+        Variable::Unknown { nearest: nearest(variable, known.map(str::to_owned), PREFIX) }
     }
 }
 
@@ -110,13 +110,12 @@ fn is_service_link(variable: &str, value: &str) -> bool {
         || (is_link && (value.contains("://") || name.contains("_TCP") || name.contains("_UDP")))
 }
 
-fn nearest(written: &str, known: impl Iterator<Item = String>) -> String {
-    known
-        .max_by(|a, b| {
-            let likeness = |name: &str| strsim::normalized_damerau_levenshtein(name, written);
-            likeness(a).total_cmp(&likeness(b))
-        })
-        .unwrap_or_default()
+/// The known name most like the written one; the prefix that they share says nothing.
+fn nearest(written: &str, known: impl Iterator<Item = String>, prefix: &str) -> String {
+    let telling = |name: &str| name.strip_prefix(prefix).unwrap_or(name).to_owned();
+    let written = telling(written);
+    let likeness = |name: &str| strsim::normalized_damerau_levenshtein(&telling(name), &written);
+    known.max_by(|a, b| likeness(a).total_cmp(&likeness(b))).unwrap_or_default()
 }
 
 const PREFIX: &str = "TANDEM_";

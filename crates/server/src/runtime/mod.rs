@@ -1,0 +1,35 @@
+//! Threads, sockets and clocks: the thin shell around the machines.
+//!
+//! ```text
+//!            commands, addresses                     media commands
+//! tokio ───────────────────────────► signalling ───────────────────────► media
+//! (API, store, DNS) ◄─────────────── shard thread ◄───────────────────── thread
+//!            replies, records                        media events
+//! ```
+//!
+//! Every arrow is a bounded queue. What must not be lost waits in a [`Backlog`] on the sender's side when its queue is full.
+
+mod admission;
+mod backlog;
+mod carrier_machine;
+mod clock;
+mod media;
+mod random;
+mod recorder;
+mod resolver;
+mod routes;
+mod signalling;
+mod switch_machine;
+mod switchboard;
+
+pub(crate) use admission::Admission;
+pub(crate) use carrier_machine::CarrierMachine;
+pub(crate) use clock::SystemClock;
+pub(crate) use media::{BindPortsError, MediaHandle, MediaSockets, MediaThread};
+pub(crate) use random::OsRandom;
+pub(crate) use recorder::Recorder;
+pub(crate) use resolver::Resolver;
+pub(crate) use routes::RouteLoader;
+pub(crate) use signalling::{BindSignallingError, Shard, ShardHandle, SignallingSockets};
+pub(crate) use switch_machine::{ShardCommand, SwitchMachine};
+pub(crate) use switchboard::{ShardSwitchboard, SwitchboardParts};

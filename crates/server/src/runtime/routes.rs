@@ -1,0 +1,65 @@
+use super::signalling::ShardHandle;
+use super::switch_machine::ShardCommand;
+use std::sync::Arc;
+use std::time::Duration;
+use tandem_store::{DatabaseError, Store};
+use tandem_switch::Command;
+use tandem_switch::route::RouteTable;
+use tokio::sync::{Mutex, Notify};
+
+/// Keeps the shard's routing table as new as the store: every written change counts for new calls within 100 ms, also one that
+/// another process wrote.
+pub(crate) struct RouteLoader {
+    store: Store,
+    shard: ShardHandle<ShardCommand>,
+    changed: Notify,
+    /// The revision that the shard has. Held while loading, so that an older table never follows a newer one.
+    loaded: Mutex<Option<u64>>,
+}
+
+impl RouteLoader {
+    pub(crate) fn new(store: Store, shard: ShardHandle<ShardCommand>) -> Self {
+        Self { store, shard, changed: Notify::new(), loaded: Mutex::new(None) }
+    }
+
+    /// Something was written by this process: do not wait for the next look.
+    pub(crate) fn routing_changed(&self) {
+        self.changed.notify_one();
+    }
+
+    /// Loads the table if the store has a newer one.
+    pub(crate) async fn refresh(&self) -> Result<(), DatabaseError> {
+        let mut loaded = self.loaded.lock().await;
+        if *loaded == Some(self.store.revision().await?) {
+            return Ok(());
+        }
+        let snapshot = self.store.routing_snapshot().await?;
+        for (trunk, error) in &snapshot.unreadable {
+            tracing::error!(%trunk, error, "a trunk cannot be read and takes no calls");
+        }
+        let (table, unusable) = RouteTable::new(snapshot.revision, &snapshot.accounts, snapshot.trunks);
+        for trunk in unusable {
+            tracing::error!(%trunk, "a trunk names no host and takes no calls");
+        }
+        if self.shard.send(ShardCommand::Tell(Command::Routes(Arc::new(table)))).is_ok() {
+            tracing::debug!(revision = snapshot.revision, "new routing table");
+            *loaded = Some(snapshot.revision);
+        }
+        Ok(())
+    }
+
+    /// Looks for changes for as long as the process lives.
+    pub(crate) async fn run(self: Arc<Self>) {
+        loop {
+            if let Err(error) = self.refresh().await {
+                // The shard goes on with the table it has.
+                tracing::warn!(%error, "the routing table could not be loaded");
+            }
+            // Whichever comes first: a change by this process, or the time to look for one by another.
+            let _ = tokio::time::timeout(LOOK_INTERVAL, self.changed.notified()).await;
+        }
+    }
+}
+
+/// A change by another process counts within 100 ms; half of it leaves time to load.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);

@@ -1,0 +1,123 @@
+use super::admission::Admission;
+use super::backlog::Backlog;
+use super::resolver::Lookup;
+use super::signalling::{Machine, WireOutput};
+use crossbeam_channel::Sender;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+use tandem_media::engine;
+use tandem_model::{Now, Record};
+use tandem_sip::endpoint::Flow;
+use tandem_switch::{Command, Output, Reply, ReplyId, ResolveError, ResolveId, Resolved, Switch};
+use tokio::sync::{mpsc, oneshot};
+
+/// What other threads ask of the switch.
+pub(crate) enum ShardCommand {
+    /// A command that nobody waits for.
+    Tell(Command),
+    /// A command whose reply somebody waits for; it is made once the reply has its number.
+    Ask { make: Box<dyn FnOnce(ReplyId) -> Command + Send>, answer: oneshot::Sender<Reply> },
+    /// The addresses of a host.
+    Resolved { id: ResolveId, resolved: Resolved },
+    /// Tells when no call is left.
+    WhenIdle(oneshot::Sender<()>),
+}
+
+/// The switch with everything that its outputs go to.
+pub(crate) struct SwitchMachine {
+    switch: Switch,
+    replies: HashMap<ReplyId, oneshot::Sender<Reply>>,
+    next_reply: u64,
+    records: Backlog<Record>,
+    lookups: mpsc::Sender<Lookup>,
+    admission: Arc<Admission>,
+    when_idle: Vec<oneshot::Sender<()>>,
+}
+
+impl SwitchMachine {
+    pub(crate) fn new(switch: Switch, records: Sender<Record>, lookups: mpsc::Sender<Lookup>, admission: Arc<Admission>) -> Self {
+        Self {
+            switch,
+            replies: HashMap::new(),
+            next_reply: 0,
+            records: Backlog::new(records),
+            lookups,
+            admission,
+            when_idle: Vec::new(),
+        }
+    }
+}
+
+impl Machine for SwitchMachine {
+    type Command = ShardCommand;
+
+    fn handle_datagram(&mut self, flow: Flow, octets: &[u8], now: Now) {
+        self.switch.handle_datagram(flow, octets, now);
+    }
+
+    fn handle_transport_error(&mut self, flow: &Flow, now: Now) {
+        self.switch.handle_transport_error(flow, now);
+    }
+
+    fn handle_media_event(&mut self, event: engine::Event, now: Now) {
+        self.switch.handle_media_event(event, now);
+    }
+
+    fn handle_command(&mut self, command: ShardCommand, now: Now) {
+        match command {
+            ShardCommand::Tell(command) => self.switch.handle_command(command, now),
+            ShardCommand::Ask { make, answer } => {
+                self.next_reply += 1;
+                let id = ReplyId(self.next_reply);
+                self.replies.insert(id, answer);
+                self.switch.handle_command(make(id), now);
+            }
+            ShardCommand::Resolved { id, resolved } => self.switch.handle_resolved(id, &resolved, now),
+            ShardCommand::WhenIdle(tell) => self.when_idle.push(tell),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Now) {
+        self.switch.handle_timeout(now);
+        if self.switch.is_idle() {
+            for tell in self.when_idle.drain(..) {
+                // Whoever asked may have given up.
+                let _ = tell.send(());
+            }
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.switch.poll_timeout()
+    }
+
+    fn poll_output(&mut self, now: Now) -> Option<WireOutput> {
+        self.records.flush();
+        loop {
+            match self.switch.poll_output()? {
+                Output::Transmit(transmit) => return Some(WireOutput::Transmit(transmit)),
+                Output::Media(command) => return Some(WireOutput::Media(command)),
+                Output::Record(record) => {
+                    self.admission.record_waits();
+                    self.records.send(record);
+                }
+                Output::Reply(id, reply) => {
+                    if let Some(answer) = self.replies.remove(&id) {
+                        // Whoever asked may have given up.
+                        let _ = answer.send(reply);
+                    }
+                }
+                Output::Ask(question) => self.switch.handle_answer(question.id, self.admission.answer(), now),
+                Output::Resolve { id, host } => {
+                    if self.lookups.try_send(Lookup { id, host }).is_err() {
+                        self.switch.handle_resolved(id, &Err(ResolveError::Unavailable), now);
+                    }
+                }
+                Output::Refused(refusal) => {
+                    tracing::debug!(remote = %refusal.flow.remote, sip_call_id = refusal.sip_call_id, status = refusal.sip_status, "refused an INVITE");
+                }
+            }
+        }
+    }
+}

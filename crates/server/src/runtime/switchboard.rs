@@ -1,0 +1,175 @@
+use super::admission::Admission;
+use super::media::MediaHandle;
+use super::routes::RouteLoader;
+use super::signalling::ShardHandle;
+use super::switch_machine::ShardCommand;
+use async_trait::async_trait;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tandem_control::{
+    DialError, HangupError, LiveCall, LiveNumbers, ProbeResult, QueueDepths, Readiness, Switchboard, TrunkState, Unavailable,
+};
+use tandem_model::{AccountId, CallId, CallRecord, DialOrder, Receipt, Record, TrunkId};
+use tandem_switch::{Command, Counts, Reply, ReplyId};
+use tokio::sync::oneshot;
+
+/// What the API reaches calls by: commands to the shard, and its replies.
+pub(crate) struct ShardSwitchboard {
+    parts: SwitchboardParts,
+}
+
+/// What a switchboard is joined from.
+pub(crate) struct SwitchboardParts {
+    pub(crate) shard: ShardHandle<ShardCommand>,
+    pub(crate) media: MediaHandle,
+    pub(crate) records: crossbeam_channel::Sender<Record>,
+    pub(crate) routes: Arc<RouteLoader>,
+    pub(crate) admission: Arc<Admission>,
+}
+
+impl ShardSwitchboard {
+    pub(crate) const fn new(parts: SwitchboardParts) -> Self {
+        Self { parts }
+    }
+
+    async fn ask(&self, wait: Duration, make: impl FnOnce(ReplyId) -> Command + Send + 'static) -> Result<Reply, Unavailable> {
+        let (answer, replied) = oneshot::channel();
+        self.parts.shard.send(ShardCommand::Ask { make: Box::new(make), answer }).map_err(|_| Unavailable)?;
+        tokio::time::timeout(wait, replied).await.map_err(|_| Unavailable)?.map_err(|_| Unavailable)
+    }
+
+    fn tell(&self, command: Command) {
+        if self.parts.shard.send(ShardCommand::Tell(command)).is_err() {
+            tracing::error!("the shard takes no commands");
+        }
+    }
+
+    async fn counts(&self) -> Result<Counts, Unavailable> {
+        match self.ask(REPLY_TIMEOUT, |reply| Command::Count { reply }).await? {
+            Reply::Counted(counts) => Ok(*counts),
+            other => Err(unexpected(&other)),
+        }
+    }
+}
+
+/// A reply of another kind than was asked for: a fault of ours, told and answered as no answer.
+fn unexpected(reply: &Reply) -> Unavailable {
+    tracing::error!(?reply, "the shard gave another reply than was asked for");
+    Unavailable
+}
+
+#[async_trait]
+impl Switchboard for ShardSwitchboard {
+    async fn dial(&self, order: DialOrder) -> Result<CallRecord, DialError> {
+        match self.ask(REPLY_TIMEOUT, |reply| Command::Dial { order: Box::new(order), reply }).await? {
+            Reply::Dialled(Ok(record)) => Ok(*record),
+            Reply::Dialled(Err(receipt)) => Err(DialError::Refused(receipt)),
+            other => Err(unexpected(&other).into()),
+        }
+    }
+
+    async fn explain(&self, order: DialOrder) -> Result<Receipt, Unavailable> {
+        match self.ask(REPLY_TIMEOUT, |reply| Command::Explain { order: Box::new(order), reply }).await? {
+            Reply::Explained(receipt) => Ok(*receipt),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn hangup(&self, account_id: AccountId, call_id: CallId) -> Result<CallRecord, HangupError> {
+        match self.ask(REPLY_TIMEOUT, move |reply| Command::Hangup { account_id, call_id, reply }).await? {
+            Reply::HungUp(Some(record)) => Ok(*record),
+            Reply::HungUp(None) => Err(HangupError::NotFound),
+            other => Err(unexpected(&other).into()),
+        }
+    }
+
+    async fn live_call(&self, account_id: AccountId, call_id: CallId) -> Result<Option<LiveCall>, Unavailable> {
+        match self.ask(REPLY_TIMEOUT, move |reply| Command::Inspect { account_id, call_id, reply }).await? {
+            Reply::Inspected(call) => {
+                Ok(call.map(|call| LiveCall { record: call.record, legs: call.legs, events: call.events }))
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn probe(&self, trunk_id: TrunkId) -> Result<ProbeResult, Unavailable> {
+        // The trunk may have been written a moment ago.
+        self.parts.routes.refresh().await.map_err(|error| {
+            tracing::warn!(%error, "the routing table could not be loaded");
+            Unavailable
+        })?;
+        match self.ask(PROBE_TIMEOUT, move |reply| Command::Probe { trunk_id, reply }).await? {
+            Reply::Probed(Some(result)) => Ok(ProbeResult {
+                health: result.health,
+                sip_status: result.sip_status,
+                target: result.target,
+                failure: result.failure.map(|failure| failure.to_string()),
+            }),
+            Reply::Probed(None) => Err(Unavailable),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn trunk_states(&self, trunk_ids: Vec<TrunkId>) -> Result<HashMap<TrunkId, TrunkState>, Unavailable> {
+        let state = |state: tandem_switch::TrunkState| TrunkState {
+            active_calls: state.active_calls,
+            resting_until: state.resting_until,
+            auth_failed: state.auth_failed,
+            unroutable_reason: state.unroutable_reason,
+        };
+        match self.ask(REPLY_TIMEOUT, move |reply| Command::TrunkStates { trunk_ids, reply }).await? {
+            Reply::TrunkStates(states) => Ok(states.into_iter().map(|(id, of_trunk)| (id, state(of_trunk))).collect()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn external_call_started(&self, account_id: AccountId, trunk_id: TrunkId, call_id: CallId) {
+        self.tell(Command::ExternalStarted { account_id, trunk_id, call_id });
+    }
+
+    async fn external_call_ended(&self, call_id: CallId) {
+        self.tell(Command::ExternalEnded { call_id });
+    }
+
+    async fn readiness(&self) -> Readiness {
+        let counts = self.counts().await;
+        let draining = self.parts.admission.is_draining();
+        let ready = counts.is_ok() && !draining;
+        let counts = counts.unwrap_or_default();
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        let unstored = count(self.parts.admission.unstored_records());
+        Readiness {
+            ready,
+            draining,
+            live: LiveNumbers {
+                calls: counts.calls,
+                legs: counts.legs,
+                dialogs: count(counts.sip.dialogs),
+                client_transactions: count(counts.sip.client_transactions),
+                server_transactions: count(counts.sip.server_transactions),
+                media_ports_in_use: counts.ports_in_use,
+                media_ports_total: counts.ports_total,
+                // A call between two parties takes two ports.
+                max_calls: counts.ports_total / 2,
+                trunk_slots: counts.trunk_slots,
+                account_slots: counts.account_slots,
+                records_unstored: unstored,
+                queues: QueueDepths {
+                    commands: count(self.parts.shard.depth()),
+                    records: count(self.parts.records.len()),
+                    media_commands: count(self.parts.media.depth()),
+                },
+            },
+        }
+    }
+
+    fn routing_changed(&self) {
+        self.parts.routes.routing_changed();
+    }
+}
+
+/// How long the shard may take: it answers within one turn, which takes far less than a millisecond.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The switch gives a probe up after 4 s.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(6);

@@ -1,0 +1,207 @@
+//! `tandem serve` and `tandem carrier`: everything joined, started in order and stopped in order.
+
+mod demo;
+mod identity;
+mod keys;
+mod logging;
+mod simulated_carrier;
+mod stop;
+
+use crate::config::Config;
+use crate::runtime::{
+    Admission, BindPortsError, BindSignallingError, MediaSockets, MediaThread, OsRandom, Recorder, Resolver, RouteLoader, Shard,
+    ShardSwitchboard, SignallingSockets, SwitchMachine, SwitchboardParts, SystemClock,
+};
+use demo::DemoError;
+use identity::NodeIdError;
+use keys::KeyError;
+use simulated_carrier::SimulatedCarrier;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use stop::{Running, stop_signal};
+use tandem_control::{ControlSettings, Services};
+use tandem_model::{AddressPolicy, BootId};
+use tandem_sip::endpoint::{Identity, SentBy};
+use tandem_sip::message::Host;
+use tandem_store::{DatabaseError, MasterKey, MasterKeyError, OpenError, Store, StoreOptions};
+use tandem_switch::{Listener, PortPool, Switch, SwitchConfig};
+
+pub(crate) use simulated_carrier::carrier;
+
+/// Why the server does not run, in one line with what to do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeError {
+    #[error("the data directory {path:?} cannot be made: {source}; set TANDEM_DATA_DIR to a folder this user can write")]
+    DataDir { path: PathBuf, source: io::Error },
+    #[error("HTTP {address} cannot be bound: {source}; stop the program that has it, or set TANDEM_HTTP_LISTEN to another")]
+    BindHttp { address: SocketAddr, source: io::Error },
+    #[error(transparent)]
+    BindSignalling(#[from] BindSignallingError),
+    #[error(transparent)]
+    BindPorts(#[from] BindPortsError),
+    #[error("DNS cannot be used: {0}; set TANDEM_DNS_SERVERS to resolvers that can be reached")]
+    Dns(String),
+    #[error(transparent)]
+    NodeId(#[from] NodeIdError),
+    #[error(transparent)]
+    MasterKey(#[from] MasterKeyError),
+    #[error(transparent)]
+    OpenStore(#[from] OpenError),
+    #[error("the database failed: {0}")]
+    Store(#[from] DatabaseError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error(transparent)]
+    Demo(#[from] DemoError),
+    #[error("the system gives no thread, event queue or signal handler: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Runs the server until it is told to stop.
+///
+/// # Errors
+/// [`ServeError`] when it cannot start.
+pub(crate) fn serve(config: Config, demo: bool) -> Result<(), ServeError> {
+    logging::start(&config);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("control").build()?;
+    runtime.block_on(run(config, demo))
+}
+
+async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
+    let files = tandem_netio::raise_open_file_limit()?;
+    make_data_dir(&config)?;
+
+    // What can be refused is asked for first, so that a failed start changes nothing.
+    let signalling = SignallingSockets::bind(config.sip_listen.iter().map(|listen| listen.address))?;
+    let http = tokio::net::TcpListener::bind(config.http_listen).await;
+    let http = http.map_err(|source| ServeError::BindHttp { address: config.http_listen, source })?;
+    let http_address = http.local_addr()?;
+    let most_ports = usize::try_from(files.saturating_sub(RESERVED_FILES) / FILES_PER_PORT).unwrap_or(usize::MAX);
+    let media_sockets = MediaSockets::bind(config.media_address, config.rtp_ports.first, config.rtp_ports.last, most_ports)?;
+    // The carrier listens before its trunks are probed.
+    let carrier = demo.then(|| SimulatedCarrier::start(config.demo_carrier)).transpose()?;
+
+    let store = open_store(&config).await?;
+    let key = keys::admin_key(&store, &config, demo).await?;
+
+    let admission = Arc::new(Admission::default());
+    let (records, recorded) = Recorder::queue();
+    let (lookups, looked_up) = Resolver::queue();
+    let resolver = Resolver::new(&config.dns_servers).map_err(|error| ServeError::Dns(error.to_string()))?;
+
+    let ports = media_sockets.ports();
+    let taken_ports = media_sockets.taken();
+    let max_calls = ports.len() / 2;
+    let listeners = signalling.local_addresses();
+    let switch = new_switch(&config, &listeners, ports, store.node_id().as_uuid().as_u128());
+    let shard = Shard::new(signalling)?;
+    let media = MediaThread::new(media_sockets)?;
+    let (shard_handle, media_handle) = (shard.handle(), media.handle());
+    let machine = SwitchMachine::new(switch, records.clone(), lookups, Arc::clone(&admission));
+    let media_thread = media.spawn("media", shard_handle.clone())?;
+    let shard_thread = shard.spawn("signalling", machine, &media_handle)?;
+    let recorder = Recorder::new(recorded, store.clone(), shard_handle.clone(), Arc::clone(&admission));
+    let recorder_thread = recorder.spawn(tokio::runtime::Handle::current())?;
+
+    let routes = Arc::new(RouteLoader::new(store.clone(), shard_handle.clone()));
+    routes.refresh().await?;
+    tokio::spawn(Arc::clone(&routes).run());
+    tokio::spawn(resolver.run(looked_up, shard_handle.clone()));
+    restore_external_calls(&store, &shard_handle).await?;
+
+    let switchboard = ShardSwitchboard::new(SwitchboardParts {
+        shard: shard_handle.clone(),
+        media: media_handle.clone(),
+        records,
+        routes,
+        admission: Arc::clone(&admission),
+    });
+    let settings =
+        ControlSettings { peer_allow: config.peer_allow.clone(), currency: config.currency.clone(), clock: Arc::new(SystemClock) };
+    let router = tandem_control::router(Services::new(store.clone(), Arc::new(switchboard), settings));
+    let (stop_http, http_stopped) = tokio::sync::oneshot::channel::<()>();
+    let http_task = tokio::spawn(
+        axum::serve(http, router)
+            .with_graceful_shutdown(async move {
+                let _ = http_stopped.await;
+            })
+            .into_future(),
+    );
+
+    tracing::info!(http = %http_address, sip = ?listeners, media = %config.media_address, max_calls, taken_ports, "ready");
+    if demo {
+        demo::introduce(http_address, &key, config.demo_carrier).await?;
+    } else {
+        keys::announce(&key);
+    }
+
+    stop_signal().await?;
+    let running = Running { shard: shard_handle, media: media_handle, admission, drain_timeout: config.drain_timeout };
+    running.drain().await;
+    let _ = stop_http.send(());
+    http_task.abort();
+    running.stop(shard_thread, media_thread, recorder_thread).await;
+    if let Some(carrier) = carrier {
+        carrier.stop();
+    }
+    store.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn make_data_dir(config: &Config) -> Result<(), ServeError> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir);
+    made.map_err(|source| ServeError::DataDir { path: config.data_dir.clone(), source })
+}
+
+/// Opens the database of a configuration, making what is missing.
+///
+/// # Errors
+/// [`ServeError`], each with what to do.
+pub(crate) async fn open_store(config: &Config) -> Result<Store, ServeError> {
+    let node_id = identity::node_id(&config.data_dir)?;
+    let boot_id = BootId::new(SystemClock::utc(), identity::random_bits());
+    let master_key = MasterKey::load_or_create(&config.master_key_file)?;
+    Ok(Store::open(&config.database, StoreOptions { master_key, node_id, boot_id }).await?)
+}
+
+/// Calls that something else carries keep their places over a restart.
+async fn restore_external_calls(
+    store: &Store,
+    shard: &crate::runtime::ShardHandle<crate::runtime::ShardCommand>,
+) -> Result<(), ServeError> {
+    for call in store.open_external_calls().await? {
+        let command = tandem_switch::Command::ExternalStarted { account_id: call.account_id, trunk_id: call.trunk_id, call_id: call.call_id };
+        if shard.send(crate::runtime::ShardCommand::Tell(command)).is_err() {
+            tracing::error!("more open external calls than the shard's queue holds");
+        }
+    }
+    Ok(())
+}
+
+fn new_switch(config: &Config, local: &[SocketAddr], ports: Vec<(tandem_media::engine::PortId, u16)>, node: u128) -> Switch {
+    let listeners = config.sip_listen.iter().zip(local).map(|(listen, local)| Listener { transport: listen.transport, local: *local });
+    // Behind a NAT, and on a wildcard socket, the local address is not what a peer can reach.
+    let is_wildcard = local.iter().any(|address| address.ip().is_unspecified());
+    let hides_address = is_wildcard || config.public_address != config.media_address;
+    let sent_by = hides_address.then(|| SentBy { host: Host::from(config.public_address), port: None });
+    let config = SwitchConfig {
+        // The low bits of a UUIDv7 are random.
+        identity: Identity { node: (node & 0xffff) as u16, shard: 0 },
+        user_agent: concat!("Tandem/", env!("CARGO_PKG_VERSION")).to_owned(),
+        sent_by,
+        listeners: listeners.collect(),
+        media_address: config.public_address,
+        ports: PortPool::new(ports),
+        address_policy: AddressPolicy::new(config.peer_allow.clone()),
+    };
+    Switch::new(config, Box::new(OsRandom::new()), Box::new(OsRandom::new()))
+}
+
+/// Open files for everything but media: signalling, HTTP clients, the database.
+const RESERVED_FILES: u64 = 1_024;
+/// RTP and RTCP.
+const FILES_PER_PORT: u64 = 2;

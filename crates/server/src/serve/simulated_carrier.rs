@@ -1,0 +1,78 @@
+use super::ServeError;
+use crate::runtime::{CarrierMachine, MediaHandle, MediaSockets, MediaThread, OsRandom, Shard, ShardHandle, SignallingSockets};
+use std::net::SocketAddr;
+use std::thread::JoinHandle;
+use tandem_carrier::{Carrier, CarrierConfig, Limits, MediaPort};
+use tandem_sip::endpoint::Identity;
+
+/// The simulated carrier with threads and sockets of its own: reached only by the network, as any carrier.
+pub(super) struct SimulatedCarrier {
+    stop: Box<dyn FnOnce() + Send>,
+    threads: [JoinHandle<()>; 2],
+    addresses: Vec<SocketAddr>,
+}
+
+impl SimulatedCarrier {
+    pub(super) fn start(addresses: [SocketAddr; 2]) -> Result<Self, ServeError> {
+        let signalling = SignallingSockets::bind(addresses)?;
+        let bound = signalling.local_addresses();
+        let [first, second] = addresses;
+        let bound_pair = [bound.first().copied().unwrap_or(first), bound.get(1).copied().unwrap_or(second)];
+        let media_sockets = MediaSockets::bind(first.ip(), FIRST_RTP_PORT, LAST_RTP_PORT, MEDIA_PORTS)?;
+        let media_ports = media_sockets.ports().into_iter().map(|(id, rtp_port)| MediaPort { id, rtp_port }).collect();
+        let carrier = Carrier::new(
+            CarrierConfig {
+                addresses: bound_pair,
+                media_address: first.ip(),
+                media_ports,
+                identity: Identity { node: u16::MAX, shard: u8::MAX },
+                // It lives on loopback and takes calls from there alone.
+                callers: loopback_ranges(),
+                limits: Limits::default(),
+            },
+            Box::new(OsRandom::new()),
+        );
+        let shard = Shard::new(signalling)?;
+        let media = MediaThread::new(media_sockets)?;
+        let (shard_handle, media_handle): (ShardHandle<_>, MediaHandle) = (shard.handle(), media.handle());
+        let media_thread = media.spawn("carrier-media", shard_handle.clone())?;
+        let shard_thread = shard.spawn("carrier", CarrierMachine::new(carrier), &media_handle)?;
+        tracing::info!(addresses = ?bound, "the simulated carrier answers");
+        let stop = move || {
+            shard_handle.stop();
+            media_handle.stop();
+        };
+        Ok(Self { stop: Box::new(stop), threads: [shard_thread, media_thread], addresses: bound })
+    }
+
+    pub(super) fn stop(self) {
+        (self.stop)();
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the simulated carrier panicked");
+            }
+        }
+    }
+}
+
+fn loopback_ranges() -> Vec<ipnet::IpNet> {
+    ["127.0.0.0/8", "::1/128"].iter().filter_map(|range| range.parse().ok()).collect()
+}
+
+/// Runs the simulated carrier on its own until it is told to stop.
+///
+/// # Errors
+/// [`ServeError`] when it cannot start.
+pub(crate) fn carrier(addresses: [SocketAddr; 2]) -> Result<(), ServeError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let carrier = SimulatedCarrier::start(addresses)?;
+    tracing::info!(addresses = ?carrier.addresses, "ready");
+    runtime.block_on(super::stop_signal())?;
+    carrier.stop();
+    Ok(())
+}
+
+const FIRST_RTP_PORT: u16 = 30_000;
+const LAST_RTP_PORT: u16 = 30_999;
+/// Calls at once; a demonstration needs few.
+const MEDIA_PORTS: usize = 256;
