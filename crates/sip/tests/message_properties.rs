@@ -1,5 +1,7 @@
 //! What is written is read back the same, and nothing that is read can panic the parser.
 
+#![expect(clippy::unwrap_used, reason = "a failing test may panic")]
+
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;

@@ -39,7 +39,7 @@ impl<'a> CSeqRef<'a> {
         let has_blanks = cursor.rest().len() < before;
         let method = cursor.take(scan::TOKEN);
         let is_good = has_blanks && cursor.is_done() && !method.is_empty() && method.len() <= MAX_METHOD_BYTES;
-        is_good.then(|| Self { number, method })
+        is_good.then_some(Self { number, method })
     }
 
     pub(crate) fn to_owned(self) -> CSeq {

@@ -149,18 +149,12 @@ fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
 /// `hostname`, one dot at the end allowed. A last label of digits only would be a broken address.
 fn is_name(name: &[u8]) -> bool {
     let name = name.strip_suffix(b".").unwrap_or(name);
-    let mut previous = b'.';
-    let mut label_is_number = true;
-    for &c in name {
-        match c {
-            b'.' if matches!(previous, b'.' | b'-') => return false,
-            b'.' => label_is_number = true,
-            b'-' if previous == b'.' => return false,
-            _ => label_is_number &= c.is_ascii_digit(),
-        }
-        previous = c;
-    }
-    !matches!(previous, b'.' | b'-') && !label_is_number && name.len() <= MAX_NAME_BYTES
+    let (Some(first), Some(last)) = (name.first(), name.last()) else { return false };
+    let last_label = || name.rsplit(|&c| c == b'.').next().unwrap_or_default();
+    first.is_ascii_alphanumeric()
+        && (last.is_ascii_alphabetic() || last.is_ascii_digit() && !last_label().iter().all(u8::is_ascii_digit))
+        && !name.windows(2).any(|pair| pair == b"..")
+        && name.len() <= MAX_NAME_BYTES
 }
 
 #[cfg(test)]

@@ -123,11 +123,11 @@ impl<'a> Message<'a> {
         let message = Self {
             start,
             headers,
-            top_via: found.top_via.ok_or_else(|| Flaw::Missing(HeaderName::Via))?,
-            from: found.from.ok_or_else(|| Flaw::Missing(HeaderName::From))?,
-            to: found.to.ok_or_else(|| Flaw::Missing(HeaderName::To))?,
-            call_id: found.call_id.ok_or_else(|| Flaw::Missing(HeaderName::CallId))?,
-            cseq: found.cseq.ok_or_else(|| Flaw::Missing(HeaderName::CSeq))?,
+            top_via: found.top_via.ok_or(Flaw::Missing(HeaderName::Via))?,
+            from: found.from.ok_or(Flaw::Missing(HeaderName::From))?,
+            to: found.to.ok_or(Flaw::Missing(HeaderName::To))?,
+            call_id: found.call_id.ok_or(Flaw::Missing(HeaderName::CallId))?,
+            cseq: found.cseq.ok_or(Flaw::Missing(HeaderName::CSeq))?,
             max_forwards: found.max_forwards,
             body,
         };
@@ -143,8 +143,8 @@ impl<'a> Message<'a> {
     /// What a request must have beyond what every message has.
     fn check_request(&self, method: &[u8], found: &Found<'a>) -> Result<(), Flaw> {
         if !self.body.is_empty() {
-            let value = found.content_type.ok_or_else(|| Flaw::Missing(HeaderName::ContentType))?;
-            super::media_type::MediaType::parse(value).ok_or_else(|| BadHeader(HeaderName::ContentType))?;
+            let value = found.content_type.ok_or(Flaw::Missing(HeaderName::ContentType))?;
+            super::media_type::MediaType::parse(value).ok_or(BadHeader(HeaderName::ContentType))?;
         }
         match method {
             // The answerer must know where to send what follows (RFC 3261 §8.1.1.8), and where else it may not.
@@ -155,9 +155,7 @@ impl<'a> Message<'a> {
                     _ => return Err(Flaw::Repeated(HeaderName::Contact)),
                 };
                 let mut cursor = Cursor::new(value);
-                AddressRef::take(&mut cursor)
-                    .filter(|_| cursor.is_done())
-                    .ok_or_else(|| BadHeader(HeaderName::Contact))?;
+                AddressRef::take(&mut cursor).filter(|_| cursor.is_done()).ok_or(BadHeader(HeaderName::Contact))?;
                 Ok(())
             }
             b"REFER" => self.require_one(HeaderName::ReferTo), // RFC 3515 §2.4.2
@@ -314,7 +312,7 @@ impl<'a> Found<'a> {
     fn via(&mut self, value: &'a [u8]) -> Result<(), Flaw> {
         let mut cursor = Cursor::new(value);
         loop {
-            let via = ViaRef::take(&mut cursor).ok_or_else(|| BadHeader(HeaderName::Via))?;
+            let via = ViaRef::take(&mut cursor).ok_or(BadHeader(HeaderName::Via))?;
             self.top_via.get_or_insert(via);
             self.via_count += 1;
             if self.via_count > MAX_LIST_VALUES {

@@ -11,7 +11,7 @@
 //! [`Message::start`], [`Message::top_via`], [`Message::vias`], [`Message::from`], [`Message::to`],
 //! [`Message::call_id`], [`Message::cseq`], [`Message::max_forwards`], [`Message::body`]. Everything else is parsed
 //! when asked for and may be a [`BadHeader`]: [`Message::contacts`], [`Message::routes`],
-//! [`Message::record_routes`], [`Message::expires`]. [`Message::header`] and [`Message::headers`] give raw values,
+//! [`Message::record_routes`], [`Message::seconds`]. [`Message::header`] and [`Message::headers`] give raw values,
 //! [`Message::list`] the elements of comma lists, [`Message::tokens`] option tags and methods.
 //!
 //! [`ParseError`] says what may be done about a message that does not parse: nothing, or answer it; then

@@ -114,15 +114,15 @@ impl Request {
             Uri::Other(uri) => write!(text, "{uri}")?,
         }
         text.push_str(" SIP/2.0\r\n");
-        write_lines(text, HeaderName::Via, &self.vias)?;
-        write_line(text, HeaderName::MaxForwards, self.max_forwards)?;
-        write_lines(text, HeaderName::Route, &self.routes)?;
-        write_lines(text, HeaderName::RecordRoute, &self.record_routes)?;
-        write_line(text, HeaderName::From, &self.from)?;
-        write_line(text, HeaderName::To, &self.to)?;
-        write_line(text, HeaderName::CallId, &self.call_id)?;
-        write_line(text, HeaderName::CSeq, format_args!("{} {}", self.cseq, self.method))?;
-        write_lines(text, HeaderName::Contact, &self.contact)?;
+        write_lines(text, &HeaderName::Via, &self.vias)?;
+        write_line(text, &HeaderName::MaxForwards, self.max_forwards)?;
+        write_lines(text, &HeaderName::Route, &self.routes)?;
+        write_lines(text, &HeaderName::RecordRoute, &self.record_routes)?;
+        write_line(text, &HeaderName::From, &self.from)?;
+        write_line(text, &HeaderName::To, &self.to)?;
+        write_line(text, &HeaderName::CallId, &self.call_id)?;
+        write_line(text, &HeaderName::CSeq, format_args!("{} {}", self.cseq, self.method))?;
+        write_lines(text, &HeaderName::Contact, &self.contact)?;
         write_headers(text, &self.headers)
     }
 }
@@ -139,13 +139,13 @@ impl Response {
     fn write_head(&self, text: &mut String) -> fmt::Result {
         let reason = self.reason.as_ref().map_or(self.status.reason_phrase(), HeaderValue::as_str);
         write!(text, "SIP/2.0 {} {reason}\r\n", self.status)?;
-        write_lines(text, HeaderName::Via, &self.vias)?;
-        write_lines(text, HeaderName::RecordRoute, &self.record_routes)?;
-        write_line(text, HeaderName::From, &self.from)?;
-        write_line(text, HeaderName::To, &self.to)?;
-        write_line(text, HeaderName::CallId, &self.call_id)?;
-        write_line(text, HeaderName::CSeq, &self.cseq)?;
-        write_lines(text, HeaderName::Contact, &self.contacts)?;
+        write_lines(text, &HeaderName::Via, &self.vias)?;
+        write_lines(text, &HeaderName::RecordRoute, &self.record_routes)?;
+        write_line(text, &HeaderName::From, &self.from)?;
+        write_line(text, &HeaderName::To, &self.to)?;
+        write_line(text, &HeaderName::CallId, &self.call_id)?;
+        write_line(text, &HeaderName::CSeq, &self.cseq)?;
+        write_lines(text, &HeaderName::Contact, &self.contacts)?;
         write_headers(text, &self.headers)
     }
 }
@@ -160,14 +160,14 @@ impl Body {
 /// Room for the head of most messages.
 const TYPICAL_HEAD_BYTES: usize = 1024;
 
-fn write_line(text: &mut String, name: HeaderName, value: impl fmt::Display) -> fmt::Result {
+fn write_line(text: &mut String, name: &HeaderName, value: impl fmt::Display) -> fmt::Result {
     write!(text, "{name}: {value}\r\n")
 }
 
 /// A line for each value, so that no value need be told from its neighbour.
 fn write_lines<T: fmt::Display>(
     text: &mut String,
-    name: HeaderName,
+    name: &HeaderName,
     values: impl IntoIterator<Item = T>,
 ) -> fmt::Result {
     values.into_iter().try_for_each(|value| write!(text, "{name}: {value}\r\n"))

@@ -155,26 +155,38 @@ pub(crate) fn number(digits: &[u8]) -> Option<u64> {
 /// The offset of the first CR, LF or NUL at or after `from`.
 #[inline]
 pub(crate) fn find_break(bytes: &[u8], from: usize) -> Option<usize> {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    const HIGHS: u64 = ONES << 7;
     /// All three are below this; of the others below it only HTAB is usual.
-    const ABOVE: u64 = 0x0e;
+    const ABOVE: u8 = 0x0e;
 
     let mut at = from;
-    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let word = u64::from_le_bytes(*chunk);
-        let mut below = word.wrapping_sub(ONES * ABOVE) & !word & HIGHS;
-        while below != 0 {
-            let offset = (below.trailing_zeros() / 8) as usize;
-            if matches!(chunk[offset & 7], b'\r' | b'\n' | 0) {
-                return Some(at + offset);
+    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<16>) {
+        // No branch inside, so that the compiler can use vector instructions.
+        if chunk.iter().fold(false, |any, &c| any | (c < ABOVE)) {
+            let mut below = low_octets(u128::from_le_bytes(*chunk), ABOVE);
+            while below != 0 {
+                let offset = (below.trailing_zeros() / 8) as usize;
+                if is_break(chunk[offset & 15]) {
+                    return Some(at + offset);
+                }
+                below &= below - 1;
             }
-            below &= below - 1;
         }
-        at += 8;
+        at += 16;
     }
     let tail = bytes.get(at..)?;
-    tail.iter().position(|c| matches!(c, b'\r' | b'\n' | 0)).map(|offset| at + offset)
+    tail.iter().position(|&c| is_break(c)).map(|offset| at + offset)
+}
+
+/// Marks the octets below `above`, with their highest bit. Above the first mark there may be false ones.
+#[inline]
+fn low_octets(word: u128, above: u8) -> u128 {
+    const ONES: u128 = u128::from_le_bytes([1; 16]);
+    word.wrapping_sub(ONES * u128::from(above)) & !word & (ONES << 7)
+}
+
+#[inline]
+fn is_break(c: u8) -> bool {
+    matches!(c, b'\r' | b'\n' | 0)
 }
 
 /// Replaces each line fold (CRLF and the blanks around it) by one space (RFC 3261 §7.3.1).

@@ -127,12 +127,19 @@ impl StatusCode {
             606 => "Not Acceptable",
             607 => "Unwanted",
             608 => "Rejected",
-            101..=199 => "Session Progress",
-            201..=299 => "OK",
-            303..=399 => "Redirection",
-            500..=599 => "Server Error",
-            600..=699 => "Global Failure",
-            _ => "Request Failure",
+            _ => self.class_phrase(),
+        }
+    }
+
+    /// The name of the class (RFC 3261 §7.2).
+    const fn class_phrase(self) -> &'static str {
+        match self.0 / 100 {
+            1 => "Session Progress",
+            2 => "OK",
+            3 => "Redirection",
+            4 => "Request Failure",
+            5 => "Server Failure",
+            _ => "Global Failure",
         }
     }
 }
