@@ -106,7 +106,40 @@ impl Api {
     #[must_use]
     pub fn create_trunk(&self, name: &str, to: SocketAddr, more: &Value) -> String {
         let answer = self.post("/trunks", &trunk_body(name, &to.ip().to_string(), to.port(), more));
-        text_at(&answer.expect(201), "/id")
+        let id = text_at(&answer.expect(201), "/id");
+        self.wait_for_routing("the new trunk", |receipt| {
+            let considered = receipt["considered"].as_array();
+            considered.is_some_and(|trunks| trunks.iter().any(|trunk| trunk["trunk_id"] == id.as_str()))
+        });
+        id
+    }
+
+    /// Changes a trunk. Routing may know it a moment later: see [`Api::wait_for_routing`].
+    pub fn change_trunk(&self, id: &str, change: &Value) {
+        let _ = self.put(&format!("/trunks/{id}"), change).expect(200);
+    }
+
+    /// How a call would be routed.
+    #[must_use]
+    pub fn explain(&self, to: &str, more: &Value) -> Value {
+        let body = merged(json!({"to_number": to, "connect": {"type": "echo"}}), more);
+        self.post("/routing/explain", &body).expect(200)
+    }
+
+    /// Waits until routing has heard of a change: it must within 100 ms, and a busy machine gets more.
+    ///
+    /// # Panics
+    /// When it has not; tells what it knows.
+    pub fn wait_for_routing(&self, what: &str, is_so: impl Fn(&Value) -> bool) {
+        let deadline = Instant::now() + ROUTING;
+        loop {
+            let receipt = self.explain("+12025550199", &json!({}));
+            if is_so(&receipt) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "in {ROUTING:?}: routing does not know {what}: {receipt:#}");
+            pause(Duration::from_millis(5));
+        }
     }
 
     /// Dials and returns the call log. `more` adds fields.
@@ -265,5 +298,7 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 const BASE: &str = "/api/v1/telephony";
 /// A request that takes longer is a failure of its own; probes wait up to 5 s.
 const TIMEOUT: Duration = Duration::from_secs(20);
+/// Ten times what is promised.
+const ROUTING: Duration = Duration::from_secs(1);
 /// Between two looks at a call.
 const POLL: Duration = Duration::from_millis(20);

@@ -44,6 +44,7 @@ pub struct Tandem {
     child: Child,
     api: Api,
     sip: SocketAddr,
+    demo: bool,
 }
 
 /// A command of the binary that has ended.
@@ -67,22 +68,18 @@ impl Tandem {
         let folder = tempfile::tempdir().expect("the temporary folder is writable");
         let environment = environment(network, folder.path(), options);
         let http = SocketAddr::new(network.host(1), 8080);
-        let mut command = Command::new(binary());
-        command.arg("serve").args(options.demo.then_some("--demo"));
-        let child = command
-            .env_clear()
-            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
-            .envs(&environment)
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .stdout(File::create(folder.path().join("stdout")).expect("the folder is new"))
-            .stderr(File::create(folder.path().join("stderr")).expect("the folder is new"))
-            .spawn()
-            .expect("the binary was found, so that it can be run");
+        let child = serve(options.demo, &environment, folder.path());
         let api = Api::new(http, ADMIN_KEY);
-        let mut tandem = Self { folder, environment, child, api, sip: network.sip(1) };
+        let mut tandem = Self { folder, environment, child, api, sip: network.sip(1), demo: options.demo };
         tandem.wait_until_ready();
         tandem
+    }
+
+    /// Waits until it has ended, and starts it again on the same data.
+    pub fn restart(&mut self) {
+        self.wait_for_exit(START);
+        self.child = serve(self.demo, &self.environment, self.folder.path());
+        self.wait_until_ready();
     }
 
     fn wait_until_ready(&mut self) {
@@ -91,7 +88,9 @@ impl Tandem {
             if let Ok(Some(status)) = self.child.try_wait() {
                 panic!("tandem ended at its start with {status}:\n{}", self.log());
             }
-            if self.api.try_send("GET", "/health/ready", None).is_ok_and(|answer| answer.status == 200) {
+            let is_ready = self.api.try_send("GET", "/health/ready", None).is_ok_and(|answer| answer.status == 200);
+            // The demo's trunks are made after that, and then it says so.
+            if is_ready && (!self.demo || self.stdout().contains("curl")) {
                 return;
             }
             assert!(Instant::now() < deadline, "tandem is not ready in {START:?}:\n{}", self.log());
@@ -128,6 +127,14 @@ impl Tandem {
             String::from_utf8_lossy(&bytes).into_owned()
         };
         format!("{}{}", read("stdout"), read("stderr"))
+    }
+
+    #[expect(clippy::print_stderr, reason = "a failed test is read together with the end of the log")]
+    fn show_log(&self) {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        let last = lines.len().saturating_sub(SHOWN_LINES);
+        eprintln!("--- log of tandem ---\n{}\n---", lines.get(last..).unwrap_or_default().join("\n"));
     }
 
     /// What it has printed so far.
@@ -193,6 +200,9 @@ impl Drop for Tandem {
         // It may have ended.
         drop(self.child.kill());
         drop(self.child.wait());
+        if std::thread::panicking() {
+            self.show_log();
+        }
     }
 }
 
@@ -271,6 +281,25 @@ pub fn environment(network: &Network, folder: &Path, options: &Options) -> BTree
     environment
 }
 
+/// Starts the server; both outputs are added to what an earlier one wrote.
+fn serve(demo: bool, environment: &BTreeMap<String, String>, folder: &Path) -> Child {
+    let output = |name: &str| {
+        let file = File::options().create(true).append(true).open(folder.join(name));
+        file.expect("the folder is the test's own")
+    };
+    Command::new(binary())
+        .arg("serve")
+        .args(demo.then_some("--demo"))
+        .env_clear()
+        .envs(environment)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(output("stdout"))
+        .stderr(output("stderr"))
+        .spawn()
+        .expect("the binary was found, so that it can be run")
+}
+
 fn signal(child: &Child, name: &str) {
     let command = format!("kill -{name} {}", child.id());
     // It may have ended.
@@ -281,5 +310,7 @@ fn signal(child: &Child, name: &str) {
 const START: Duration = Duration::from_secs(20);
 /// Drain and close, with calls still up; tests that look at this do it themselves.
 const GRACE: Duration = Duration::from_secs(3);
+/// Of the log, when a test fails.
+const SHOWN_LINES: usize = 80;
 /// Commands work on a small database.
 const COMMAND: Duration = Duration::from_secs(20);

@@ -1,0 +1,224 @@
+//! Every reason and every cause that the build knows is one that can be met, and the documents list exactly these.
+
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::time::Duration;
+use tandem_e2e::{Api, Dns, Network, Options, Peer, Tandem, text_at};
+use tandem_model::{HangupCause, Reason};
+
+/// What was met so far.
+#[derive(Default)]
+struct Met {
+    reasons: BTreeSet<String>,
+    causes: BTreeSet<String>,
+}
+
+impl Met {
+    /// A receipt: verdicts, outcomes, refusal.
+    fn receipt(&mut self, receipt: &Value) {
+        let list = |name: &str| receipt[name].as_array().cloned().unwrap_or_default();
+        let considered = list("considered").into_iter().map(|trunk| trunk["reason"]["code"].clone());
+        let attempts = list("attempts").into_iter().map(|attempt| attempt["outcome"]["code"].clone());
+        let refusal = std::iter::once(receipt["refusal"]["reason"]["code"].clone());
+        let codes = considered.chain(attempts).chain(refusal);
+        self.reasons.extend(codes.filter_map(|code| code.as_str().map(str::to_owned)));
+    }
+
+    /// A call that is over: its log, its legs, its receipt.
+    fn call(&mut self, api: &Api, id: &str) {
+        let call = api.wait_for_end(id, Duration::from_secs(10));
+        let legs = api.legs(id).into_iter().map(|leg| leg["hangup_cause"].clone());
+        let causes = legs.chain([call["hangup_cause"].clone()]);
+        self.causes.extend(causes.filter_map(|cause| cause.as_str().map(str::to_owned)));
+        self.receipt(&api.receipt(id));
+    }
+
+    /// A dial that must be refused.
+    fn refusal(&mut self, api: &Api, to: &str, more: &Value, kind: &str) {
+        let refused = api.try_dial(to, more);
+        assert_eq!(refused.code(), kind, "{to} {more}: {}", refused.text);
+        self.receipt(&refused.json["receipt"]);
+    }
+}
+
+#[test]
+fn every_reason_and_every_cause() {
+    let mut met = Met::default();
+    final_answers_and_timers(&mut met);
+    routing(&mut met);
+    small_node(&mut met);
+    stopping_node(&mut met);
+
+    let known: BTreeSet<String> = Reason::CODES.iter().map(|code| (*code).to_owned()).collect();
+    let never: Vec<&String> = known.difference(&met.reasons).collect();
+    let unknown: Vec<&String> = met.reasons.difference(&known).collect();
+    assert!(
+        never.is_empty() && unknown.is_empty(),
+        "reasons that nothing provoked: {never:?}; unknown ones: {unknown:?}"
+    );
+
+    let known: BTreeSet<String> = HangupCause::ALL.iter().map(|cause| cause.as_str().to_owned()).collect();
+    let never: Vec<&String> = known.difference(&met.causes).collect();
+    let unknown: Vec<&String> = met.causes.difference(&known).collect();
+    assert!(
+        never.is_empty() && unknown.is_empty(),
+        "causes that nothing provoked: {never:?}; unknown ones: {unknown:?}"
+    );
+}
+
+#[test]
+fn the_documents_list_exactly_the_codes_that_exist() {
+    let reasons: Vec<String> = Reason::CODES.iter().map(|code| (*code).to_owned()).collect();
+    assert_eq!(documented("reasons.md"), sorted(reasons));
+    let causes: Vec<String> = HangupCause::ALL.iter().map(|cause| cause.as_str().to_owned()).collect();
+    assert_eq!(documented("causes.md"), sorted(causes));
+}
+
+/// The first cells of the tables' rows, as far as they are code.
+fn documented(name: &str) -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let code = |line: &str| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned());
+    sorted(text.lines().filter_map(code).collect())
+}
+
+fn sorted(mut list: Vec<String>) -> Vec<String> {
+    list.sort();
+    list
+}
+
+/// What far ends answer, and what they leave undone.
+fn final_answers_and_timers(met: &mut Met) {
+    let network = Network::claim();
+    let dns =
+        Dns::start(std::net::SocketAddr::new(network.host(53), 53), &[("inside.test", Ipv4Addr::new(10, 1, 2, 3))]);
+    let options = Options::default().env("TANDEM_DNS_SERVERS", &dns.address().to_string());
+    let tandem = Tandem::start(&network, &options);
+    let api = tandem.api();
+    let peer = Peer::start(network.sip(2));
+    let quick = json!({
+        "advanced_config": {"rtp_timeout": 1},
+        "outbound_routing": {"prefixes": ["+1"], "progress_timeout": 1},
+        "max_concurrent_calls": 50,
+    });
+    let trunk = api.create_trunk("peer", peer.address(), &quick);
+    let nobody = network.sip(200);
+
+    let over_trunk = json!({"sip_trunk_id": trunk});
+    let mut calls: Vec<String> = Vec::new();
+    let mut place = |to: &str, more: &Value| {
+        let id = text_at(&api.dial(to, more), "/id");
+        calls.push(id.clone());
+        id
+    };
+    for status in [404, 480, 486, 603, 410, 482, 484, 433, 502, 500, 405, 501, 488, 408, 513] {
+        let _ = place(&peer.uri(&format!("s{status}")), &json!({}));
+    }
+    for user in ["nosdp", "opusonly"] {
+        let _ = place(&peer.uri(user), &json!({}));
+    }
+    for user in ["silent", "trying", "authbad", "mute"] {
+        let _ = place(&peer.uri(user), &over_trunk);
+    }
+    let _ = place(&peer.uri("ring"), &json!({"ring_timeout_seconds": 1}));
+    let _ = place(&peer.uri("echo"), &json!({"max_duration_seconds": 1}));
+    let _ = place(&format!("sip:x@{nobody}"), &json!({}));
+    let _ = place("sip:x@nowhere.test", &json!({}));
+    let _ = place("sip:x@inside.test", &json!({}));
+    // The second party's number has no trunk: only +1 has.
+    let _ = place(&peer.uri("echo"), &json!({"connect": {"type": "number", "number": "+442079460018"}}));
+    let hung_up = place(&peer.uri("echo"), &json!({}));
+    let canceled = place(&peer.uri("ring"), &json!({}));
+    let _ = api.wait_for_status(&hung_up, "answered", Duration::from_secs(5));
+    let _ = api.wait_for_status(&canceled, "ringing", Duration::from_secs(5));
+    for id in [&hung_up, &canceled] {
+        let _ = api.hang_up(id).expect(200);
+    }
+    for id in &calls {
+        met.call(&api, id);
+    }
+    met.refusal(&api, "sip:x@10.9.9.9", &json!({}), "target_not_allowed");
+}
+
+/// What routing finds against a trunk, and for it.
+fn routing(met: &mut Met) {
+    let network = Network::claim();
+    let tandem = Tandem::start(&network, &Options::default());
+    let api = tandem.api();
+    let peer = Peer::start(network.sip(2));
+    let to_peer = |name: &str, more: &Value| api.create_trunk(name, peer.address(), more);
+    let second = to_peer("second", &json!({"priority": 2}));
+    let first = to_peer("first", &json!({"failover_trunk_id": second}));
+    let inactive = to_peer("inactive", &json!({}));
+    api.change_trunk(&inactive, &json!({"status": "inactive"}));
+    let _ = to_peer("inbound", &json!({"call_direction": "inbound"}));
+    let _ = to_peer("elsewhere", &json!({"outbound_routing": {"prefixes": ["+44"]}}));
+    let _ = to_peer("opus", &json!({"codec_preferences": ["opus"]}));
+    let _ = to_peer("tls", &json!({"sip_port": 5061}));
+    let small = to_peer("small", &json!({"max_concurrent_calls": 1, "priority": 3}));
+    let slow = to_peer("slow", &json!({"outbound_routing": {"max_cps": 1}, "priority": 3}));
+    let resting = to_peer("resting", &json!({"priority": 3}));
+    api.wait_for_routing("the inactive trunk", |receipt| receipt.to_string().contains("trunk_not_active"));
+
+    let mut calls = Vec::new();
+    for (trunk, user) in [(&small, "echo"), (&slow, "s486"), (&resting, "s503r9"), (&first, "s404")] {
+        calls.push(text_at(&api.dial(&peer.uri(user), &json!({"sip_trunk_id": trunk})), "/id"));
+    }
+    // The one INVITE of this second is used up.
+    met.refusal(&api, &peer.uri("echo"), &json!({"sip_trunk_id": slow}), "cps_limit");
+    let _ = api.wait_for_status(&calls[0], "answered", Duration::from_secs(3));
+    let _ = api.wait_for_end(&calls[2], Duration::from_secs(3));
+    met.refusal(&api, &peer.uri("echo"), &json!({"sip_trunk_id": small}), "no_trunk_available");
+    met.receipt(&api.explain("+12025550100", &json!({})));
+    met.receipt(&api.explain("+12025550100", &json!({"sip_trunk_id": first})));
+    met.refusal(&api, "911", &json!({}), "emergency_not_routed");
+    let _ = api.hang_up(&calls[0]).expect(200);
+    for id in &calls {
+        met.call(&api, id);
+    }
+
+    // An account of the free tier has two calls, and here no trunk.
+    let poor = tandem.add_account("poor", &["--tier", "free"]);
+    met.refusal(&poor, "+12025550100", &json!({}), "no_route");
+    let held: Vec<String> = (0..2).map(|_| text_at(&poor.dial(&peer.uri("echo"), &json!({})), "/id")).collect();
+    met.refusal(&poor, &peer.uri("echo"), &json!({}), "tier_limit");
+    for id in &held {
+        let _ = poor.hang_up(id).expect(200);
+    }
+}
+
+/// A node with the ports of one leg.
+fn small_node(met: &mut Met) {
+    let network = Network::claim();
+    let tandem = Tandem::start(&network, &Options::default().env("TANDEM_RTP_PORTS", "20000-20001"));
+    let api = tandem.api();
+    let peer = Peer::start(network.sip(2));
+    let held = text_at(&api.dial(&peer.uri("echo"), &json!({})), "/id");
+    met.refusal(&api, &peer.uri("echo"), &json!({}), "node_unavailable");
+    let _ = api.wait_for_status(&held, "answered", Duration::from_secs(3));
+    let _ = api.hang_up(&held).expect(200);
+    met.call(&api, &held);
+    // The first party takes the port that the second one would need.
+    let id =
+        text_at(&api.dial(&peer.uri("echo"), &json!({"connect": {"type": "sip", "uri": peer.uri("echo")}})), "/id");
+    met.call(&api, &id);
+}
+
+/// A node that stops with a call up.
+fn stopping_node(met: &mut Met) {
+    let network = Network::claim();
+    let mut tandem = Tandem::start(&network, &Options::default().env("TANDEM_DRAIN_TIMEOUT", "2"));
+    let api = tandem.api();
+    let peer = Peer::start(network.sip(2));
+    let id = text_at(&api.dial(&peer.uri("echo"), &json!({})), "/id");
+    let _ = api.wait_for_status(&id, "answered", Duration::from_secs(3));
+    tandem.terminate();
+    tandem_e2e::eventually("draining", Duration::from_secs(1), || {
+        (api.get("/health/ready").status == 503).then_some(())
+    });
+    met.refusal(&api, &peer.uri("echo"), &json!({}), "node_unavailable");
+    tandem.restart();
+    met.call(&api, &id);
+}

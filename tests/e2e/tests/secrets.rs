@@ -1,0 +1,160 @@
+//! Secrets that were given to a node are found nowhere in what it writes and says.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tandem_e2e::{ADMIN_KEY, Answer, Capture, Network, Options, Peer, Tandem, text_at};
+
+const SIP_PASSWORD: &str = "Xq7-sip-password-Tk2Vh9";
+const AUTH_PASSWORD: &str = "Rw4-auth-password-Lm8Zc3";
+
+/// A secret in the spellings in which it might get out.
+fn spellings(secret: &str) -> Vec<(&'static str, Vec<u8>)> {
+    let mut found = vec![
+        ("plain", secret.as_bytes().to_vec()),
+        ("hex", hex::encode(secret).into_bytes()),
+        ("upper-case hex", hex::encode_upper(secret).into_bytes()),
+        ("URL-encoded", secret.bytes().flat_map(|byte| format!("%{byte:02X}").into_bytes()).collect()),
+    ];
+    // Where it stands inside of a longer text decides how base64 spells it; what neighbours change is cut off.
+    for shift in 0..3 {
+        let text = [&b"###"[..shift], secret.as_bytes()].concat();
+        let whole = text.len() / 3 * 3;
+        for (name, engine) in [("base64", STANDARD), ("URL-safe base64", URL_SAFE)] {
+            let encoded = engine.encode(&text[..whole]).into_bytes();
+            found.push((name, encoded[if shift == 0 { 0 } else { 4 }..].to_vec()));
+        }
+    }
+    found
+}
+
+struct Search {
+    spellings: Vec<(&'static str, &'static str, Vec<u8>)>,
+    looked_at: usize,
+    found: Vec<String>,
+}
+
+impl Search {
+    fn look(&mut self, place: &str, octets: &[u8]) {
+        self.looked_at += 1;
+        for (secret, spelling, needle) in &self.spellings {
+            if octets.windows(needle.len()).any(|window| window == needle) {
+                self.found.push(format!("{secret} as {spelling} in {place}"));
+            }
+        }
+    }
+
+    fn answer(&mut self, place: &str, answer: &Answer) {
+        self.look(place, format!("{:?}{}", answer.headers, answer.text).as_bytes());
+    }
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found
+}
+
+#[test]
+fn secrets_are_found_in_no_answer_no_log_and_no_file() {
+    let mut search = Search { spellings: Vec::new(), looked_at: 0, found: Vec::new() };
+    for (name, secret) in [("sip_password", SIP_PASSWORD), ("auth_password", AUTH_PASSWORD), ("admin key", ADMIN_KEY)] {
+        search.spellings.extend(spellings(secret).into_iter().map(|(spelling, octets)| (name, spelling, octets)));
+    }
+    let network = Network::claim();
+    let capture = Capture::start(&network);
+    let tandem = Tandem::start(&network, &Options::default().env("TANDEM_LOG", "trace"));
+    let api = tandem.api();
+    let peer = Peer::start(network.sip(2));
+
+    // A trunk with both, one with the first only, and requests that fail for many reasons.
+    let secrets = json!({
+        "sip_password": SIP_PASSWORD, "auth_username": "e2e", "auth_password": AUTH_PASSWORD,
+        "custom_headers": {"X-Planted": "planted-header"},
+    });
+    let trunk = api.create_trunk("both", peer.address(), &secrets);
+    let _ = api.create_trunk("one", peer.address(), &json!({"sip_password": SIP_PASSWORD}));
+    let path = format!("/trunks/{trunk}");
+    let wrong = json!({"name": "", "sip_password": SIP_PASSWORD, "auth_password": AUTH_PASSWORD, "priority": 0});
+    let misplaced =
+        json!({"advanced_config": {"password": SIP_PASSWORD}, "description": 5, "auth_password": AUTH_PASSWORD});
+    for (place, answer) in [
+        ("trunk", api.get(&path)),
+        ("trunks", api.get("/trunks")),
+        ("wrong trunk", api.post("/trunks", &wrong)),
+        ("change that is wrong", api.put(&path, &wrong)),
+        ("misplaced secret", api.put(&path, &misplaced)),
+        ("new passwords", api.put(&path, &json!({"sip_password": SIP_PASSWORD, "auth_password": AUTH_PASSWORD}))),
+        ("broken JSON", api.send("POST", "/trunks", Some(format!("{{\"sip_password\": \"{SIP_PASSWORD}\", ")))),
+        ("wrong type", api.put(&path, &json!({"sip_password": [SIP_PASSWORD], "auth_password": {"x": AUTH_PASSWORD}}))),
+        ("unknown field", api.post("/calls/dial", &json!({"to_number": "1", "sip_password": SIP_PASSWORD}))),
+        ("health check", api.post(&format!("{path}/health-check"), &json!({}))),
+        ("query with a key", api.get(&format!("/trunks?key={}", "none"))),
+        ("OpenAPI", api.get("/openapi.json")),
+    ] {
+        search.answer(place, &answer);
+    }
+
+    // Calls that use them: asked once, and asked for ever.
+    for (user, over) in [("auth", false), ("authbad", true), ("s486", true)] {
+        let order = json!({"sip_trunk_id": trunk, "metadata": {"planted": "planted-metadata"}});
+        let id = text_at(&api.dial(&peer.uri(user), &order), "/id");
+        if !over {
+            let _ = api.wait_for_status(&id, "answered", Duration::from_secs(3));
+            let _ = api.hang_up(&id);
+        }
+        let _ = api.wait_for_end(&id, Duration::from_secs(5));
+        for rest in ["", "/route", "/legs", "/timeline"] {
+            search.answer(&format!("call{rest}"), &api.get(&format!("/calls/{id}{rest}")));
+        }
+    }
+    for arguments in [
+        &["check"][..],
+        &["account", "list"],
+        &["--json", "account", "list"],
+        &["--json", "key", "list", "--account", "admin"],
+        &["key", "create", "--account", "nobody", "--name", "x"],
+    ] {
+        let said = tandem.cli(arguments);
+        search.look(&format!("tandem {arguments:?}"), format!("{}{}", said.stdout, said.stderr).as_bytes());
+    }
+    let authorised = peer
+        .calls()
+        .iter()
+        .any(|call| call.received.iter().any(|(_, text)| text.header("Proxy-Authorization").is_some()));
+    assert!(authorised, "the passwords were used");
+
+    search.look("log", tandem.log().as_bytes());
+    for packet in capture.packets() {
+        search.look(&format!("datagram {} -> {}", packet.from, packet.to), &packet.payload);
+    }
+    let data = files(&tandem.data_dir());
+    assert!(data.iter().any(|path| path.to_string_lossy().ends_with("-wal")), "{data:?}");
+    for path in &data {
+        search.look(&path.display().to_string(), &std::fs::read(path).unwrap());
+    }
+    // The search would find what is there: a header and metadata are no secrets.
+    let everything: Vec<u8> = data.iter().flat_map(|path| std::fs::read(path).unwrap()).collect();
+    for planted in ["planted-header", "planted-metadata"] {
+        assert!(everything.windows(planted.len()).any(|window| window == planted.as_bytes()), "{planted}");
+    }
+    assert!(tandem.log().len() > 1_000, "the log says something at this level");
+
+    // And once it is stopped, when the WAL is in the database.
+    let folder = tandem.data_dir();
+    tandem.terminate();
+    tandem_e2e::eventually("end of the node", Duration::from_secs(10), || {
+        api.try_send("GET", "/health/live", None).err()
+    });
+    for path in files(&folder) {
+        search.look(&format!("{} after the end", path.display()), &std::fs::read(&path).unwrap());
+    }
+    search.look("log after the end", tandem.log().as_bytes());
+    assert!(search.found.is_empty(), "{:#?}", search.found);
+    assert!(search.looked_at > 40, "{}", search.looked_at);
+}

@@ -1,0 +1,193 @@
+//! Two accounts on one node: what is one's does not exist for the other.
+
+use serde_json::{Value, json};
+use std::time::Duration;
+use tandem_e2e::{Answer, Api, Network, Options, Peer, Tandem, text_at, trunk_body};
+
+/// What the owner has, and ids of the same shape that nobody has.
+struct Things {
+    trunk: String,
+    call: String,
+    nothing: String,
+    peer: Peer,
+}
+
+/// Asks with the owner's id and with nobody's: the stranger must get the same answer, and it must be a refusal.
+fn like_nothing(ask: impl Fn(&str) -> Answer, owners: &str, nothing: &str) -> Answer {
+    let (hidden, missing) = (ask(owners), ask(nothing));
+    let told = |answer: &Answer, id: &str| {
+        let mut body = answer.json.clone();
+        if let Some(body) = body.as_object_mut() {
+            body.remove("request_id");
+            if let Some(receipt) = body.get_mut("receipt").and_then(Value::as_object_mut) {
+                receipt.remove("decided_at");
+            }
+        }
+        (answer.status, body.to_string().replace(id, "ID"))
+    };
+    assert_eq!(told(&hidden, owners), told(&missing, nothing));
+    hidden
+}
+
+/// One endpoint as a stranger meets it. `None` when there is no case for it.
+fn meets_nothing(method: &str, path: &str, stranger: &Api, things: &Things) -> Option<()> {
+    let Things { trunk, call, nothing, peer } = things;
+    let not_found = |ask: &dyn Fn(&str) -> Answer, id: &str| {
+        let answer = like_nothing(ask, id, nothing);
+        assert_eq!(answer.status, 404, "{method} {path}: {}", answer.text);
+    };
+    let refused = |ask: &dyn Fn(&str) -> Answer, status: u16| {
+        let answer = like_nothing(ask, trunk, nothing);
+        assert_eq!(answer.status, status, "{method} {path}: {}", answer.text);
+    };
+    let get = |rest: &'static str| move |id: &str| stranger.get(&format!("{}{id}{rest}", collection(path)));
+    match (method, without_names(path).as_str()) {
+        ("get", "/trunks" | "/calls") => {
+            let listed = stranger.get(short(path)).expect(200);
+            assert_eq!(listed, json!([]), "{path}");
+            if path.ends_with("/calls") {
+                let listed = |id: &str| stranger.get(&format!("/calls?trunk_id={id}"));
+                let _ = like_nothing(listed, trunk, nothing);
+                assert_eq!(listed(trunk).json, json!([]));
+            }
+        }
+        ("post", "/trunks") => {
+            let body = |id: &str| trunk_body("over", "127.0.0.9", 5060, &json!({"failover_trunk_id": id}));
+            refused(&|id| stranger.post("/trunks", &body(id)), 422);
+        }
+        ("get", "/trunks/{}") => not_found(&get(""), trunk),
+        ("put", "/trunks/{}") => {
+            not_found(&|id| stranger.put(&format!("/trunks/{id}"), &json!({"name": "mine now"})), trunk);
+        }
+        ("delete", "/trunks/{}") => not_found(&|id| stranger.delete(&format!("/trunks/{id}")), trunk),
+        ("post", "/trunks/{}/health-check") => {
+            not_found(&|id| stranger.post(&format!("/trunks/{id}/health-check"), &json!({})), trunk);
+        }
+        ("post", "/calls") => {
+            let body = |id: &str| {
+                json!({
+                    "call_id": "x", "sip_trunk_id": id, "direction": "outbound", "from_number": "1", "to_number": "2",
+                    "started_at": "2026-01-01T00:00:00Z", "status": "initiated",
+                })
+            };
+            refused(&|id| stranger.post("/calls", &body(id)), 400);
+        }
+        ("put", "/calls/{}") => {
+            not_found(&|id| stranger.put(&format!("/calls/{id}"), &json!({"quality_score": 1})), call)
+        }
+        ("get", "/calls/{}") => not_found(&get(""), call),
+        ("get", "/calls/{}/route") => not_found(&get("/route"), call),
+        ("get", "/calls/{}/timeline") => not_found(&get("/timeline"), call),
+        ("get", "/calls/{}/legs") => not_found(&get("/legs"), call),
+        ("post", "/calls/{}/hangup") => not_found(&|id| stranger.hang_up(id), call),
+        ("post", "/calls/dial") => {
+            let placed = peer.calls().len();
+            refused(&|id| stranger.try_dial(&peer.uri("echo"), &json!({"sip_trunk_id": id})), 422);
+            assert_eq!(peer.calls().len(), placed, "nothing was sent");
+        }
+        ("post", "/routing/explain") => {
+            let explained = stranger.explain("+12025550100", &json!({"sip_trunk_id": trunk}));
+            assert_eq!(explained["considered"], json!([]), "{explained:#}");
+            assert_eq!(explained["refusal"]["kind"], "no_route");
+        }
+        // Open to everybody: they show nothing of any account.
+        ("get", "/health/live" | "/health/ready" | "/openapi.json") => {
+            let shown = stranger.get(path).text;
+            assert!(!shown.contains(trunk.as_str()) && !shown.contains(call.as_str()));
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+/// The path under the API's base.
+fn short(path: &str) -> &str {
+    path.strip_prefix("/api/v1/telephony").unwrap_or(path)
+}
+
+/// `/trunks/{trunk_id}/x` as `/trunks/{}/x`.
+fn without_names(path: &str) -> String {
+    let part = |part: &str| if part.starts_with('{') { "{}".to_owned() } else { part.to_owned() };
+    short(path).split('/').map(part).collect::<Vec<_>>().join("/")
+}
+
+/// What comes before an id: `/trunks/`.
+fn collection(path: &str) -> &str {
+    short(path).split('{').next().unwrap_or_default()
+}
+
+#[test]
+fn every_endpoint_hides_what_belongs_to_another_account() {
+    let network = Network::claim();
+    let tandem = Tandem::start(&network, &Options::default());
+    let owner = tandem.api();
+    let peer = Peer::start(network.sip(2));
+    let trunk = owner.create_trunk("mine", peer.address(), &json!({}));
+    let call = text_at(&owner.dial(&peer.uri("echo"), &json!({"sip_trunk_id": trunk})), "/id");
+    let _ = owner.wait_for_status(&call, "answered", Duration::from_secs(3));
+    let over = text_at(&owner.dial(&peer.uri("s486"), &json!({"sip_trunk_id": trunk})), "/id");
+    let _ = owner.wait_for_end(&over, Duration::from_secs(3));
+    let stranger = tandem.add_account("stranger", &["--tier", "pro"]);
+    let before = [owner.get(&format!("/trunks/{trunk}")).expect(200), owner.call(&over)];
+
+    let document = owner.get("/openapi.json").expect(200);
+    let paths = document["paths"].as_object().expect("an OpenAPI document has paths");
+    let mut without_case = Vec::new();
+    let mut things = Things { trunk, call, nothing: "0198f000-0000-7000-8000-000000000000".to_owned(), peer };
+    // Live and over: the former is known to the shard, the latter to the store.
+    for call in [things.call.clone(), over.clone()] {
+        things.call = call;
+        for (path, methods) in paths {
+            for method in methods.as_object().into_iter().flatten().map(|(name, _)| name) {
+                if meets_nothing(method, path, &stranger, &things).is_none() {
+                    without_case.push(format!("{method} {path}"));
+                }
+            }
+        }
+    }
+    assert!(without_case.is_empty(), "no case for {without_case:?}");
+    assert!(paths.len() >= 13, "{:?}", paths.keys());
+
+    let after = [owner.get(&format!("/trunks/{}", things.trunk)).expect(200), owner.call(&over)];
+    assert_eq!(before[1], after[1]);
+    assert_eq!((&before[0]["name"], &before[0]["updated_at"]), (&after[0]["name"], &after[0]["updated_at"]));
+    let live = owner.get("/calls").expect(200);
+    assert!(live.as_array().is_some_and(|calls| !calls.is_empty()));
+}
+
+#[test]
+fn a_request_without_a_right_key_is_refused_everywhere() {
+    let network = Network::claim();
+    let tandem = Tandem::start(&network, &Options::default());
+    let wrong = tandem.api().with_key("tdm_0000000000000000000000000000000000000000000000000000000000000000");
+    let document = wrong.get("/openapi.json").expect(200);
+    let mut asked = 0;
+    for (path, methods) in document["paths"].as_object().expect("an OpenAPI document has paths") {
+        if !path.starts_with("/api/") {
+            continue;
+        }
+        let path = without_names(path).replace("{}", "0198f000-0000-7000-8000-000000000000");
+        for method in methods.as_object().into_iter().flatten().map(|(name, _)| name) {
+            let answer = wrong.send(&method.to_uppercase(), &path, Some("{}".to_owned()));
+            assert_eq!(answer.status, 401, "{method} {path}: {}", answer.text);
+            assert!(answer.headers.contains_key("www-authenticate"), "{method} {path}");
+            asked += 1;
+        }
+    }
+    assert!(asked >= 14, "{asked}");
+}
+
+#[test]
+fn a_revoked_key_is_refused_within_a_moment() {
+    let network = Network::claim();
+    let tandem = Tandem::start(&network, &Options::default());
+    let api = tandem.add_account("leaver", &[]);
+    assert_eq!(api.get("/trunks").status, 200);
+    let keys = tandem.cli(&["--json", "key", "list", "--account", "leaver"]);
+    let keys: Value = serde_json::from_str(&keys.stdout).unwrap_or_else(|error| panic!("{error}: {keys:?}"));
+    let revoked = tandem.cli(&["key", "revoke", &text_at(&keys, "/0/id")]);
+    assert!(revoked.status.success(), "{revoked:?}");
+    tandem_e2e::eventually("refusal of the key", Duration::from_millis(500), || {
+        (api.get("/trunks").status == 401).then_some(())
+    });
+}
