@@ -9,8 +9,9 @@ mod stop;
 
 use crate::config::Config;
 use crate::runtime::{
-    Admission, BindPortsError, BindSignallingError, MediaSockets, MediaThread, OsRandom, Recorder, Resolver, RouteLoader, Shard,
-    ShardSwitchboard, SignallingSockets, SwitchMachine, SwitchboardParts, SystemClock,
+    Admission, BindPortsError, BindSignallingError, MediaSockets, MediaThread, OsRandom, Recorder, Resolver,
+    RouteLoader, Shard, ShardCommand, ShardHandle, ShardSwitchboard, SignallingSockets, SwitchMachine,
+    SwitchboardParts, SystemClock,
 };
 use demo::DemoError;
 use identity::NodeIdError;
@@ -20,22 +21,28 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use stop::{Running, stop_signal};
 use tandem_control::{ControlSettings, Services};
+use tandem_media::engine::PortId;
 use tandem_model::{AddressPolicy, BootId};
 use tandem_sip::endpoint::{Identity, SentBy};
 use tandem_sip::message::Host;
 use tandem_store::{DatabaseError, MasterKey, MasterKeyError, OpenError, Store, StoreOptions};
-use tandem_switch::{Listener, PortPool, Switch, SwitchConfig};
+use tandem_switch::{Command, Listener, PortPool, Switch, SwitchConfig};
 
 pub(crate) use simulated_carrier::carrier;
 
 /// Why the server does not run, in one line with what to do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServeError {
-    #[error("the data directory {path:?} cannot be made: {source}; set TANDEM_DATA_DIR to a folder this user can write")]
+    #[error(
+        "the data directory {path:?} cannot be made: {source}; set TANDEM_DATA_DIR to a folder this user can write"
+    )]
     DataDir { path: PathBuf, source: io::Error },
-    #[error("HTTP {address} cannot be bound: {source}; stop the program that has it, or set TANDEM_HTTP_LISTEN to another")]
+    #[error(
+        "HTTP {address} cannot be bound: {source}; stop the program that has it, or set TANDEM_HTTP_LISTEN to another"
+    )]
     BindHttp { address: SocketAddr, source: io::Error },
     #[error(transparent)]
     BindSignalling(#[from] BindSignallingError),
@@ -79,7 +86,8 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     let http = http.map_err(|source| ServeError::BindHttp { address: config.http_listen, source })?;
     let http_address = http.local_addr()?;
     let most_ports = usize::try_from(files.saturating_sub(RESERVED_FILES) / FILES_PER_PORT).unwrap_or(usize::MAX);
-    let media_sockets = MediaSockets::bind(config.media_address, config.rtp_ports.first, config.rtp_ports.last, most_ports)?;
+    let media_sockets =
+        MediaSockets::bind(config.media_address, config.rtp_ports.first, config.rtp_ports.last, most_ports)?;
     // The carrier listens before its trunks are probed.
     let carrier = demo.then(|| SimulatedCarrier::start(config.demo_carrier)).transpose()?;
 
@@ -107,7 +115,7 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
 
     let routes = Arc::new(RouteLoader::new(store.clone(), shard_handle.clone()));
     routes.refresh().await?;
-    tokio::spawn(Arc::clone(&routes).run());
+    let route_task = tokio::spawn(Arc::clone(&routes).run());
     tokio::spawn(resolver.run(looked_up, shard_handle.clone()));
     restore_external_calls(&store, &shard_handle).await?;
 
@@ -118,8 +126,11 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
         routes,
         admission: Arc::clone(&admission),
     });
-    let settings =
-        ControlSettings { peer_allow: config.peer_allow.clone(), currency: config.currency.clone(), clock: Arc::new(SystemClock) };
+    let settings = ControlSettings {
+        peer_allow: config.peer_allow.clone(),
+        currency: config.currency.clone(),
+        clock: Arc::new(SystemClock),
+    };
     let router = tandem_control::router(Services::new(store.clone(), Arc::new(switchboard), settings));
     let (stop_http, http_stopped) = tokio::sync::oneshot::channel::<()>();
     let http_task = tokio::spawn(
@@ -141,7 +152,10 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     let running = Running { shard: shard_handle, media: media_handle, admission, drain_timeout: config.drain_timeout };
     running.drain().await;
     let _ = stop_http.send(());
-    http_task.abort();
+    if tokio::time::timeout(HTTP_GRACE, http_task).await.is_err() {
+        tracing::warn!("some HTTP requests were cut off");
+    }
+    route_task.abort();
     running.stop(shard_thread, media_thread, recorder_thread).await;
     if let Some(carrier) = carrier {
         carrier.stop();
@@ -169,21 +183,23 @@ pub(crate) async fn open_store(config: &Config) -> Result<Store, ServeError> {
 }
 
 /// Calls that something else carries keep their places over a restart.
-async fn restore_external_calls(
-    store: &Store,
-    shard: &crate::runtime::ShardHandle<crate::runtime::ShardCommand>,
-) -> Result<(), ServeError> {
+async fn restore_external_calls(store: &Store, shard: &ShardHandle<ShardCommand>) -> Result<(), ServeError> {
     for call in store.open_external_calls().await? {
-        let command = tandem_switch::Command::ExternalStarted { account_id: call.account_id, trunk_id: call.trunk_id, call_id: call.call_id };
-        if shard.send(crate::runtime::ShardCommand::Tell(command)).is_err() {
+        let command =
+            Command::ExternalStarted { account_id: call.account_id, trunk_id: call.trunk_id, call_id: call.call_id };
+        if shard.send(ShardCommand::Tell(command)).is_err() {
             tracing::error!("more open external calls than the shard's queue holds");
         }
     }
     Ok(())
 }
 
-fn new_switch(config: &Config, local: &[SocketAddr], ports: Vec<(tandem_media::engine::PortId, u16)>, node: u128) -> Switch {
-    let listeners = config.sip_listen.iter().zip(local).map(|(listen, local)| Listener { transport: listen.transport, local: *local });
+fn new_switch(config: &Config, local: &[SocketAddr], ports: Vec<(PortId, u16)>, node: u128) -> Switch {
+    let listeners = config
+        .sip_listen
+        .iter()
+        .zip(local)
+        .map(|(listen, local)| Listener { transport: listen.transport, local: *local });
     // Behind a NAT, and on a wildcard socket, the local address is not what a peer can reach.
     let is_wildcard = local.iter().any(|address| address.ip().is_unspecified());
     let hides_address = is_wildcard || config.public_address != config.media_address;
@@ -201,6 +217,8 @@ fn new_switch(config: &Config, local: &[SocketAddr], ports: Vec<(tandem_media::e
     Switch::new(config, Box::new(OsRandom::new()), Box::new(OsRandom::new()))
 }
 
+/// How long requests that are under way may take to finish once the calls are over.
+const HTTP_GRACE: Duration = Duration::from_secs(2);
 /// Open files for everything but media: signalling, HTTP clients, the database.
 const RESERVED_FILES: u64 = 1_024;
 /// RTP and RTCP.

@@ -175,7 +175,8 @@ impl<C> Loop<C> {
 
     fn wait(&mut self, ready: &mut Events) {
         let is_behind = !self.inputs.is_empty() || self.events.waiting() > 0;
-        let until_deadline = self.engine.poll_timeout().map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let until_deadline =
+            self.engine.poll_timeout().map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let timeout = if is_behind { Some(BEHIND_PAUSE) } else { until_deadline };
         if let Err(error) = self.poller.wait(ready, timeout) {
             tracing::error!(%error, "waiting for media sockets failed");

@@ -138,11 +138,25 @@ impl<C: Send + 'static> Shard<C> {
     }
 
     /// Starts the thread that owns the machine.
-    pub(crate) fn spawn<M: Machine<Command = C>>(self, name: &str, machine: M, media: &MediaHandle) -> io::Result<JoinHandle<()>> {
+    pub(crate) fn spawn<M: Machine<Command = C>>(
+        self,
+        name: &str,
+        machine: M,
+        media: &MediaHandle,
+    ) -> io::Result<JoinHandle<()>> {
         let media = media.clone();
         std::thread::Builder::new().name(name.to_owned()).spawn(move || {
             let batches = self.sockets.iter().map(|_| SendBatch::new()).collect();
-            Loop { machine, sockets: self.sockets, batches, poller: self.poller, inputs: self.inputs, media: media.backlog(), handle: media }.run();
+            Loop {
+                machine,
+                sockets: self.sockets,
+                batches,
+                poller: self.poller,
+                inputs: self.inputs,
+                media: media.backlog(),
+                handle: media,
+            }
+            .run();
         })
     }
 }
@@ -188,7 +202,8 @@ impl<M: Machine> Loop<M> {
 
     fn wait(&mut self, events: &mut Events) {
         let is_behind = !self.inputs.is_empty() || self.media.waiting() > 0;
-        let until_deadline = self.machine.poll_timeout().map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let until_deadline =
+            self.machine.poll_timeout().map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let timeout = if is_behind { Some(std::time::Duration::ZERO) } else { until_deadline };
         if let Err(error) = self.poller.wait(events, timeout) {
             tracing::error!(%error, "waiting for sockets failed");
@@ -253,7 +268,8 @@ impl<M: Machine> Loop<M> {
                 }
             }
             // What the kernel refuses at once makes the machine try elsewhere, so there may be more to send.
-            if !(0..self.sockets.len()).fold(false, |refused, index| self.flush(index, now) || refused) {
+            let refused = (0..self.sockets.len()).filter(|index| self.flush(*index, now)).count();
+            if refused == 0 {
                 break;
             }
         }

@@ -36,7 +36,12 @@ pub(crate) struct SwitchMachine {
 }
 
 impl SwitchMachine {
-    pub(crate) fn new(switch: Switch, records: Sender<Record>, lookups: mpsc::Sender<Lookup>, admission: Arc<Admission>) -> Self {
+    pub(crate) fn new(
+        switch: Switch,
+        records: Sender<Record>,
+        lookups: mpsc::Sender<Lookup>,
+        admission: Arc<Admission>,
+    ) -> Self {
         Self {
             switch,
             replies: HashMap::new(),

@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tandem_control::{
-    DialError, HangupError, LiveCall, LiveNumbers, ProbeResult, QueueDepths, Readiness, Switchboard, TrunkState, Unavailable,
+    DialError, HangupError, LiveCall, LiveNumbers, ProbeResult, QueueDepths, Readiness, Switchboard, TrunkState,
+    Unavailable,
 };
 use tandem_model::{AccountId, CallId, CallRecord, DialOrder, Receipt, Record, TrunkId};
 use tandem_switch::{Command, Counts, Reply, ReplyId};
@@ -33,7 +34,11 @@ impl ShardSwitchboard {
         Self { parts }
     }
 
-    async fn ask(&self, wait: Duration, make: impl FnOnce(ReplyId) -> Command + Send + 'static) -> Result<Reply, Unavailable> {
+    async fn ask(
+        &self,
+        wait: Duration,
+        make: impl FnOnce(ReplyId) -> Command + Send + 'static,
+    ) -> Result<Reply, Unavailable> {
         let (answer, replied) = oneshot::channel();
         self.parts.shard.send(ShardCommand::Ask { make: Box::new(make), answer }).map_err(|_| Unavailable)?;
         tokio::time::timeout(wait, replied).await.map_err(|_| Unavailable)?.map_err(|_| Unavailable)
@@ -46,15 +51,14 @@ impl ShardSwitchboard {
     }
 
     async fn counts(&self) -> Result<Counts, Unavailable> {
-        match self.ask(REPLY_TIMEOUT, |reply| Command::Count { reply }).await? {
-            Reply::Counted(counts) => Ok(*counts),
-            other => Err(unexpected(&other)),
-        }
+        let reply = self.ask(REPLY_TIMEOUT, |reply| Command::Count { reply }).await?;
+        let Reply::Counted(counts) = reply else { return Err(mismatched(&reply)) };
+        Ok(*counts)
     }
 }
 
 /// A reply of another kind than was asked for: a fault of ours, told and answered as no answer.
-fn unexpected(reply: &Reply) -> Unavailable {
+fn mismatched(reply: &Reply) -> Unavailable {
     tracing::error!(?reply, "the shard gave another reply than was asked for");
     Unavailable
 }
@@ -62,35 +66,27 @@ fn unexpected(reply: &Reply) -> Unavailable {
 #[async_trait]
 impl Switchboard for ShardSwitchboard {
     async fn dial(&self, order: DialOrder) -> Result<CallRecord, DialError> {
-        match self.ask(REPLY_TIMEOUT, |reply| Command::Dial { order: Box::new(order), reply }).await? {
-            Reply::Dialled(Ok(record)) => Ok(*record),
-            Reply::Dialled(Err(receipt)) => Err(DialError::Refused(receipt)),
-            other => Err(unexpected(&other).into()),
-        }
+        let reply = self.ask(REPLY_TIMEOUT, |reply| Command::Dial { order: Box::new(order), reply }).await?;
+        let Reply::Dialled(dialled) = reply else { return Err(mismatched(&reply).into()) };
+        dialled.map(|record| *record).map_err(DialError::Refused)
     }
 
     async fn explain(&self, order: DialOrder) -> Result<Receipt, Unavailable> {
-        match self.ask(REPLY_TIMEOUT, |reply| Command::Explain { order: Box::new(order), reply }).await? {
-            Reply::Explained(receipt) => Ok(*receipt),
-            other => Err(unexpected(&other)),
-        }
+        let reply = self.ask(REPLY_TIMEOUT, |reply| Command::Explain { order: Box::new(order), reply }).await?;
+        let Reply::Explained(receipt) = reply else { return Err(mismatched(&reply)) };
+        Ok(*receipt)
     }
 
     async fn hangup(&self, account_id: AccountId, call_id: CallId) -> Result<CallRecord, HangupError> {
-        match self.ask(REPLY_TIMEOUT, move |reply| Command::Hangup { account_id, call_id, reply }).await? {
-            Reply::HungUp(Some(record)) => Ok(*record),
-            Reply::HungUp(None) => Err(HangupError::NotFound),
-            other => Err(unexpected(&other).into()),
-        }
+        let reply = self.ask(REPLY_TIMEOUT, move |reply| Command::Hangup { account_id, call_id, reply }).await?;
+        let Reply::HungUp(record) = reply else { return Err(mismatched(&reply).into()) };
+        record.map(|record| *record).ok_or(HangupError::NotFound)
     }
 
     async fn live_call(&self, account_id: AccountId, call_id: CallId) -> Result<Option<LiveCall>, Unavailable> {
-        match self.ask(REPLY_TIMEOUT, move |reply| Command::Inspect { account_id, call_id, reply }).await? {
-            Reply::Inspected(call) => {
-                Ok(call.map(|call| LiveCall { record: call.record, legs: call.legs, events: call.events }))
-            }
-            other => Err(unexpected(&other)),
-        }
+        let reply = self.ask(REPLY_TIMEOUT, move |reply| Command::Inspect { account_id, call_id, reply }).await?;
+        let Reply::Inspected(call) = reply else { return Err(mismatched(&reply)) };
+        Ok(call.map(|call| LiveCall { record: call.record, legs: call.legs, events: call.events }))
     }
 
     async fn probe(&self, trunk_id: TrunkId) -> Result<ProbeResult, Unavailable> {
@@ -99,16 +95,15 @@ impl Switchboard for ShardSwitchboard {
             tracing::warn!(%error, "the routing table could not be loaded");
             Unavailable
         })?;
-        match self.ask(PROBE_TIMEOUT, move |reply| Command::Probe { trunk_id, reply }).await? {
-            Reply::Probed(Some(result)) => Ok(ProbeResult {
-                health: result.health,
-                sip_status: result.sip_status,
-                target: result.target,
-                failure: result.failure.map(|failure| failure.to_string()),
-            }),
-            Reply::Probed(None) => Err(Unavailable),
-            other => Err(unexpected(&other)),
-        }
+        let reply = self.ask(PROBE_TIMEOUT, move |reply| Command::Probe { trunk_id, reply }).await?;
+        let Reply::Probed(result) = reply else { return Err(mismatched(&reply)) };
+        let result = result.ok_or(Unavailable)?;
+        Ok(ProbeResult {
+            health: result.health,
+            sip_status: result.sip_status,
+            target: result.target,
+            failure: result.failure.map(|failure| failure.to_string()),
+        })
     }
 
     async fn trunk_states(&self, trunk_ids: Vec<TrunkId>) -> Result<HashMap<TrunkId, TrunkState>, Unavailable> {
@@ -118,10 +113,9 @@ impl Switchboard for ShardSwitchboard {
             auth_failed: state.auth_failed,
             unroutable_reason: state.unroutable_reason,
         };
-        match self.ask(REPLY_TIMEOUT, move |reply| Command::TrunkStates { trunk_ids, reply }).await? {
-            Reply::TrunkStates(states) => Ok(states.into_iter().map(|(id, of_trunk)| (id, state(of_trunk))).collect()),
-            other => Err(unexpected(&other)),
-        }
+        let reply = self.ask(REPLY_TIMEOUT, move |reply| Command::TrunkStates { trunk_ids, reply }).await?;
+        let Reply::TrunkStates(states) = reply else { return Err(mismatched(&reply)) };
+        Ok(states.into_iter().map(|(id, of_trunk)| (id, state(of_trunk))).collect())
     }
 
     async fn external_call_started(&self, account_id: AccountId, trunk_id: TrunkId, call_id: CallId) {

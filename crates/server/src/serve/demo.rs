@@ -11,7 +11,9 @@ pub(crate) enum DemoError {
     Http(#[from] reqwest::Error),
     #[error("the demo's trunks could not be made: the API answered {status}: {answer}")]
     Refused { status: u16, answer: String },
-    #[error("the data directory belongs to a node whose API key is not kept; set TANDEM_DATA_DIR to a folder of its own")]
+    #[error(
+        "the data directory belongs to a node whose API key is not kept; set TANDEM_DATA_DIR to a folder of its own"
+    )]
     NoKey,
 }
 
@@ -39,10 +41,17 @@ struct Api<'a> {
 
 impl Api<'_> {
     /// The id of the trunk of this name, made if it is not there.
-    async fn trunk(&self, name: &str, carrier: SocketAddr, priority: u8, failover: Option<&str>) -> Result<String, DemoError> {
+    async fn trunk(
+        &self,
+        name: &str,
+        carrier: SocketAddr,
+        priority: u8,
+        failover: Option<&str>,
+    ) -> Result<String, DemoError> {
         let url = format!("{}/trunks", self.base);
         let listed = self.answer(self.client.get(&url)).await?;
-        let known = listed.as_array().into_iter().flatten().find(|trunk| trunk.get("name").is_some_and(|known| known == name));
+        let known =
+            listed.as_array().into_iter().flatten().find(|trunk| trunk.get("name").is_some_and(|known| known == name));
         if let Some(id) = known.and_then(id_of) {
             return Ok(id);
         }

@@ -7,7 +7,9 @@ use tandem_model::NodeId;
 /// Why the node does not know who it is.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NodeIdError {
-    #[error("{path:?} cannot be read or written: {source}; let this user write the data directory, and free some space if it is full")]
+    #[error(
+        "{path:?} cannot be read or written: {source}; let this user write the data directory, and free some space if it is full"
+    )]
     Io { path: PathBuf, source: io::Error },
     #[error("{path:?} holds no node id; remove it, and the node gets a new one")]
     Malformed { path: PathBuf },

@@ -60,7 +60,8 @@ async fn demo_key(store: &Store, account: tandem_model::AccountId, path: &Path) 
         Err(source) => return Err(failed(source)),
     }
     let (_, key) = store.create_api_key(account, "demo").await?;
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).map_err(failed)?;
+    let mut file =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).map_err(failed)?;
     writeln!(file, "{}", key.expose()).map_err(failed)?;
     Ok(AdminKey::Known(key))
 }

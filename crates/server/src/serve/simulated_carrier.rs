@@ -1,5 +1,7 @@
 use super::ServeError;
-use crate::runtime::{CarrierMachine, MediaHandle, MediaSockets, MediaThread, OsRandom, Shard, ShardHandle, SignallingSockets};
+use crate::runtime::{
+    CarrierMachine, MediaHandle, MediaSockets, MediaThread, OsRandom, Shard, ShardHandle, SignallingSockets,
+};
 use std::net::SocketAddr;
 use std::thread::JoinHandle;
 use tandem_carrier::{Carrier, CarrierConfig, Limits, MediaPort};
@@ -9,7 +11,6 @@ use tandem_sip::endpoint::Identity;
 pub(super) struct SimulatedCarrier {
     stop: Box<dyn FnOnce() + Send>,
     threads: [JoinHandle<()>; 2],
-    addresses: Vec<SocketAddr>,
 }
 
 impl SimulatedCarrier {
@@ -42,7 +43,7 @@ impl SimulatedCarrier {
             shard_handle.stop();
             media_handle.stop();
         };
-        Ok(Self { stop: Box::new(stop), threads: [shard_thread, media_thread], addresses: bound })
+        Ok(Self { stop: Box::new(stop), threads: [shard_thread, media_thread] })
     }
 
     pub(super) fn stop(self) {
@@ -66,7 +67,6 @@ fn loopback_ranges() -> Vec<ipnet::IpNet> {
 pub(crate) fn carrier(addresses: [SocketAddr; 2]) -> Result<(), ServeError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let carrier = SimulatedCarrier::start(addresses)?;
-    tracing::info!(addresses = ?carrier.addresses, "ready");
     runtime.block_on(super::stop_signal())?;
     carrier.stop();
     Ok(())

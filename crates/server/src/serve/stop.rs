@@ -52,7 +52,8 @@ impl Running {
 
     async fn idle_within(&self, wait: Duration) -> bool {
         let (tell, idle) = oneshot::channel();
-        self.shard.send(ShardCommand::WhenIdle(tell)).is_ok() && timeout(wait, idle).await.is_ok_and(|idle| idle.is_ok())
+        self.shard.send(ShardCommand::WhenIdle(tell)).is_ok()
+            && timeout(wait, idle).await.is_ok_and(|idle| idle.is_ok())
     }
 
     /// A BYE that was lost is sent again as long as we are here to do it.
