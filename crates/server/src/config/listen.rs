@@ -77,7 +77,10 @@ mod tests {
     #[test]
     fn reads_listeners_of_both_families() {
         let listeners = list("udp:0.0.0.0:5060, UDP:[::1]:5062").unwrap();
-        assert_eq!(listeners.iter().map(ToString::to_string).collect::<Vec<_>>(), ["udp:0.0.0.0:5060", "udp:[::1]:5062"]);
+        assert_eq!(
+            listeners.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["udp:0.0.0.0:5060", "udp:[::1]:5062"]
+        );
     }
 
     #[test]

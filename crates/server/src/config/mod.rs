@@ -15,7 +15,7 @@ pub(crate) use listen::SipListen;
 pub(crate) use log::LogFormat;
 pub(crate) use port_range::PortRange;
 pub(crate) use setting::Setting;
-pub(crate) use sources::{Origin, Sources};
+pub(crate) use sources::Sources;
 
 use error::Problem;
 use ipnet::IpNet;
@@ -145,7 +145,7 @@ impl Reading {
             log: self.parsed(Setting::Log, log::filter).unwrap_or_else(|| LOG.to_owned()),
             log_format: self.parsed(Setting::LogFormat, log::format).unwrap_or(LogFormat::Text),
             drain_timeout: self.parsed(Setting::DrainTimeout, text::drain_timeout).unwrap_or(DRAIN_TIMEOUT),
-            demo_carrier: self.parsed(Setting::DemoCarrier, address::carrier_pair).unwrap_or(DEMO_CARRIER),
+            demo_carrier: self.parsed(Setting::DemoCarrier, carrier_pair).unwrap_or(DEMO_CARRIER),
             data_dir,
         };
         self.refuse_contradictions(&config);
@@ -173,7 +173,8 @@ impl Reading {
     fn refuse_unbuilt(&mut self) {
         for setting in [Setting::JwtIssuer, Setting::JwtAudience, Setting::JwtKeyFile, Setting::JwtJwksUrl] {
             if let Some(given) = self.settings.given(setting) {
-                let message = "platform tokens are not built yet; remove the setting and use API keys (tandem key create)";
+                let message =
+                    "platform tokens are not built yet; remove the setting and use API keys (tandem key create)";
                 self.problems.push(Problem::new(given.origin.clone(), message));
             }
         }
@@ -191,8 +192,7 @@ impl Reading {
         for listen in &config.sip_listen {
             let shares_address = listen.address.ip().is_unspecified() || listen.address.ip() == config.media_address;
             if shares_address && config.rtp_ports.contains(listen.address.port()) {
-                let message =
-                    format!("{listen} lies within the RTP ports {}; move one of the two", config.rtp_ports);
+                let message = format!("{listen} lies within the RTP ports {}; move one of the two", config.rtp_ports);
                 self.contradiction(&[Setting::SipListen, Setting::RtpPorts], message);
             }
         }
@@ -248,7 +248,10 @@ mod tests {
         assert!(config.admin_api_key.is_none());
         assert_eq!(config.master_key_file, PathBuf::from("./data/master.key"));
         assert!(config.trusted_proxies.is_empty() && config.peer_allow.is_empty() && config.dns_servers.is_empty());
-        assert_eq!((config.currency.as_str(), config.log.as_str(), config.log_format), ("USD", "info", LogFormat::Text));
+        assert_eq!(
+            (config.currency.as_str(), config.log.as_str(), config.log_format),
+            ("USD", "info", LogFormat::Text)
+        );
         assert_eq!(config.drain_timeout, Duration::from_secs(30));
     }
 
@@ -352,7 +355,10 @@ mod tests {
             let error = node(&[(variable, value)], None).unwrap_err();
             let [problem] = error.problems() else { panic!("{variable}: {error}") };
             let line = problem.to_string();
-            assert!(line.starts_with(&format!("{variable}: ")) && line.contains(expected), "{variable}={value}: {line}");
+            assert!(
+                line.starts_with(&format!("{variable}: ")) && line.contains(expected),
+                "{variable}={value}: {line}"
+            );
             assert!(!line.contains('\n') && !line.contains("hunter2"), "{line}");
         }
     }
@@ -376,7 +382,10 @@ mod tests {
         let error = node(&[], Some(file)).unwrap_err();
         let lines: Vec<_> = error.problems().iter().map(ToString::to_string).collect();
         assert_eq!(lines.len(), 2);
-        assert!(lines.contains(&"tandem.toml:3: http_listn: unknown key; did you mean http_listen?".to_owned()), "{error}");
+        assert!(
+            lines.contains(&"tandem.toml:3: http_listn: unknown key; did you mean http_listen?".to_owned()),
+            "{error}"
+        );
         assert!(lines.contains(&"tandem.toml:4: TANDEM_LOG: unknown key; did you mean log?".to_owned()), "{error}");
     }
 
@@ -431,7 +440,10 @@ mod tests {
         let error = node(&[("TANDEM_MEDIA_ADDRESS", "192.0.2.1"), ("TANDEM_PUBLIC_ADDRESS", "2001:db8::1")], None);
         assert!(error.unwrap_err().to_string().starts_with("TANDEM_PUBLIC_ADDRESS: 2001:db8::1 is of another family"));
         let error = node(&[("TANDEM_RTP_PORTS", "5000-6000")], None).unwrap_err().to_string();
-        assert_eq!(error, "TANDEM_RTP_PORTS: udp:0.0.0.0:5060 lies within the RTP ports 5000-6000; move one of the two");
+        assert_eq!(
+            error,
+            "TANDEM_RTP_PORTS: udp:0.0.0.0:5060 lies within the RTP ports 5000-6000; move one of the two"
+        );
     }
 
     #[test]

@@ -22,7 +22,9 @@ pub(super) struct DrainTimeoutError(String);
 /// Why a text is no API key. The text is not repeated.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ApiKeyError {
-    #[error("has fewer than {MIN_KEY_LENGTH} characters and could be guessed; take a long random one, as openssl rand -hex 32 makes")]
+    #[error(
+        "has fewer than {MIN_KEY_LENGTH} characters and could be guessed; take a long random one, as openssl rand -hex 32 makes"
+    )]
     Short,
     #[error("has more than {MAX_KEY_LENGTH} characters")]
     Long,

@@ -1,0 +1,124 @@
+use super::failure::Failure;
+use super::output::{Output, Table};
+use crate::config::{Config, ConfigError, Preset, Setting, Sources};
+use serde_json::{Value, json};
+use std::fmt::Display;
+use tandem_model::AddressPolicy;
+
+/// Shows every setting with its origin, and what is likely not meant.
+pub(super) fn check(sources: &Sources, preset: Preset, output: &Output) -> Result<(), Failure> {
+    let config = Config::load(sources, preset).inspect_err(|error| tell_machines(error, output))?;
+    let settings: Vec<Shown> =
+        Setting::ALL.iter().filter_map(|&setting| Shown::new(setting, &config, sources)).collect();
+    let warnings = warnings(&config, preset);
+    let answer = json!({
+        "ok": true,
+        "file": sources.file(),
+        "settings": settings.iter().map(Shown::view).collect::<Vec<_>>(),
+        "warnings": warnings,
+    });
+    output.answer(&answer, || table(&settings).to_string())?;
+    if !output.is_json() {
+        for warning in &warnings {
+            Output::remark(&format!("warning: {warning}"));
+        }
+    }
+    Ok(())
+}
+
+/// People read the problems on standard error.
+fn tell_machines(error: &ConfigError, output: &Output) {
+    if output.is_json() {
+        let problems: Vec<String> = error.problems().iter().map(ToString::to_string).collect();
+        // The exit status says the same when nobody reads it.
+        let _ = output.json(&json!({"ok": false, "problems": problems}));
+    }
+}
+
+/// A setting as it is in force.
+struct Shown {
+    setting: Setting,
+    value: String,
+    origin: String,
+}
+
+impl Shown {
+    fn new(setting: Setting, config: &Config, sources: &Sources) -> Option<Self> {
+        Some(Self { setting, value: value_of(setting, config)?, origin: sources.origin(setting).to_string() })
+    }
+
+    fn view(&self) -> Value {
+        json!({
+            "key": self.setting.key(),
+            "variable": self.setting.variable(),
+            "value": self.value,
+            "origin": self.origin,
+        })
+    }
+}
+
+/// The value in the spelling in which it is written; secrets are not shown, and what is not built has none.
+fn value_of(setting: Setting, config: &Config) -> Option<String> {
+    let value = match setting {
+        Setting::DataDir => config.data_dir.display().to_string(),
+        Setting::DatabaseUrl => config.database.to_string(),
+        Setting::HttpListen => config.http_listen.to_string(),
+        Setting::SipListen => joined(&config.sip_listen),
+        Setting::MediaAddress => config.media_address.to_string(),
+        Setting::PublicAddress => config.public_address.to_string(),
+        Setting::RtpPorts => config.rtp_ports.to_string(),
+        Setting::AdminApiKey => if config.admin_api_key.is_some() { "(set)" } else { "" }.to_owned(),
+        Setting::MasterKeyFile => config.master_key_file.display().to_string(),
+        Setting::JwtIssuer | Setting::JwtAudience | Setting::JwtKeyFile | Setting::JwtJwksUrl => return None,
+        Setting::TrustedProxies => joined(&config.trusted_proxies),
+        Setting::PeerAllow => joined(&config.peer_allow),
+        Setting::DnsServers => joined(&config.dns_servers),
+        Setting::Currency => config.currency.clone(),
+        Setting::Log => config.log.clone(),
+        Setting::LogFormat => config.log_format.to_string(),
+        Setting::DrainTimeout => config.drain_timeout.as_secs().to_string(),
+        Setting::DemoCarrier => joined(&config.demo_carrier),
+    };
+    Some(value)
+}
+
+fn joined(items: &[impl Display]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+fn table(settings: &[Shown]) -> Table {
+    let mut table = Table::new(&["SETTING", "VALUE", "FROM"]);
+    for shown in settings {
+        table.row([shown.setting.key(), shown.value.clone(), shown.origin.clone()]);
+    }
+    table
+}
+
+/// What is allowed and yet likely a mistake.
+fn warnings(config: &Config, preset: Preset) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let is_here = |address| match tandem_netio::interface_addresses() {
+        Ok(addresses) => addresses.iter().any(|(_, here)| *here == address),
+        Err(_) => true,
+    };
+    let media = config.media_address;
+    // All of 127.0.0.0/8 is the host's, though only 127.0.0.1 stands in the table.
+    if !media.is_loopback() && !is_here(media) {
+        warnings.push(format!("media_address: {media} is no address of this host; RTP cannot be bound to it here"));
+    }
+    if preset == Preset::Node {
+        if !AddressPolicy::default().permits(config.public_address) {
+            warnings.push(format!(
+                "public_address: {} cannot be reached from the Internet; behind a NAT set it to the outer address",
+                config.public_address
+            ));
+        }
+        if !config.http_listen.ip().is_loopback() {
+            warnings.push(format!(
+                "http_listen: {} is plain HTTP, and API keys cross the network readable; put a TLS proxy in front",
+                config.http_listen
+            ));
+        }
+    }
+    warnings
+}

@@ -1,0 +1,128 @@
+use super::api::ApiError;
+use super::output::{self, Output};
+use super::receipt;
+use crate::config::ConfigError;
+use crate::serve::ServeError;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tandem_model::{AccountId, ApiKeyId};
+use tandem_store::{
+    DatabaseError, InsertAccountError, InsertApiKeyError, InsertUserError, OpenError, UpdateAccountError,
+};
+
+/// Why a command did not do what it was told, in one line with what to do.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    #[error(transparent)]
+    OpenDatabase(#[from] OpenError),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    #[error(
+        "there is no database at {path:?}; run tandem migrate, or set TANDEM_DATA_DIR to the node's data directory"
+    )]
+    NoDatabase { path: PathBuf },
+    #[error(
+        "the data directory {path:?} cannot be made: {source}; set TANDEM_DATA_DIR to a folder this user can write"
+    )]
+    DataDir { path: PathBuf, source: io::Error },
+    #[error("there is no account {named:?}; tandem account list shows those there are")]
+    UnknownAccount { named: String },
+    #[error("there are {count} accounts; say which by --account")]
+    WhichAccount { count: usize },
+    #[error("there is no account yet; make one by tandem account add")]
+    NoAccount,
+    #[error("an account named {name:?} exists; choose another name, or change that one by tandem account set")]
+    AccountNameTaken { name: String },
+    #[error("account {id} is gone; tandem account list shows those there are")]
+    AccountGone { id: AccountId },
+    #[error("a user with the e-mail address {email:?} exists; each belongs to one account")]
+    EmailTaken { email: String },
+    #[error("there is no key {id}; tandem key list shows those of an account")]
+    UnknownKey { id: ApiKeyId },
+    #[error("the key cannot be made: {0}")]
+    InsertKey(InsertApiKeyError),
+    #[error("the operating system gives no random bytes: {0}")]
+    Randomness(getrandom::Error),
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    #[error("there is no trunk {named:?}; tandem trunk list shows those there are")]
+    UnknownTrunk { named: String },
+    #[error("{source_name} cannot be read: {source}")]
+    Read { source_name: String, source: io::Error },
+    #[error("{source_name} holds no JSON object: {reason}")]
+    NoJsonObject { source_name: String, reason: String },
+    #[error("{source_name} holds no password; give it on the first line")]
+    NoPassword { source_name: String },
+    #[error("the password is read from standard input, which is a terminal; give --password-file, or pipe it in")]
+    PasswordFromTerminal,
+    #[error("the trunk is {status}{reason}; tandem trunk show lists its settings")]
+    TrunkUnwell { status: String, reason: String },
+    #[error("the call ended {status}{reason}")]
+    CallUnsuccessful { status: String, reason: String },
+    #[error("the system gives no thread or event queue: {0}")]
+    Runtime(io::Error),
+    #[error("the answer cannot be written: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl Failure {
+    /// Says it on standard error, a refused call with its receipt; in JSON a problem also goes to standard output.
+    pub(super) fn report(&self, output: &Output) -> ExitCode {
+        // Who reads the output has seen enough.
+        if matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe) {
+            return ExitCode::SUCCESS;
+        }
+        let mut stderr = io::stderr().lock();
+        for line in self.to_string().lines() {
+            // Nothing is left to tell it to when this fails.
+            let _ = writeln!(stderr, "tandem: {}", output::printable(line));
+        }
+        if let Self::Api(ApiError::Refused(problem)) = self {
+            if output.is_json() {
+                let _ = output.json(problem);
+            } else if let Some(refused) = problem.receipt() {
+                let _ = stderr.write_all(receipt::table(refused).as_bytes());
+            }
+        }
+        ExitCode::FAILURE
+    }
+}
+
+impl Failure {
+    pub(super) fn of_insert_account(error: InsertAccountError, name: &str) -> Self {
+        match error {
+            InsertAccountError::NameTaken => Self::AccountNameTaken { name: name.to_owned() },
+            InsertAccountError::Database(error) => error.into(),
+        }
+    }
+
+    pub(super) fn of_update_account(error: UpdateAccountError, id: AccountId) -> Self {
+        match error {
+            UpdateAccountError::NotFound => Self::AccountGone { id },
+            UpdateAccountError::Database(error) => error.into(),
+        }
+    }
+
+    pub(super) fn of_insert_user(error: InsertUserError, email: &str, account: AccountId) -> Self {
+        match error {
+            InsertUserError::EmailTaken => Self::EmailTaken { email: email.to_owned() },
+            InsertUserError::UnknownAccount => Self::AccountGone { id: account },
+            InsertUserError::Database(error) => error.into(),
+        }
+    }
+
+    pub(super) fn of_insert_key(error: InsertApiKeyError, account: AccountId) -> Self {
+        match error {
+            InsertApiKeyError::UnknownAccount => Self::AccountGone { id: account },
+            InsertApiKeyError::Database(error) => error.into(),
+            error @ (InsertApiKeyError::KeyTaken | InsertApiKeyError::Revoked | InsertApiKeyError::Length { .. }) => {
+                Self::InsertKey(error)
+            }
+        }
+    }
+}
