@@ -31,7 +31,7 @@ use crate::context::{Context, Incoming};
 use crate::deadlines::Deadlines;
 use crate::dialog::{Dialog, DialogRecord};
 use crate::fingerprint::RandomKeyMap;
-use crate::message::{Body, Header, Message, Method, ParseError, Start, StatusCode};
+use crate::message::{Body, Header, Message, Method, ParseError, StatusCode, Uri};
 use crate::names;
 use crate::random::Randomness;
 use crate::session::{self, Calling, Phase, ReasonHeader, ReinviteNotNow, Ringing, Session, Silence, Usage};
@@ -424,7 +424,7 @@ impl Endpoint {
     // Requests
 
     fn handle_request(&mut self, flow: &Flow, octets: &[u8], message: &Message<'_>, now: Instant) {
-        let Start::Request { method, uri } = message.start() else { return };
+        let method = message.method();
         let via = message.top_via();
         let fingerprint = self.context.fingerprint(message, &method, &via, flow);
         let incoming = Incoming { message, flow, via: &via, fingerprint };
@@ -440,9 +440,9 @@ impl Endpoint {
         } else if method == Method::Cancel {
             self.handle_cancel(&incoming, now);
         } else if message.to_tag().is_some() {
-            self.handle_in_dialog(&incoming, &method, uri, octets, now);
+            self.handle_in_dialog(&incoming, &method, octets, now);
         } else {
-            self.handle_out_of_dialog(&incoming, &method, uri, octets, now);
+            self.handle_out_of_dialog(&incoming, &method, octets, now);
         }
     }
 
@@ -479,14 +479,7 @@ impl Endpoint {
         }
     }
 
-    fn handle_in_dialog(
-        &mut self,
-        incoming: &Incoming<'_>,
-        method: &Method,
-        uri: crate::message::Uri,
-        octets: &[u8],
-        now: Instant,
-    ) {
+    fn handle_in_dialog(&mut self, incoming: &Incoming<'_>, method: &Method, octets: &[u8], now: Instant) {
         let message = incoming.message;
         let Some((key, dialog_flow)) = self.find_session(message) else {
             let status = StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST;
@@ -517,25 +510,19 @@ impl Endpoint {
         } else if *method == Method::Options {
             self.context.answer_stateless(incoming, incoming::capabilities(&self.context));
         } else {
-            self.hand_over(incoming, Some(id), method, uri, octets, now);
+            self.hand_over(incoming, Some(id), method, octets, now);
         }
     }
 
-    fn handle_out_of_dialog(
-        &mut self,
-        incoming: &Incoming<'_>,
-        method: &Method,
-        uri: crate::message::Uri,
-        octets: &[u8],
-        now: Instant,
-    ) {
+    fn handle_out_of_dialog(&mut self, incoming: &Incoming<'_>, method: &Method, octets: &[u8], now: Instant) {
+        let Some(uri) = incoming.message.request_uri() else { return };
         let merge = self.context.merge_fingerprint(incoming.message);
         match screen(&self.context, incoming.message, method, &uri, merge, &self.user_methods) {
             Screening::Refuse(reply) => self.context.answer_stateless(incoming, *reply),
             Screening::Pass if *method == Method::Options => {
                 self.context.answer_stateless(incoming, incoming::capabilities(&self.context));
             }
-            Screening::Pass => self.hand_over(incoming, None, method, uri, octets, now),
+            Screening::Pass => self.hand_over(incoming, None, method, octets, now),
             Screening::Invite(sdp) => self.begin_incoming(incoming, uri, octets, sdp, merge, now),
         }
     }
@@ -543,7 +530,7 @@ impl Endpoint {
     fn begin_incoming(
         &mut self,
         incoming: &Incoming<'_>,
-        uri: crate::message::Uri,
+        uri: Uri,
         octets: &[u8],
         sdp: Option<Vec<u8>>,
         merge: u128,
@@ -582,10 +569,10 @@ impl Endpoint {
         incoming: &Incoming<'_>,
         session: Option<SessionId>,
         method: &Method,
-        request_uri: crate::message::Uri,
         octets: &[u8],
         now: Instant,
     ) {
+        let Some(request_uri) = incoming.message.request_uri() else { return };
         if self.context.is_full() {
             self.drops.over_limit += 1;
             return;

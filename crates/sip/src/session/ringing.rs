@@ -16,6 +16,8 @@ pub(crate) struct Ringing {
     flow: Flow,
     server: Key,
     secure: bool,
+    /// The CSeq number of the INVITE. Requests in the early dialog go beyond it.
+    cseq: u32,
     /// What the dialog will be.
     dialog: Dialog,
     /// The last provisional response but 100, and when it is due again (§13.3.1.1).
@@ -24,7 +26,8 @@ pub(crate) struct Ringing {
 
 impl Ringing {
     pub(crate) fn new(flow: Flow, server: Key, secure: bool, dialog: Dialog) -> Self {
-        Self { flow, server, secure, dialog, refresh: None }
+        let cseq = dialog.remote_seq.unwrap_or_default();
+        Self { flow, server, secure, cseq, dialog, refresh: None }
     }
 
     pub(super) fn dialog(&self) -> (&Flow, &Dialog) {
@@ -62,9 +65,8 @@ impl Ringing {
         else {
             return over(context, id, Ending::Rejected);
         };
-        let cseq = self.dialog.remote_seq.unwrap_or_default();
         let mut usage = Usage::incoming(self.flow, self.secure, self.dialog);
-        usage.await_ack(AwaitedAck::first(cseq, transmit, now));
+        usage.await_ack(AwaitedAck::first(self.cseq, transmit, now));
         Phase::Established(Box::new(usage))
     }
 

@@ -478,3 +478,17 @@ fn the_user_can_ask_for_any_header_of_an_invite() {
         other => panic!("{other:#?}"),
     }
 }
+
+#[test]
+fn a_request_in_the_early_dialog_does_not_confuse_the_ack() {
+    let mut lab = Lab::new();
+    lab.receive(&invite("a"));
+    let session = lab.invited();
+    lab.endpoint.progress(session, StatusCode::RINGING, None, lab.now);
+    let tag = lab.sent_one().tag("To").to_owned();
+    lab.receive(&in_dialog("OPTIONS", 2, &tag, ""));
+    assert_eq!(lab.kinds(), ["200"]);
+    lab.endpoint.accept(session, Some(Body::sdp(SDP.into())), Vec::new(), lab.now);
+    lab.receive(&in_dialog("ACK", 1, &tag, ""));
+    assert_eq!(lab.told(), ["Acknowledged"]);
+}

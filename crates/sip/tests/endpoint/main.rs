@@ -7,6 +7,7 @@
 )]
 
 mod authentication;
+mod corpus;
 mod dialogs;
 mod lab;
 mod network;
