@@ -114,7 +114,7 @@ impl<'a> AddressRef<'a> {
         let from_params = cursor.rest();
         let mut tag = None;
         ParamRef::take_all(cursor, |param| {
-            if !param.name.eq_ignore_ascii_case(b"tag") {
+            if !scan::is_name(param.name, b"tag") {
                 return true;
             }
             let is_first = tag.is_none();

@@ -16,6 +16,8 @@ pub struct StreamDecoder {
     start: usize,
     /// How much of the frame was searched for the end of its headers.
     searched: usize,
+    /// The first line of the frame is there and looks like SIP.
+    saw_line: bool,
     /// The length of the frame, once its headers are there.
     length: Option<usize>,
     /// The last frame was a lone CRLF, which may be the first half of a ping.
@@ -79,11 +81,13 @@ impl StreamDecoder {
             let from = self.searched.saturating_sub(HEAD_END.len() - 1);
             let unsearched = pending.get(from..).unwrap_or_default();
             let head_end = unsearched.windows(HEAD_END.len()).position(|octets| octets == HEAD_END);
-            let first_line_is_new = self.searched == 0 || !pending.get(..self.searched).is_some_and(has_line);
-            self.searched = pending.len();
-            if first_line_is_new && has_line(pending) && index::nature(pending).0 == Nature::NotSip {
-                return Err(FramingError::NotSip);
+            if !self.saw_line && has_line(pending.get(self.searched.saturating_sub(1)..).unwrap_or_default()) {
+                self.saw_line = true;
+                if index::nature(pending).0 == Nature::NotSip {
+                    return Err(FramingError::NotSip);
+                }
             }
+            self.searched = pending.len();
             if let Some(at) = head_end {
                 let head_length = from + at + HEAD_END.len();
                 let body_length = content_length(pending.get(..head_length).unwrap_or_default())?;
@@ -97,6 +101,7 @@ impl StreamDecoder {
                 let message = pending.get(..length).unwrap_or_default().to_vec();
                 self.start += length;
                 self.searched = 0;
+                self.saw_line = false;
                 self.length = None;
                 self.after_crlf = false;
                 Ok(Some(Frame::Message(message)))

@@ -97,8 +97,8 @@ impl<'a> Message<'a> {
             Nature::KeepAlive | Nature::NotSip => return Err(Flaw::BadStartLine),
         };
 
-        // Few real headers are shorter than 16 octets, so this seldom grows.
-        let mut headers = Vec::with_capacity((bytes.len() / 16).min(MAX_HEADERS));
+        // Real headers are longer on average, so this seldom grows.
+        let mut headers = Vec::with_capacity((bytes.len() / 32).min(MAX_HEADERS));
         let mut found = Found::default();
         let mut at = after_line;
         loop {
@@ -147,17 +147,12 @@ impl<'a> Message<'a> {
             super::media_type::MediaType::parse(value).ok_or(BadHeader(HeaderName::ContentType))?;
         }
         match method {
-            // The answerer must know where to send what follows (RFC 3261 §8.1.1.8), and where else it may not.
-            b"INVITE" => {
-                let value = match found.contacts {
-                    0 => return Err(Flaw::Missing(HeaderName::Contact)),
-                    1 => found.contact.unwrap_or_default(),
-                    _ => return Err(Flaw::Repeated(HeaderName::Contact)),
-                };
-                let mut cursor = Cursor::new(value);
-                AddressRef::take(&mut cursor).filter(|_| cursor.is_done()).ok_or(BadHeader(HeaderName::Contact))?;
-                Ok(())
-            }
+            // The answerer must know where to send what follows, and of one place only (RFC 3261 §8.1.1.8).
+            b"INVITE" => match found.contacts {
+                0 => Err(Flaw::Missing(HeaderName::Contact)),
+                1 => Ok(()),
+                _ => Err(Flaw::Repeated(HeaderName::Contact)),
+            },
             b"REFER" => self.require_one(HeaderName::ReferTo), // RFC 3515 §2.4.2
             b"SUBSCRIBE" | b"NOTIFY" => self.require_one(HeaderName::Event), // RFC 6665 §8.2.1
             _ => Ok(()),
@@ -258,7 +253,7 @@ struct Found<'a> {
     max_forwards: Option<u8>,
     content_length: Option<usize>,
     content_type: Option<&'a [u8]>,
-    contact: Option<&'a [u8]>,
+    /// Lines, not values: those are for the user of [`Message::contacts`].
     contacts: usize,
     session_expires: Option<u64>,
     min_se: Option<u64>,
@@ -278,31 +273,35 @@ impl<'a> Found<'a> {
                 Some(b'i') => once(&mut self.call_id, call_id(value), || HeaderName::CallId),
                 Some(b'l') => once(&mut self.content_length, content_length(value), || HeaderName::ContentLength),
                 Some(b'c') => once(&mut self.content_type, Some(value), || HeaderName::ContentType),
-                Some(b'm') => self.contact(value),
+                Some(b'm') => {
+                    self.contacts += 1;
+                    Ok(())
+                }
                 Some(b'x') => once(&mut self.session_expires, seconds(value), || HeaderName::SessionExpires),
                 _ => Ok(()),
             },
-            2 if name.eq_ignore_ascii_case(b"To") => once(&mut self.to, address(value), || HeaderName::To),
-            3 if name.eq_ignore_ascii_case(b"Via") => self.via(value),
-            4 if name.eq_ignore_ascii_case(b"From") => once(&mut self.from, address(value), || HeaderName::From),
-            4 if name.eq_ignore_ascii_case(b"CSeq") => once(&mut self.cseq, CSeqRef::parse(value), || HeaderName::CSeq),
-            6 if name.eq_ignore_ascii_case(b"Min-SE") => once(&mut self.min_se, seconds(value), || HeaderName::MinSe),
-            7 if name.eq_ignore_ascii_case(b"Call-ID") => {
-                once(&mut self.call_id, call_id(value), || HeaderName::CallId)
+            2 if scan::is_name(name, b"To") => once(&mut self.to, address(value), || HeaderName::To),
+            3 if scan::is_name(name, b"Via") => self.via(value),
+            4 if scan::is_name(name, b"From") => once(&mut self.from, address(value), || HeaderName::From),
+            4 if scan::is_name(name, b"CSeq") => once(&mut self.cseq, CSeqRef::parse(value), || HeaderName::CSeq),
+            6 if scan::is_name(name, b"Min-SE") => once(&mut self.min_se, seconds(value), || HeaderName::MinSe),
+            7 if scan::is_name(name, b"Call-ID") => once(&mut self.call_id, call_id(value), || HeaderName::CallId),
+            7 if scan::is_name(name, b"Contact") => {
+                self.contacts += 1;
+                Ok(())
             }
-            7 if name.eq_ignore_ascii_case(b"Contact") => self.contact(value),
-            8 if name.eq_ignore_ascii_case(b"Replaces") => once(&mut self.replaces, Some(()), || HeaderName::Replaces),
-            12 if name.eq_ignore_ascii_case(b"Max-Forwards") => {
+            8 if scan::is_name(name, b"Replaces") => once(&mut self.replaces, Some(()), || HeaderName::Replaces),
+            12 if scan::is_name(name, b"Max-Forwards") => {
                 let number = scan::number(value).and_then(|number| u8::try_from(number).ok());
                 once(&mut self.max_forwards, number, || HeaderName::MaxForwards)
             }
-            12 if name.eq_ignore_ascii_case(b"Content-Type") => {
+            12 if scan::is_name(name, b"Content-Type") => {
                 once(&mut self.content_type, Some(value), || HeaderName::ContentType)
             }
-            14 if name.eq_ignore_ascii_case(b"Content-Length") => {
+            14 if scan::is_name(name, b"Content-Length") => {
                 once(&mut self.content_length, content_length(value), || HeaderName::ContentLength)
             }
-            15 if name.eq_ignore_ascii_case(b"Session-Expires") => {
+            15 if scan::is_name(name, b"Session-Expires") => {
                 once(&mut self.session_expires, seconds(value), || HeaderName::SessionExpires)
             }
             _ => Ok(()),
@@ -322,13 +321,6 @@ impl<'a> Found<'a> {
                 return Ok(());
             }
         }
-    }
-
-    #[expect(clippy::unnecessary_wraps, reason = "an arm of `note`")]
-    fn contact(&mut self, value: &'a [u8]) -> Result<(), Flaw> {
-        self.contact.get_or_insert(value);
-        self.contacts += 1;
-        Ok(())
     }
 }
 

@@ -135,6 +135,12 @@ pub(crate) fn trim_end(mut text: &[u8]) -> &[u8] {
     text
 }
 
+/// Whether the text is that name in any case. The usual spelling is looked for first, in a few instructions.
+#[inline]
+pub(crate) fn is_name<const N: usize>(text: &[u8], name: &[u8; N]) -> bool {
+    text == name || text.eq_ignore_ascii_case(name)
+}
+
 /// Text that is known to be ASCII, because its characters were checked; empty if it is not.
 #[inline]
 pub(crate) fn ascii(text: &[u8]) -> &str {

@@ -22,8 +22,8 @@ pub enum Uri {
 #[error("not a valid URI")]
 pub struct InvalidUri;
 
-/// A `sip:` or `sips:` URI (RFC 3261 §19.1).
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A `sip:` or `sips:` URI (RFC 3261 §19.1). `Debug` hides the password, `Display` is for the wire.
+#[derive(Clone, PartialEq, Eq)]
 pub struct SipUri {
     /// `sips:`.
     pub secure: bool,
@@ -287,6 +287,13 @@ impl fmt::Display for Uri {
     }
 }
 
+impl fmt::Debug for SipUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hidden = Self { password: self.password.as_ref().map(|_| Escaped("***".into())), ..self.clone() };
+        write!(f, "{hidden}")
+    }
+}
+
 impl fmt::Display for SipUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write(f, true)
@@ -386,7 +393,7 @@ impl<'a> UriRef<'a> {
     pub(crate) fn take(cursor: &mut Cursor<'a>) -> Option<Self> {
         // Nearly all are `sip:`.
         if let Some((scheme, rest)) = cursor.rest().split_first_chunk::<4>()
-            && scheme.eq_ignore_ascii_case(b"sip:")
+            && scan::is_name(scheme, b"sip:")
         {
             *cursor = Cursor::new(rest);
             return SipUriRef::take(false, cursor).map(Self::Sip);
@@ -642,6 +649,13 @@ mod tests {
         ] {
             assert_eq!(Uri::parse(text.as_bytes()), Err(InvalidUri), "{text}");
         }
+    }
+
+    #[test]
+    fn a_password_is_not_for_logs() {
+        let uri = uri("sip:user:secret@host");
+        assert!(uri.to_string().contains("secret"));
+        assert_eq!(format!("{uri:?}"), "Sip(sip:user:***@host)");
     }
 
     #[test]

@@ -160,7 +160,7 @@ impl<'a> ViaRef<'a> {
     /// Takes one value and the blanks around it, up to a comma or the end.
     pub(crate) fn take(cursor: &mut Cursor<'a>) -> Option<Self> {
         cursor.skip_blanks();
-        let is_sip = cursor.take(scan::TOKEN).eq_ignore_ascii_case(b"SIP")
+        let is_sip = scan::is_name(cursor.take(scan::TOKEN), b"SIP")
             && cursor.eat_separator(b'/')
             && cursor.take(scan::TOKEN) == b"2.0"
             && cursor.eat_separator(b'/');
@@ -175,7 +175,7 @@ impl<'a> ViaRef<'a> {
         let from_params = cursor.rest();
         let mut branch = None;
         ParamRef::take_all(cursor, |param| {
-            if !param.name.eq_ignore_ascii_case(b"branch") {
+            if !scan::is_name(param.name, b"branch") {
                 return true;
             }
             let is_first = branch.is_none();
