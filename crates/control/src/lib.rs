@@ -16,3 +16,4 @@ pub use switchboard::{
     DialError, HangupError, LiveCall, LiveNumbers, ProbeResult, QueueDepths, Readiness, Switchboard, TrunkState,
     Unavailable,
 };
+pub use wire::warm_up;

@@ -44,7 +44,7 @@ impl NewCall {
         fields.finish(new)
     }
 
-    fn read(fields: &mut Fields) -> Option<Self> {
+    pub(super) fn read(fields: &mut Fields) -> Option<Self> {
         let call_id = fields.text("call_id", 1..=100);
         let call_id = fields.require("call_id", call_id);
         let trunk_id = fields.choice("sip_trunk_id");
@@ -87,7 +87,7 @@ impl CallChange {
         fields.finish(Some(change))
     }
 
-    fn read(fields: &mut Fields) -> Self {
+    pub(super) fn read(fields: &mut Fields) -> Self {
         Self {
             answered_at: fields.choice("answered_at").value(),
             ended_at: fields.choice("ended_at").value(),

@@ -48,7 +48,7 @@ impl DialRequest {
         }
     }
 
-    fn read(fields: &mut Fields) -> Option<Self> {
+    pub(super) fn read(fields: &mut Fields) -> Option<Self> {
         let to = fields.read("to_number", |value| target_of(string_of(value)?));
         let to = fields.require("to_number", to);
         let from = fields.read("from_number", |value| caller_id_of(string_of(value)?)).value();

@@ -253,10 +253,13 @@ impl Fields {
         }
     }
 
-    /// The fields that were asked for: what the endpoint knows.
+    /// The fields that a reader knows, in order of their names.
     #[cfg(test)]
-    pub(crate) fn asked(&self) -> Vec<&'static str> {
-        self.asked.clone()
+    pub(crate) fn known<T>(read: impl FnOnce(&mut Self) -> T) -> Vec<&'static str> {
+        let mut fields = Self::new(Map::new(), UnknownFields::Warn);
+        read(&mut fields);
+        fields.asked.sort_unstable();
+        fields.asked
     }
 
     fn is_refused(&self, name: &str) -> bool {

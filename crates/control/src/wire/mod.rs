@@ -16,4 +16,20 @@ pub(crate) use call::{CallChange, NewCall};
 pub(crate) use dial::DialRequest;
 pub(crate) use fields::{FieldError, Invalid, Parsed};
 pub(crate) use money::money_number;
+pub use number::warm_up;
 pub(crate) use trunk::{NewTrunk, TrunkChange, capability_warnings};
+
+/// The fields that each body knows, by the name of its schema.
+#[cfg(test)]
+pub(crate) fn known_fields() -> Vec<(&'static str, Vec<&'static str>)> {
+    use fields::Fields;
+    vec![
+        ("TrunkCreate", Fields::known(NewTrunk::read)),
+        ("TrunkUpdate", Fields::known(TrunkChange::read)),
+        ("OutboundRouting", Fields::known(outbound_routing::read_outbound_routing)),
+        ("AdvancedConfig", Fields::known(advanced_config::read_advanced_config)),
+        ("CallCreate", Fields::known(NewCall::read)),
+        ("CallUpdate", Fields::known(CallChange::read)),
+        ("Dial", Fields::known(DialRequest::read)),
+    ]
+}

@@ -63,7 +63,7 @@ impl NewTrunk {
         fields.finish(new)
     }
 
-    fn read(fields: &mut Fields) -> Option<Self> {
+    pub(super) fn read(fields: &mut Fields) -> Option<Self> {
         let name = fields.read("name", name_of);
         let provider = fields.choice("provider");
         let sip_domain = fields.read("sip_domain", sip_domain_of);
@@ -95,7 +95,7 @@ impl TrunkChange {
         fields.finish(Some(change))
     }
 
-    fn read(fields: &mut Fields) -> Self {
+    pub(super) fn read(fields: &mut Fields) -> Self {
         let name = fields.read("name", name_of);
         let provider = fields.choice("provider");
         let status = fields.choice("status");

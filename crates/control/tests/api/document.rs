@@ -1,0 +1,53 @@
+use crate::harness::Api;
+use axum::http::Method;
+use serde_json::Value;
+use tandem_control::openapi;
+
+/// The document as it is checked in, for clients that are generated from it. `UPDATE_OPENAPI=1` writes it anew.
+#[test]
+fn the_document_is_the_one_that_is_checked_in() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
+    let document = openapi().to_pretty_json().unwrap() + "\n";
+    if std::env::var_os("UPDATE_OPENAPI").is_some() {
+        std::fs::write(path, &document).unwrap();
+    }
+    let checked_in = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(document == checked_in, "openapi.json is not up to date: run this test with UPDATE_OPENAPI=1");
+}
+
+#[tokio::test]
+async fn the_node_serves_its_document() {
+    let api = Api::start().await;
+    let served = api.send(Method::GET, "//openapi.json", None, None).await.expect(200);
+    assert_eq!(served, serde_json::to_value(openapi()).unwrap());
+    assert!(served["openapi"].as_str().unwrap().starts_with("3.1"));
+}
+
+#[test]
+fn every_operation_is_described_and_says_who_may_use_it() {
+    let document = serde_json::to_value(openapi()).unwrap();
+    assert_eq!(document["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
+    for (path, method, operation) in operations(&document) {
+        let name = format!("{method} {path}");
+        assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{name} has no summary");
+        assert!(operation["security"].is_array(), "{name} says nothing of security");
+        let is_open = operation["security"][0].as_object().is_some_and(serde_json::Map::is_empty);
+        assert_eq!(is_open, !path.starts_with("/api/"), "{name}");
+        let answers = operation["responses"].as_object().unwrap();
+        assert!(is_open || answers.contains_key("401"), "{name} does not tell of 401");
+        assert!(answers.keys().any(|status| status.starts_with('2')), "{name} never works");
+    }
+}
+
+/// Every path, method and operation of the document.
+pub(crate) fn operations(document: &Value) -> Vec<(String, String, Value)> {
+    let mut found = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            if operation.is_object() {
+                found.push((path.clone(), method.to_uppercase(), operation.clone()));
+            }
+        }
+    }
+    found
+}

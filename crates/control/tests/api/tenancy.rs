@@ -1,0 +1,94 @@
+use crate::document::operations;
+use crate::harness::{Api, call_body, trunk_body};
+use axum::http::Method;
+use serde_json::{Value, json};
+use tandem_control::openapi;
+
+/// What another account gets from each operation of the document, with ids and bodies that work for the owner.
+enum Stranger {
+    /// Exactly what an unknown id gets.
+    NotFound,
+    /// An answer about the stranger's own account.
+    OwnOnly,
+    /// It needs no key.
+    Open,
+}
+
+#[tokio::test]
+async fn another_accounts_ids_are_unknown_everywhere() {
+    let api = Api::start().await;
+    let trunk = api.trunk(json!({})).await;
+    api.call(&trunk, "CA1").await;
+    let dial = json!({"to_number": "+12025550100", "connect": {"type": "echo"}});
+    let live = api.post("/calls/dial", dial.clone()).await.expect(201)["id"].as_str().unwrap().to_owned();
+    let nowhere = "018f0000-0000-7000-8000-000000000000";
+    let before = everything(&api).await;
+
+    for (path, method, _) in operations(&serde_json::to_value(openapi()).unwrap()) {
+        let short = path.strip_prefix("/api/v1/telephony").unwrap_or(&path);
+        let (body, ids, stranger): (Option<Value>, Vec<&str>, Stranger) = match (method.as_str(), short) {
+            ("GET", "/trunks" | "/calls") => (None, vec![], Stranger::OwnOnly),
+            ("POST", "/trunks") => (Some(trunk_body(json!({}))), vec![], Stranger::OwnOnly),
+            ("GET" | "DELETE", "/trunks/{id}") => (None, vec![&trunk], Stranger::NotFound),
+            ("PUT", "/trunks/{id}") => (Some(json!({"priority": 9})), vec![&trunk], Stranger::NotFound),
+            ("POST", "/trunks/{id}/health-check") => (Some(json!({})), vec![&trunk], Stranger::NotFound),
+            // The trunk in its body is another account's: see the tests of calls.
+            ("POST", "/calls") => (Some(call_body(nowhere, json!({}))), vec![], Stranger::OwnOnly),
+            ("GET", "/calls/{id}" | "/calls/{id}/legs" | "/calls/{id}/timeline" | "/calls/{id}/route") => {
+                (None, vec![&live, "CA1"], Stranger::NotFound)
+            }
+            ("PUT", "/calls/{id}") => (Some(json!({"quality_score": 5})), vec![&live, "CA1"], Stranger::NotFound),
+            ("POST", "/calls/{id}/hangup") => (Some(json!({})), vec![&live, "CA1"], Stranger::NotFound),
+            ("POST", "/calls/dial" | "/routing/explain") => (Some(dial.clone()), vec![], Stranger::OwnOnly),
+            ("GET", "/health/live" | "/health/ready" | "/openapi.json") => (None, vec![], Stranger::Open),
+            _ => panic!("{method} {path} has no case here: say what another account gets from it"),
+        };
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let outside = if path.starts_with("/api/") { short.to_owned() } else { format!("/{path}") };
+        if matches!(stranger, Stranger::Open) {
+            let reply = api.send(method, &outside, body, None).await;
+            assert_ne!(reply.status, 401, "{path}");
+            continue;
+        }
+        for key in [None, Some("tdm_0000000000000000000000000000000000000000000000000000000000000000")] {
+            let reply = api.send(method.clone(), &outside.replace("{id}", &trunk), body.clone(), key).await;
+            reply.expect_problem(401, "unauthorized");
+        }
+        for id in ids {
+            let ask = async |id: &str| {
+                let reply =
+                    api.send(method.clone(), &outside.replace("{id}", id), body.clone(), Some(&api.other.key)).await;
+                let mut problem = reply.expect_problem(404, "not_found");
+                problem.as_object_mut().unwrap().remove("request_id");
+                problem
+            };
+            assert_eq!(ask(id).await, ask(nowhere).await, "{method} {path}");
+        }
+        if matches!(stranger, Stranger::OwnOnly) && method == Method::GET {
+            let reply = api.send(method, &outside, body, Some(&api.other.key)).await.expect(200);
+            assert_eq!(reply, json!([]), "{path}");
+        }
+    }
+    assert_eq!(everything(&api).await, before, "nothing of the account has changed");
+}
+
+async fn everything(api: &Api) -> Value {
+    let calls = api.get("/calls").await.expect(200);
+    let mut trunks = api.get("/trunks").await.expect(200);
+    // The first probe may come in between.
+    for trunk in trunks.as_array_mut().unwrap() {
+        trunk.as_object_mut().unwrap().retain(|name, _| {
+            !matches!(
+                name.as_str(),
+                "health_status"
+                    | "last_health_check"
+                    | "latency_ms"
+                    | "latency_us"
+                    | "packet_loss_percent"
+                    | "is_active"
+                    | "can_handle_call"
+            )
+        });
+    }
+    json!({"trunks": trunks, "calls": calls})
+}
