@@ -1,5 +1,7 @@
 //! Dialogs: RFC 3261 §12.
 
+mod record;
+
 use std::net::SocketAddr;
 
 use crate::endpoint::{Flow, PeerPolicy};
@@ -25,14 +27,7 @@ pub struct Dialog {
     pub route_set: Vec<NameAddr>,
 }
 
-/// A dialog and the path to its peer: all that is needed to end it from another process.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DialogRecord {
-    /// The path.
-    pub flow: Flow,
-    /// The dialog.
-    pub dialog: Dialog,
-}
+pub use record::{DialogRecord, InvalidDialogRecord};
 
 impl Dialog {
     /// The dialog that a 2xx to our INVITE makes (§12.1.2). `None` when the 2xx has no Contact or an unreadable

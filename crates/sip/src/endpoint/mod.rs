@@ -31,7 +31,7 @@ use crate::context::{Context, Incoming};
 use crate::deadlines::Deadlines;
 use crate::dialog::{Dialog, DialogRecord};
 use crate::fingerprint::RandomKeyMap;
-use crate::message::{Body, Header, Message, Method, ParseError, StatusCode, Uri};
+use crate::message::{Body, Header, HeaderName, Message, Method, ParseError, StatusCode, Uri};
 use crate::names;
 use crate::random::Randomness;
 use crate::session::{self, Calling, Phase, ReasonHeader, ReinviteNotNow, Ringing, Session, Silence, Usage};
@@ -100,6 +100,11 @@ impl Endpoint {
         }
     }
 
+    /// Sets which addresses belong to one peer from now on: when trunks change.
+    pub fn set_peer_policy(&mut self, peers: Box<dyn PeerPolicy>) {
+        self.context.peers = peers;
+    }
+
     // The wire and the clock
 
     /// Takes one message: a datagram, or what the framing cut out of a stream.
@@ -129,7 +134,8 @@ impl Endpoint {
 
     /// The flow is broken (ICMP unreachable, connection refused or lost): what waits on it fails now.
     ///
-    /// Sessions stay. Over a stream their next request goes to the address that the peer named in its Contact or
+    /// Over UDP, report only what the socket itself reported, and not faster than the network layer limits it: anybody
+    /// can forge an ICMP message, and each walks the client transactions. Sessions stay. Over a stream their next request goes to the address that the peer named in its Contact or
     /// Record-Route.
     pub fn handle_transport_error(&mut self, flow: &Flow, now: Instant) {
         for (transaction, owner) in self.context.transactions.fail_flow(flow) {
@@ -375,6 +381,11 @@ impl Endpoint {
     // Responses
 
     fn handle_response(&mut self, flow: &Flow, response: &Message<'_>, status: StatusCode, now: Instant) {
+        if response.list(&HeaderName::Via).nth(1).is_some() {
+            // It was meant for somebody before us on the way (RFC 3261 §8.1.3.3).
+            self.drops.stray += 1;
+            return;
+        }
         let Context { transactions, outbox, peers, .. } = &mut self.context;
         match transactions.handle_response(outbox, response, status, flow, &**peers, now) {
             Received::Stray => self.drops.stray += 1,

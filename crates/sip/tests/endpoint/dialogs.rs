@@ -406,7 +406,8 @@ fn a_2xx_to_a_reinvite_that_comes_after_the_call_is_over_is_acknowledged() {
 fn an_established_call_can_be_ended_by_another_process() {
     let mut lab = Lab::new();
     let (session, invite) = lab.established_call();
-    let record = lab.endpoint.dialog(session).unwrap();
+    // Through the journal, as text.
+    let record = lab.endpoint.dialog(session).unwrap().to_string().parse().unwrap();
 
     let mut next = Lab::new();
     let resumed = next.endpoint.resume_dialog(record);
@@ -491,4 +492,46 @@ fn a_request_in_the_early_dialog_does_not_confuse_the_ack() {
     lab.endpoint.accept(session, Some(Body::sdp(SDP.into())), Vec::new(), lab.now);
     lab.receive(&in_dialog("ACK", 1, &tag, ""));
     assert_eq!(lab.told(), ["Acknowledged"]);
+}
+
+#[test]
+fn an_endpoint_may_be_moved_to_its_thread() {
+    fn is_send<T: Send>() {}
+    is_send::<tandem_sip::endpoint::Endpoint>();
+}
+
+#[test]
+fn the_session_description_is_found_in_a_multipart_body() {
+    let mut lab = Lab::new();
+    let body = format!(
+        "--b\r\nContent-Type: application/isup\r\nContent-Disposition: signal;handling=optional\r\n\r\nxx\r\n\
+         --b\r\nContent-Type: application/sdp\r\n\r\n{SDP}\r\n--b--\r\n"
+    );
+    let headers = "Contact: <sip:peer@192.0.2.2>\nContent-Type: multipart/mixed;boundary=b\n";
+    lab.receive(&request("INVITE", "a", 1, "", headers, &body));
+    match lab.events().as_slice() {
+        [Event::Invite { request, .. }] => assert_eq!(request.sdp.as_deref(), Some(SDP.as_bytes())),
+        other => panic!("{other:#?}"),
+    }
+}
+
+#[test]
+fn over_tcp_nothing_is_resent_but_the_2xx() {
+    let mut lab = Lab::new();
+    lab.transport = Transport::Tcp;
+    let (session, invite) = lab.call();
+    lab.receive(&response(&invite, 200, "OK", "b", SDP));
+    lab.endpoint.bye(session, None, lab.now);
+    let bye = lab.sent().pop().unwrap();
+    lab.pass(20_000);
+    assert!(lab.sent().is_empty());
+    lab.receive(&response(&bye, 200, "OK", "", ""));
+    assert_eq!(lab.told(), ["Answered", "Ended LocalBye"]);
+
+    lab.receive(&crate::lab::invite("a"));
+    let session = lab.invited();
+    lab.endpoint.reject(session, StatusCode::BUSY_HERE, Vec::new(), lab.now);
+    lab.pass(20_000);
+    assert_eq!(lab.kinds(), ["486"]);
+    lab.finish();
 }

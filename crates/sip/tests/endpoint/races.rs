@@ -323,6 +323,9 @@ fn stray_responses_do_nothing() {
     );
     assert!(lab.sent().is_empty());
     assert_eq!(lab.endpoint.drops().stray, 2);
+    lab.receive(&ok.replace("From:", "Via: SIP/2.0/UDP 192.0.2.99;branch=z9hG4bK-more\nFrom:"));
+    assert!(lab.sent().is_empty());
+    assert_eq!(lab.endpoint.drops().stray, 3, "a response with a second Via is for another");
     lab.receive_from(STRANGER, &ok);
     assert!(lab.sent().is_empty());
     assert_eq!(lab.endpoint.drops().foreign, 1);
