@@ -209,12 +209,13 @@ impl Context {
     }
 
     /// Answers in a transaction, so that repeats get the same answer. Without one if there are too many.
-    pub(crate) fn answer(&mut self, incoming: &Incoming<'_>, reply: Reply, now: Instant) {
+    /// `tag` is that of To, when it matters which.
+    pub(crate) fn answer(&mut self, incoming: &Incoming<'_>, reply: Reply, tag: Option<Token>, now: Instant) {
         if self.is_full() {
             self.answer_stateless(incoming, reply);
             return;
         }
-        let tag = self.stateless_tag(incoming.fingerprint);
+        let tag = tag.unwrap_or_else(|| self.stateless_tag(incoming.fingerprint));
         let server = self.start_server(incoming, ServerOwner::Nobody, Some(&tag), None, now);
         self.respond(server, reply, now);
     }

@@ -19,12 +19,19 @@ impl Names {
 
     /// A tag or branch: our identity and 64 random bits (RFC 3261 §19.3 asks for 32), and the number that finds it.
     pub(crate) fn name(&mut self) -> (u64, Token) {
+        let mut random = [0; 8];
+        self.random.fill(&mut random);
+        let number = u64::from_be_bytes(random);
+        (number, self.name_of(number))
+    }
+
+    /// The name that has this number.
+    pub(crate) fn name_of(&self, number: u64) -> Token {
         let mut octets = [0; IDENTITY_BYTES + 8];
         let (identity, random) = octets.split_at_mut(IDENTITY_BYTES);
         identity.copy_from_slice(&self.identity);
-        self.random.fill(random);
-        let number = random.iter().fold(0, |number, octet| number << 8 | u64::from(*octet));
-        (number, Token::hex(&octets))
+        random.copy_from_slice(&number.to_be_bytes());
+        Token::hex(&octets)
     }
 
     /// A Call-ID: our identity and 96 random bits.

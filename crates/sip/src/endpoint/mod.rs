@@ -479,7 +479,14 @@ impl Endpoint {
             self.context.answer_stateless(incoming, reply);
             return;
         };
-        self.context.answer(incoming, Reply::new(StatusCode::OK), now);
+        // §9.2 wants the tag that the answers to the INVITE have.
+        let tag = match owner {
+            ServerOwner::Invite(key) | ServerOwner::Reinvite(key) => {
+                self.sessions.get(key).map(|session| self.context.names.name_of(session.tag))
+            }
+            ServerOwner::Nobody => None,
+        };
+        self.context.answer(incoming, Reply::new(StatusCode::OK), tag, now);
         match owner {
             ServerOwner::Invite(key) | ServerOwner::Reinvite(key) if is_pending => {
                 let reason = ReasonHeader::of(incoming.message);

@@ -7,7 +7,7 @@ use super::{Event, Flow, OutgoingRequest, RequestFailure, RequestId, ResponseSum
 use crate::context::Context;
 use crate::endpoint::event::phrase_of;
 use crate::fingerprint::TakeAsIs;
-use crate::message::{Message, NameAddr, Request, StatusCode};
+use crate::message::{Header, HeaderName, HeaderValue, Message, Method, NameAddr, Request, StatusCode};
 use crate::session::{Account, Challenged, Silence};
 use crate::transaction::ClientOwner;
 
@@ -46,6 +46,12 @@ impl Requests {
         request.headers = outgoing.headers;
         request.body = outgoing.body;
         let flow = outgoing.flow;
+        if request.method == Method::Options {
+            // RFC 3261 §11.1. Some carriers do not answer a probe without them.
+            let secure = request.uri.scheme() == "sips";
+            request.contact = Some(context.contact(&flow, secure));
+            request.headers.push(Header::new(HeaderName::Accept, HeaderValue::cleaned("application/sdp")));
+        }
         context.send_request(&mut request, flow, ClientOwner::Request(id), now);
         self.open.insert(id.0, Open { request, flow, account: Account::new(outgoing.credentials) });
         id

@@ -172,7 +172,7 @@ impl Session {
 
     /// A BYE in the dialog.
     pub(crate) fn handle_bye(&mut self, context: &mut Context, incoming: &Incoming<'_>, now: Instant) {
-        context.answer(incoming, Reply::new(StatusCode::OK), now);
+        context.answer(incoming, Reply::new(StatusCode::OK), None, now);
         let reason = ReasonHeader::of(incoming.message);
         self.step(|phase, id| match phase {
             Phase::Ringing(ringing) => ringing.end_canceled(context, id, reason, now),

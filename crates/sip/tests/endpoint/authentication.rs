@@ -225,6 +225,8 @@ fn a_probe_answers_a_challenge_when_it_can() {
     let first = lab.sent_one();
     lab.receive(&challenge(&first, 401, "r", "n1", ""));
     let second = lab.sent_one();
+    assert_eq!(second.header("Contact"), "<sip:000102@192.0.2.1:5060>");
+    assert_eq!(second.header("Accept"), "application/sdp");
     assert!(second.header("Authorization").contains("uri=\"sip:+12025550100@peer.example.net\""));
     lab.receive(&response(&second, 200, "OK", "b", ""));
     assert_eq!(lab.told(), ["Response 200"]);

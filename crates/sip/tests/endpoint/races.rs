@@ -163,6 +163,7 @@ fn a_peer_that_cancels_gets_200_and_487() {
     let sent = lab.sent();
     assert_eq!(sent.iter().map(Sent::kind).collect::<Vec<_>>(), ["200", "487"]);
     assert_eq!(sent[0].header("CSeq"), "1 CANCEL");
+    assert_eq!(sent[0].tag("To"), tag, "all answers to the call have one tag");
     match lab.events().as_slice() {
         [Event::Canceled { reason: Some(reason), .. }, Event::Ended { .. }] => {
             assert_eq!(reason.protocol, ReasonProtocol::Q850);
