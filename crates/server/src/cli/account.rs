@@ -2,7 +2,7 @@ use super::database::{Missing, account, every, id_parts, with_store};
 use super::failure::Failure;
 use super::output::{Output, Table, to_the_second};
 use crate::config::Config;
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Value, json};
 use std::str::FromStr;
 use tandem_model::{Account, AccountId, Tier};
@@ -35,7 +35,7 @@ pub(super) struct AddArgs {
 }
 
 #[derive(Args)]
-#[group(required = true, multiple = true, args = ["tier", "max_trunks", "max_calls"])]
+#[command(group(ArgGroup::new("change").required(true).multiple(true).args(["tier", "max_trunks", "max_calls"])))]
 pub(super) struct SetArgs {
     /// Its name or id
     account: String,

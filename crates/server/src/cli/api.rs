@@ -20,7 +20,7 @@ pub(super) struct ApiArgs {
         global = true,
         value_name = "URL",
         env = "TANDEM_API_URL",
-        default_value = "http://127.0.0.1:8080",
+        default_value = DEFAULT_URL,
         value_parser = base_url
     )]
     api: Url,
@@ -70,7 +70,8 @@ struct FieldError {
 
 impl ApiArgs {
     pub(super) fn connect(&self, source: &ConfigSource) -> Result<Api, Failure> {
-        let key = match &self.key {
+        // An empty variable counts as not set, as everywhere.
+        let key = match self.key.as_ref().filter(|key| !key.expose().is_empty()) {
             Some(key) => key.clone(),
             None if is_loopback(&self.api) => demo_key(&source.data_dir()?.join(DEMO_KEY_FILE))?,
             // The key of this host's demo is nothing that another host should see.
@@ -197,6 +198,7 @@ impl std::fmt::Display for Problem {
 
 fn demo_key(path: &Path) -> Result<Secret, ApiError> {
     match fs::read_to_string(path) {
+        Ok(text) if text.trim().is_empty() => Err(ApiError::NoKey),
         Ok(text) => key(text.trim()).map_err(|source| ApiError::BadKeyFile { path: path.to_owned(), source }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(ApiError::NoKey),
         Err(source) => Err(ApiError::KeyFile { path: path.to_owned(), source }),
@@ -217,6 +219,8 @@ enum BaseUrlError {
 }
 
 fn base_url(text: &str) -> Result<Url, BaseUrlError> {
+    // An empty variable counts as not set, as everywhere.
+    let text = if text.is_empty() { DEFAULT_URL } else { text };
     let url = Url::parse(text).map_err(|_| BaseUrlError::Syntax)?;
     match url.scheme() {
         "http" => {}
@@ -234,8 +238,7 @@ fn base_url(text: &str) -> Result<Url, BaseUrlError> {
 pub(super) struct KeyError;
 
 fn key(text: &str) -> Result<Secret, KeyError> {
-    let is_word = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-    if is_word { Ok(Secret::new(text)) } else { Err(KeyError) }
+    if text.bytes().all(|byte| byte.is_ascii_graphic()) { Ok(Secret::new(text)) } else { Err(KeyError) }
 }
 
 fn is_loopback(url: &Url) -> bool {
@@ -249,6 +252,8 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
+/// The default of `TANDEM_HTTP_LISTEN`.
+const DEFAULT_URL: &str = "http://127.0.0.1:8080";
 const API_PATH: [&str; 3] = ["api", "v1", "telephony"];
 /// Where `serve --demo` keeps its key.
 const DEMO_KEY_FILE: &str = "demo.key";

@@ -105,9 +105,14 @@ fn cells(call: &Value) -> [String; 9] {
         to,
         text(call, "status"),
         text(call, "hangup_cause"),
-        text(call, "duration_seconds"),
+        call.get("duration_ms").and_then(Value::as_u64).map(seconds).unwrap_or_default(),
         text(call, "cost"),
     ]
+}
+
+/// To the tenth, rounded down.
+fn seconds(milliseconds: u64) -> String {
+    format!("{}.{}", milliseconds / 1_000, milliseconds % 1_000 / 100)
 }
 
 /// Lists lag by a batch of records anyway.

@@ -121,3 +121,20 @@ fn nearest(written: &str, known: impl Iterator<Item = String>, prefix: &str) -> 
 const PREFIX: &str = "TANDEM_";
 /// What the command line reads itself; no part of a node's configuration.
 const CLIENT_VARIABLES: &[&str] = &["TANDEM_CONFIG", "TANDEM_API_URL", "TANDEM_API_KEY"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_lists_every_variable_and_key() {
+        let documentation = include_str!("../../../../docs/configuration.md");
+        for setting in Setting::ALL {
+            let row = format!("| `{}` | `{}` |", setting.variable(), setting.key());
+            assert!(documentation.contains(&row), "docs/configuration.md has no row that begins {row}");
+        }
+        for variable in CLIENT_VARIABLES {
+            assert!(documentation.contains(variable), "docs/configuration.md does not name {variable}");
+        }
+    }
+}
