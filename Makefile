@@ -23,9 +23,9 @@ build: ## Build target/release/tandem.
 demo: build ## Build tandem and run it with a simulated carrier, on loopback only.
 	@exec $(TARGET)/release/tandem serve --demo
 
+# One set of features and one profile for the binary and the tests, so that nothing is built twice.
 .PHONY: test
 test: test-peers ## Run every test.
-	# One set of features and one profile for the binary and the tests, so that nothing is built twice.
 	$(CARGO) build --workspace --locked --bins --tests
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		set -x; $(CARGO) nextest run --workspace --locked --no-fail-fast --test-threads $(TEST_THREADS); \
