@@ -4,6 +4,7 @@
 //! The call path is reached only through [`Switchboard`], which the server implements.
 
 mod http;
+mod jobs;
 mod service;
 mod settings;
 mod switchboard;

@@ -15,11 +15,12 @@ use axum::http::StatusCode;
 #[utoipa::path(
     post,
     path = "/calls",
+    operation_id = "log_call",
     tag = "calls",
     security(("bearer" = [])),
     request_body = CallCreate,
     responses(
-        (status = 201, body = CallView),
+        (status = 201, description = "The call.", body = CallView),
         (status = 400, description = "The account has no such trunk.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "The call is logged already.", body = ProblemDocument, content_type = "application/problem+json"),
@@ -40,11 +41,12 @@ pub(crate) async fn create(
 #[utoipa::path(
     get,
     path = "/calls",
+    operation_id = "list_calls",
     tag = "calls",
     security(("bearer" = [])),
     params(TrunkFilterQuery, PageQuery),
     responses(
-        (status = 200, body = Vec<CallView>),
+        (status = 200, description = "The calls.", body = Vec<CallView>),
         (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "A parameter is wrong.", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -62,11 +64,12 @@ pub(crate) async fn list(
 #[utoipa::path(
     get,
     path = "/calls/{id}",
+    operation_id = "read_call",
     tag = "calls",
     security(("bearer" = [])),
     params(("id" = String, Path, description = "The call's `id` or `call_id`.")),
     responses(
-        (status = 200, body = CallView),
+        (status = 200, description = "The call.", body = CallView),
         (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "The account has no such call.", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -84,12 +87,13 @@ pub(crate) async fn read(
 #[utoipa::path(
     put,
     path = "/calls/{id}",
+    operation_id = "update_call",
     tag = "calls",
     security(("bearer" = [])),
     params(("id" = String, Path, description = "The call's `id` or `call_id`.")),
     request_body = CallUpdate,
     responses(
-        (status = 200, body = CallView),
+        (status = 200, description = "The call.", body = CallView),
         (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "The account has no such call.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "A field is wrong.", body = ProblemDocument, content_type = "application/problem+json"),
@@ -111,11 +115,12 @@ pub(crate) async fn update(
 #[utoipa::path(
     get,
     path = "/calls/{id}/route",
+    operation_id = "read_call_route",
     tag = "calls",
     security(("bearer" = [])),
     params(("id" = String, Path, description = "The call's `id` or `call_id`.")),
     responses(
-        (status = 200, body = ReceiptView),
+        (status = 200, description = "The receipt.", body = ReceiptView),
         (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "The account has no such call, or something else carries it.", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -133,11 +138,12 @@ pub(crate) async fn route(
 #[utoipa::path(
     get,
     path = "/calls/{id}/timeline",
+    operation_id = "read_call_timeline",
     tag = "calls",
     security(("bearer" = [])),
     params(("id" = String, Path, description = "The call's `id` or `call_id`.")),
     responses(
-        (status = 200, body = Vec<EventView>),
+        (status = 200, description = "The steps.", body = Vec<EventView>),
         (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "The account has no such call.", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -155,11 +161,12 @@ pub(crate) async fn timeline(
 #[utoipa::path(
     get,
     path = "/calls/{id}/legs",
+    operation_id = "read_call_legs",
     tag = "calls",
     security(("bearer" = [])),
     params(("id" = String, Path, description = "The call's `id` or `call_id`.")),
     responses(
-        (status = 200, body = Vec<LegView>),
+        (status = 200, description = "The legs.", body = Vec<LegView>),
         (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "The account has no such call.", body = ProblemDocument, content_type = "application/problem+json"),
     )

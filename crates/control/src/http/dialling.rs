@@ -14,11 +14,12 @@ use axum::http::StatusCode;
 #[utoipa::path(
     post,
     path = "/calls/dial",
+    operation_id = "dial",
     tag = "calls",
     security(("bearer" = [])),
     request_body = Dial,
     responses(
-        (status = 201, body = CallView),
+        (status = 201, description = "The call.", body = CallView),
         (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "A field is wrong, or there is no route; then with the receipt.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "The account or its trunks have their calls; with the receipt.", body = ProblemDocument, content_type = "application/problem+json"),
@@ -39,11 +40,12 @@ pub(crate) async fn dial(
 #[utoipa::path(
     post,
     path = "/calls/{id}/hangup",
+    operation_id = "hang_up",
     tag = "calls",
     security(("bearer" = [])),
     params(("id" = String, Path, description = "The call's `id` or `call_id`.")),
     responses(
-        (status = 200, body = CallView),
+        (status = 200, description = "The call.", body = CallView),
         (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "The account has no such call.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "The call is over, or something else carries it.", body = ProblemDocument, content_type = "application/problem+json"),
@@ -62,6 +64,7 @@ pub(crate) async fn hang_up(
 #[utoipa::path(
     post,
     path = "/routing/explain",
+    operation_id = "explain_routing",
     tag = "routing",
     security(("bearer" = [])),
     request_body = Dial,

@@ -1,9 +1,12 @@
 use crate::http::openapi;
 use crate::{Readiness, Services};
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
 use serde::Serialize;
+use std::sync::LazyLock;
 use utoipa::ToSchema;
 
 /// The process runs.
@@ -14,7 +17,7 @@ pub(crate) struct Liveness {
 }
 
 /// Whether the process runs.
-#[utoipa::path(get, path = "/health/live", tag = "node", security(()), responses((status = 200, body = Liveness)))]
+#[utoipa::path(get, path = "/health/live", operation_id = "read_liveness", tag = "node", security(()), responses((status = 200, description = "It runs.", body = Liveness)))]
 pub(crate) async fn live() -> Json<Liveness> {
     Json(Liveness { status: "live" })
 }
@@ -23,6 +26,7 @@ pub(crate) async fn live() -> Json<Liveness> {
 #[utoipa::path(
     get,
     path = "/health/ready",
+    operation_id = "read_readiness",
     tag = "node",
     security(()),
     responses(
@@ -40,10 +44,13 @@ pub(crate) async fn ready(State(services): State<Services>) -> (StatusCode, Json
 #[utoipa::path(
     get,
     path = "/openapi.json",
+    operation_id = "read_document",
     tag = "node",
     security(()),
     responses((status = 200, description = "The OpenAPI 3.1 document.", body = serde_json::Value))
 )]
-pub(crate) async fn document() -> Json<utoipa::openapi::OpenApi> {
-    Json(openapi())
+pub(crate) async fn document() -> impl IntoResponse {
+    // Made once: everybody may ask for it.
+    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| openapi().to_json().unwrap_or_default().into());
+    ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.clone())
 }

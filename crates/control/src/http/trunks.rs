@@ -15,11 +15,12 @@ use tandem_model::TrunkId;
 #[utoipa::path(
     get,
     path = "/trunks",
+    operation_id = "list_trunks",
     tag = "trunks",
     security(("bearer" = [])),
     params(PageQuery),
     responses(
-        (status = 200, body = Vec<TrunkView>),
+        (status = 200, description = "The trunks.", body = Vec<TrunkView>),
         (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "A parameter is wrong.", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -37,11 +38,12 @@ pub(crate) async fn list(
 #[utoipa::path(
     post,
     path = "/trunks",
+    operation_id = "create_trunk",
     tag = "trunks",
     security(("bearer" = [])),
     request_body = TrunkCreate,
     responses(
-        (status = 201, body = TrunkView),
+        (status = 201, description = "The trunk.", body = TrunkView),
         (status = 400, description = "The account has all its trunks.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "A field is wrong.", body = ProblemDocument, content_type = "application/problem+json"),
@@ -61,11 +63,12 @@ pub(crate) async fn create(
 #[utoipa::path(
     get,
     path = "/trunks/{id}",
+    operation_id = "read_trunk",
     tag = "trunks",
     security(("bearer" = [])),
     params(("id" = Uuid, Path, description = "The trunk.")),
     responses(
-        (status = 200, body = TrunkView),
+        (status = 200, description = "The trunk.", body = TrunkView),
         (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "The account has no such trunk.", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -83,12 +86,13 @@ pub(crate) async fn read(
 #[utoipa::path(
     put,
     path = "/trunks/{id}",
+    operation_id = "update_trunk",
     tag = "trunks",
     security(("bearer" = [])),
     params(("id" = Uuid, Path, description = "The trunk.")),
     request_body = TrunkUpdate,
     responses(
-        (status = 200, body = TrunkView),
+        (status = 200, description = "The trunk.", body = TrunkView),
         (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "The account has no such trunk.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "A field is wrong.", body = ProblemDocument, content_type = "application/problem+json"),
@@ -110,6 +114,7 @@ pub(crate) async fn update(
 #[utoipa::path(
     delete,
     path = "/trunks/{id}",
+    operation_id = "delete_trunk",
     tag = "trunks",
     security(("bearer" = [])),
     params(("id" = Uuid, Path, description = "The trunk.")),
@@ -133,11 +138,12 @@ pub(crate) async fn delete(
 #[utoipa::path(
     post,
     path = "/trunks/{id}/health-check",
+    operation_id = "check_trunk_health",
     tag = "trunks",
     security(("bearer" = [])),
     params(("id" = Uuid, Path, description = "The trunk.")),
     responses(
-        (status = 200, body = HealthCheckView),
+        (status = 200, description = "What the probe found.", body = HealthCheckView),
         (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "The account has no such trunk.", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "The call path does not answer.", body = ProblemDocument, content_type = "application/problem+json"),

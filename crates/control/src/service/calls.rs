@@ -1,10 +1,11 @@
 use crate::service::{Caller, Core, id_bits};
 use crate::wire::{CallChange, FieldError, Invalid, NewCall};
 use crate::{LiveCall, Unavailable};
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tandem_model::{
-    CallEvent, CallId, CallRecord, CallStatus, CarriedBy, LegRecord, Rate, Receipt, Timestamp, Trunk, TrunkId,
+    CallEvent, CallId, CallRecord, CallStatus, CarriedBy, LegRecord, Money, Rate, Receipt, Timestamp, Trunk, TrunkId,
 };
 use tandem_store::{CallFilter, CallKey, DatabaseError};
 
@@ -172,6 +173,53 @@ impl Calls {
         Ok(updated.after)
     }
 
+    /// Tells the call path of every external call that goes on, so that their slots survive a restart.
+    pub(crate) async fn restore_slots(&self) -> Result<(), DatabaseError> {
+        for open in self.core.store.open_external_calls().await? {
+            self.core.switchboard.external_call_started(open.account_id, open.trunk_id, open.call_id).await;
+        }
+        Ok(())
+    }
+
+    /// Closes external calls that nobody has written for [`STALE_AFTER`], so that a client that forgot a call does not hold its slot
+    /// for ever. Gives how many.
+    pub(crate) async fn close_stale(&self) -> Result<usize, DatabaseError> {
+        let now = self.core.now();
+        let stale_after = i64::try_from(STALE_AFTER.as_micros()).unwrap_or(i64::MAX);
+        let before = Timestamp::from_unix_micros(now.unix_micros().saturating_sub(stale_after));
+        let mut closed = 0;
+        for open in self.core.store.stale_external_calls(before).await? {
+            let key = CallKey::Id(open.call_id);
+            let updated = self.core.store.update_call(open.account_id, &key, move |call| {
+                close_stale_call(call, now);
+                Ok::<(), Infallible>(())
+            });
+            match updated.await {
+                Ok(updated) if updated.before.ended_at.is_none() => {
+                    tracing::info!(call_id = %open.call_id, account = %open.account_id, "an external call was closed as stale");
+                    self.core.switchboard.external_call_ended(open.call_id).await;
+                    closed += 1;
+                }
+                // Somebody ended it, or removed it, in between.
+                Ok(_) | Err(tandem_store::UpdateCallError::NotFound) => {}
+                Err(tandem_store::UpdateCallError::Refused(never)) => match never {},
+                Err(tandem_store::UpdateCallError::Database(error)) => return Err(error),
+            }
+        }
+        Ok(closed)
+    }
+
+    /// What the client has set on a live call is in the store only. A store that does not answer is not waited for.
+    async fn add_clients_fields(&self, live: &mut CallRecord) {
+        let key = CallKey::Id(live.id);
+        let asked = tokio::time::timeout(STORE_PATIENCE, self.core.store.call(live.account_id, &key)).await;
+        if let Ok(Ok(Some(stored))) = asked {
+            live.metadata = stored.metadata;
+            live.quality_score = stored.quality_score.or(live.quality_score);
+            live.credits_used = stored.credits_used.or(live.credits_used);
+        }
+    }
+
     async fn why_not_stored(&self, caller: &Caller, id: &str) -> Result<UpdateCallError, Unavailable> {
         let live = match id.parse::<CallId>() {
             Ok(call) => self.core.switchboard.live_call(caller.account_id(), call).await?,
@@ -186,7 +234,8 @@ impl Calls {
             Ok(call) => self.core.switchboard.live_call(caller.account_id(), call).await,
             Err(_) => Ok(None),
         };
-        if let Ok(Some(live)) = live {
+        if let Ok(Some(mut live)) = live {
+            self.add_clients_fields(&mut live.record).await;
             return Ok(Found::Live(Box::new(live)));
         }
         let stored = self.core.store.call(caller.account_id(), &CallKey::Any(id.to_owned())).await?;
@@ -227,7 +276,7 @@ fn external_record(caller: &Caller, new: NewCall, id: CallId, now: Timestamp) ->
         codec_used: None,
         sip_call_id: new.sip_call_id,
         remote_ip: new.remote_ip,
-        cost: is_final.then_some(tandem_model::Money::ZERO),
+        cost: is_final.then_some(Money::ZERO),
         credits_used: None,
         metadata: new.metadata,
         receipt: None,
@@ -292,6 +341,21 @@ fn change_external(
     Ok(())
 }
 
+/// Ends a call whose end nobody told us. When it really ended, and so its duration and cost, is not known if it was answered.
+fn close_stale_call(call: &mut CallRecord, now: Timestamp) {
+    if call.ended_at.is_some() {
+        return;
+    }
+    let was_answered = call.answered_at.is_some();
+    call.ended_at = Some(now);
+    call.hangup_cause = Some(STALE_CAUSE.to_owned());
+    call.status = if was_answered { CallStatus::Completed } else { CallStatus::Failed };
+    if !was_answered {
+        call.duration_ms = call.duration_ms.or(Some(0));
+        call.cost = call.cost.or(Some(Money::ZERO));
+    }
+}
+
 /// Changes a call that this switch carries: only what is the client's.
 fn change_ours(call: &mut CallRecord, change: CallChange) -> Result<(), Invalid> {
     let refused = change.carriers_fields();
@@ -308,7 +372,7 @@ fn change_ours(call: &mut CallRecord, change: CallChange) -> Result<(), Invalid>
 fn change_clients_fields(
     call: &mut CallRecord,
     quality_score: Option<f64>,
-    credits_used: Option<tandem_model::Money>,
+    credits_used: Option<Money>,
     metadata: Option<serde_json::Map<String, serde_json::Value>>,
 ) {
     call.quality_score = quality_score.or(call.quality_score);
@@ -336,13 +400,19 @@ fn check_order(call: &CallRecord) -> Result<(), Invalid> {
     Ok(())
 }
 
+/// How long an external call may go on without a word from its client.
+const STALE_AFTER: Duration = Duration::from_secs(4 * 60 * 60);
+/// `hangup_cause` of a call that was closed as stale.
+const STALE_CAUSE: &str = "stale";
+/// How long a live call's answer waits for what the store adds to it.
+const STORE_PATIENCE: Duration = Duration::from_millis(250);
 /// How far two clocks may differ before a time is plainly wrong: carriers write whole seconds, and their clocks drift.
 const CLOCK_DIFFERENCE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tandem_model::{AccountId, CallDirection, Money};
+    use tandem_model::{AccountId, CallDirection};
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_unix_micros(second * 1_000_000)
@@ -419,6 +489,21 @@ mod tests {
         change(&mut call, CallChange { status: Some(CallStatus::Answered), ..CallChange::default() }, 120).unwrap();
         change(&mut call, CallChange { status: Some(CallStatus::Completed), ..CallChange::default() }, 150).unwrap();
         assert_eq!(call.duration_ms, Some(30_000));
+    }
+
+    #[test]
+    fn a_stale_call_ends_without_made_up_numbers() {
+        let mut silent = call();
+        close_stale_call(&mut silent, at(20_000));
+        assert_eq!(
+            (silent.status, silent.cost, silent.ended_at),
+            (CallStatus::Failed, Some(Money::ZERO), Some(at(20_000)))
+        );
+        let mut answered = call();
+        change(&mut answered, CallChange { answered_at: Some(at(110)), ..CallChange::default() }, 111).unwrap();
+        close_stale_call(&mut answered, at(20_000));
+        assert_eq!((answered.status, answered.duration_ms, answered.cost), (CallStatus::Completed, None, None));
+        assert_eq!(answered.hangup_cause.as_deref(), Some("stale"));
     }
 
     #[test]

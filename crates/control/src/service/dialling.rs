@@ -54,9 +54,16 @@ impl Dialling {
         }
         let stored = self.core.store.call(caller.account_id(), &CallKey::Any(id.to_owned())).await?;
         Err(match stored.map(|call| call.carried_by) {
+            None if self.ended_unstored(caller, id).await? => HangUpError::Over,
             None => HangUpError::NotFound,
             Some(CarriedBy::External) => HangUpError::CarriedElsewhere,
             Some(CarriedBy::Tandem) => HangUpError::Over,
         })
+    }
+
+    /// Whether the call is over, and only the call path knows it yet.
+    async fn ended_unstored(&self, caller: &Caller, id: &str) -> Result<bool, Unavailable> {
+        let Ok(call) = id.parse::<CallId>() else { return Ok(false) };
+        Ok(self.core.switchboard.live_call(caller.account_id(), call).await?.is_some())
     }
 }

@@ -5,7 +5,8 @@ use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tandem_model::{
-    CallDirection, DtmfMode, Money, OutboundRouting, Reason, Timestamp, Trunk, TrunkHealth, TrunkId, TrunkStatus,
+    CallDirection, DtmfMode, Money, OutboundRouting, Reason, Timestamp, Transport, Trunk, TrunkHealth, TrunkId,
+    TrunkStatus,
 };
 use tandem_store::DatabaseError;
 use tokio::sync::{Mutex, Semaphore};
@@ -16,7 +17,7 @@ pub(crate) struct Trunks {
     core: Arc<Core>,
     /// A partial change reads, edits and writes; two at once would lose one of them.
     changing: Arc<Mutex<()>>,
-    first_probes: Arc<Semaphore>,
+    own_probes: Arc<Semaphore>,
 }
 
 /// A trunk with what is going on at it.
@@ -117,7 +118,7 @@ pub(crate) enum HealthCheckError {
 
 impl Trunks {
     pub(super) fn new(core: Arc<Core>) -> Self {
-        Self { core, changing: Arc::default(), first_probes: Arc::new(Semaphore::new(MAX_FIRST_PROBES)) }
+        Self { core, changing: Arc::default(), own_probes: Arc::new(Semaphore::new(MAX_OWN_PROBES)) }
     }
 
     /// Makes a trunk, active and of unknown health, and has it probed.
@@ -135,7 +136,7 @@ impl Trunks {
             },
         )?;
         self.core.switchboard.routing_changed();
-        self.probe_first_time(&trunk);
+        self.probe_by_itself(&trunk);
         Ok(ShownTrunk::new(trunk, TrunkState::default(), warnings))
     }
 
@@ -168,6 +169,7 @@ impl Trunks {
         let Parsed { value: change, warnings } = change;
         let changing = self.changing.lock().await;
         let mut trunk = self.core.store.trunk(caller.account_id(), id).await?.ok_or(UpdateTrunkError::NotFound)?;
+        let target_before = target_of(&trunk);
         change.apply(&mut trunk);
         trunk.updated_at = self.core.now();
         self.check_next_hop(&trunk)?;
@@ -179,6 +181,9 @@ impl Trunks {
         })?;
         drop(changing);
         self.core.switchboard.routing_changed();
+        if target_of(&trunk) != target_before {
+            self.probe_by_itself(&trunk);
+        }
         let state = self.state(id).await?;
         Ok(ShownTrunk::new(trunk, state, warnings))
     }
@@ -212,14 +217,14 @@ impl Trunks {
         Ok(found)
     }
 
-    /// Probes a new trunk once, in the background, unless its configuration says never.
-    fn probe_first_time(&self, trunk: &Trunk) {
+    /// Probes a trunk whose target is new, once, in the background, unless its configuration says never.
+    fn probe_by_itself(&self, trunk: &Trunk) {
         if trunk.advanced_config.get("options_interval").and_then(Value::as_f64) == Some(0.0) {
             return;
         }
         let id = trunk.id;
-        let Ok(permit) = Arc::clone(&self.first_probes).try_acquire_owned() else {
-            tracing::info!(trunk_id = %id, "too many new trunks at once: this one is not probed by itself");
+        let Ok(permit) = Arc::clone(&self.own_probes).try_acquire_owned() else {
+            tracing::info!(trunk_id = %id, "too many trunks are new at once: this one is not probed by itself");
             return;
         };
         let core = Arc::clone(&self.core);
@@ -228,10 +233,10 @@ impl Trunks {
             match core.switchboard.probe(id).await {
                 Ok(found) => {
                     if let Err(error) = core.store.set_trunk_health(id, found.health).await {
-                        tracing::warn!(trunk_id = %id, %error, "the health of a new trunk was not stored");
+                        tracing::warn!(trunk_id = %id, %error, "what a probe found was not stored");
                     }
                 }
-                Err(error) => tracing::warn!(trunk_id = %id, %error, "a new trunk was not probed"),
+                Err(error) => tracing::warn!(trunk_id = %id, %error, "a trunk was not probed"),
             }
         });
     }
@@ -298,6 +303,11 @@ fn new_trunk(caller: &Caller, new: NewTrunk, id: TrunkId, now: Timestamp) -> Tru
     trunk
 }
 
+/// What a probe reaches: when it changes, what earlier probes found says nothing any more.
+fn target_of(trunk: &Trunk) -> (String, u16, Option<String>, Transport) {
+    (trunk.sip_domain.clone(), trunk.sip_port, trunk.sip_proxy.clone(), trunk.transport())
+}
+
 fn failover_unknown() -> Invalid {
     Invalid::field("failover_trunk_id", "names no other trunk of the account")
 }
@@ -310,5 +320,5 @@ const DEFAULT_CONCURRENT_CALLS: u32 = 10;
 const DEFAULT_COST_PER_MINUTE: Money = Money::from_micros(10_000);
 /// Defaults of the wire contract.
 const DEFAULT_PRIORITY: u8 = 1;
-/// First probes at once: each waits up to 5 s for a peer that may not exist.
-const MAX_FIRST_PROBES: usize = 64;
+/// Probes in the background at once: each waits up to 5 s for a peer that may not exist.
+const MAX_OWN_PROBES: usize = 64;

@@ -128,6 +128,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    #[expect(clippy::needless_pass_by_value, reason = "JSON literals are written where they are used")]
     fn parse(body: Value) -> Result<DialRequest, Invalid> {
         DialRequest::parse(body.as_object().unwrap().clone())
     }

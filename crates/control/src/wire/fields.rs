@@ -337,6 +337,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    #[expect(clippy::needless_pass_by_value, reason = "JSON literals are written where they are used")]
     fn fields(value: Value, unknown: UnknownFields) -> Fields {
         Fields::new(value.as_object().unwrap().clone(), unknown)
     }

@@ -331,3 +331,15 @@ async fn stored_call(api: &Api) -> CallId {
     api.switchboard.script(|script| script.live.clear());
     id
 }
+
+#[tokio::test]
+async fn a_live_call_shows_what_the_client_has_set() {
+    let api = Api::start().await;
+    let placed =
+        api.post("/calls/dial", json!({"to_number": "+12025550100", "connect": {"type": "echo"}})).await.expect(201);
+    let path = format!("/calls/{}", placed["id"].as_str().unwrap());
+    api.store.write_records(&[Record::Call(Box::new(live_call(&last_order(&api)).record))]).await.unwrap();
+    api.put(&path, json!({"metadata": {"a": 1}, "quality_score": 3.5})).await.expect(200);
+    let shown = api.get(&path).await.expect(200);
+    assert_eq!((&shown["metadata"], &shown["quality_score"]), (&json!({"a": 1}), &json!(3.5)));
+}

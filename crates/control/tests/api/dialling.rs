@@ -149,6 +149,15 @@ async fn hangs_up_live_calls_only() {
 }
 
 #[tokio::test]
+async fn a_call_that_ended_a_moment_ago_is_over() {
+    let api = Api::start().await;
+    let placed = api.post("/calls/dial", body(json!({}))).await.expect(201);
+    let id = placed["id"].as_str().unwrap();
+    api.switchboard.script(|script| script.ended.insert(id.parse().unwrap()));
+    api.post(&format!("/calls/{id}/hangup"), json!({})).await.expect_problem(409, "call_over");
+}
+
+#[tokio::test]
 async fn a_silent_call_path_is_told() {
     let api = Api::start().await;
     api.switchboard.script(|script| script.silent = true);

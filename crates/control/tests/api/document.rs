@@ -1,6 +1,7 @@
 use crate::harness::Api;
 use axum::http::Method;
 use serde_json::Value;
+use std::collections::HashSet;
 use tandem_control::openapi;
 
 /// The document as it is checked in, for clients that are generated from it. `UPDATE_OPENAPI=1` writes it anew.
@@ -27,6 +28,7 @@ async fn the_node_serves_its_document() {
 fn every_operation_is_described_and_says_who_may_use_it() {
     let document = serde_json::to_value(openapi()).unwrap();
     assert_eq!(document["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
+    let mut ids = HashSet::new();
     for (path, method, operation) in operations(&document) {
         let name = format!("{method} {path}");
         assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{name} has no summary");
@@ -35,6 +37,11 @@ fn every_operation_is_described_and_says_who_may_use_it() {
         assert_eq!(is_open, !path.starts_with("/api/"), "{name}");
         let answers = operation["responses"].as_object().unwrap();
         assert!(is_open || answers.contains_key("401"), "{name} does not tell of 401");
+        assert!(
+            answers.values().all(|answer| answer["description"].is_string()),
+            "{name} has an answer without description"
+        );
+        assert!(ids.insert(operation["operationId"].clone()), "{name} has the operationId of another");
         assert!(answers.keys().any(|status| status.starts_with('2')), "{name} never works");
     }
 }

@@ -5,7 +5,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use tandem_control::{
@@ -25,7 +25,8 @@ use tower::ServiceExt;
 pub(crate) const START: i64 = 1_769_860_800_000_000;
 
 pub(crate) struct Api {
-    pub(crate) router: Router,
+    router: Router,
+    pub(crate) services: Services,
     pub(crate) switchboard: Arc<ScriptedSwitchboard>,
     pub(crate) store: Store,
     pub(crate) clock: Arc<SetClock>,
@@ -99,8 +100,9 @@ impl Api {
             currency: "USD".to_owned(),
             clock: clock.clone(),
         };
-        let router = router(Services::new(store.clone(), switchboard.clone(), settings));
-        Self { router, switchboard, store, clock, mine, other, _folder: folder }
+        let services = Services::new(store.clone(), switchboard.clone(), settings);
+        let router = router(services.clone());
+        Self { router, services, switchboard, store, clock, mine, other, _folder: folder }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Reply {
@@ -227,6 +229,8 @@ pub(crate) struct Script {
     pub(crate) refusal: Option<(RefusalKind, Reason)>,
     pub(crate) orders: Vec<DialOrder>,
     pub(crate) live: HashMap<CallId, LiveCall>,
+    /// Live ones that have ended and are not stored.
+    pub(crate) ended: HashSet<CallId>,
     pub(crate) states: HashMap<TrunkId, TrunkState>,
     /// Slots that external calls hold.
     pub(crate) slots: HashMap<CallId, TrunkId>,
@@ -273,6 +277,7 @@ impl Switchboard for ScriptedSwitchboard {
     async fn hangup(&self, account: AccountId, call: CallId) -> Result<CallRecord, HangupError> {
         self.answer(|script| {
             let live = script.live.get(&call).filter(|live| live.record.account_id == account);
+            let live = live.filter(|live| !script.ended.contains(&live.record.id));
             live.map(|live| live.record.clone()).ok_or(HangupError::NotFound)
         })?
     }

@@ -1,11 +1,14 @@
 //! The API over a real SQLite store and a scripted call path.
 #![recursion_limit = "256"]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+#![expect(clippy::needless_pass_by_value, reason = "JSON literals are written where they are used")]
 
 mod calls;
 mod dialling;
 mod document;
 mod errors;
 mod harness;
+mod jobs;
 mod node;
 mod tenancy;
 mod trunks;

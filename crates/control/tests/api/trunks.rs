@@ -413,6 +413,25 @@ async fn a_new_trunk_is_probed_at_once() {
 }
 
 #[tokio::test]
+async fn a_trunk_is_probed_again_when_its_target_changes() {
+    let api = Api::start().await;
+    let path = format!("/trunks/{}", api.trunk(json!({})).await);
+    let probes = async |count: usize| {
+        let probed = async {
+            while api.switchboard.script(|script| script.probes.len()) < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), probed).await.expect("the probe comes by itself");
+    };
+    probes(1).await;
+    api.put(&path, json!({"priority": 5, "sip_domain": "127.0.0.2"})).await.expect(200);
+    api.put(&path, json!({"sip_domain": "127.0.0.3"})).await.expect(200);
+    probes(2).await;
+    assert_eq!(api.switchboard.script(|script| script.probes.len()), 2);
+}
+
+#[tokio::test]
 async fn addresses_inside_need_the_operators_word() {
     let api = Api::start().await;
     for domain in ["10.0.0.1", "192.168.1.1", "169.254.169.254", "[::1]", "0.0.0.0"] {

@@ -1,0 +1,37 @@
+use crate::Services;
+use std::time::Duration;
+use tandem_store::DatabaseError;
+use tokio::time::MissedTickBehavior;
+
+impl Services {
+    /// Tells the call path of every external call that goes on. Call it once on start, before calls are taken.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn restore_slots(&self) -> Result<(), DatabaseError> {
+        self.calls.restore_slots().await
+    }
+
+    /// Does what nobody asks for: closes external calls that were forgotten. Never ends; drop it to stop.
+    pub async fn run_jobs(&self) {
+        let mut interval = tokio::time::interval(STALE_CALLS_EVERY);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            if let Err(error) = self.close_stale_calls().await {
+                tracing::warn!(%error, "stale calls were not closed; they are tried again");
+            }
+        }
+    }
+
+    /// Closes external calls that nobody has written for four hours; gives how many. [`Services::run_jobs`] does it each minute.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn close_stale_calls(&self) -> Result<usize, DatabaseError> {
+        self.calls.close_stale().await
+    }
+}
+
+/// How often stale calls are looked for: a slot is held at most this much longer than four hours.
+const STALE_CALLS_EVERY: Duration = Duration::from_secs(60);
