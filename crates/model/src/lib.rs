@@ -18,8 +18,8 @@ mod time;
 mod transport;
 mod trunk;
 
-pub use address_policy::AddressPolicy;
 pub use account::{Account, AccountLimits, ParseTierError, Tier};
+pub use address_policy::AddressPolicy;
 pub use call::{
     CallEvent, CallRecord, CallStatus, CarriedBy, EventKind, HungUpBy, LegKind, LegMedia, LegRecord, LegStatus,
     ParseCallStatusError, Record,
@@ -35,6 +35,6 @@ pub use secret::Secret;
 pub use time::{Now, ParseTimestampError, Timestamp};
 pub use transport::{ParseTransportError, SrtpPolicy, Transport};
 pub use trunk::{
-    CallDirection, DEFAULT_PROGRESS_TIMEOUT, DEFAULT_RTP_TIMEOUT, MAX_RTP_TIMEOUT_SECONDS, DtmfMode, HealthStatus, MAX_BILLING_INCREMENT, OutboundRouting, Provider,
-    Trunk, TrunkHealth, TrunkStatus,
+    CallDirection, DEFAULT_PROGRESS_TIMEOUT, DEFAULT_RTP_TIMEOUT, DtmfMode, HealthStatus, MAX_BILLING_INCREMENT,
+    MAX_RTP_TIMEOUT_SECONDS, OutboundRouting, Provider, Trunk, TrunkHealth, TrunkStatus,
 };

@@ -341,7 +341,9 @@ impl Reason {
                 "trunks lead there, but none can take a call now; see the verdicts on them".into()
             }
             Self::TierLimit { limit } => format!("the account has all its {limit} concurrent calls"),
-            Self::NodeFull => "the node has no RTP port free; widen TANDEM_RTP_PORTS or raise the limit of open files".into(),
+            Self::NodeFull => {
+                "the node has no RTP port free; widen TANDEM_RTP_PORTS or raise the limit of open files".into()
+            }
             Self::Draining => "the node is stopping and takes no new calls".into(),
         }
     }
