@@ -1,5 +1,7 @@
 //! The binary, run as people run it: what it prints, what it refuses, and the status it exits with.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -1,5 +1,5 @@
 use super::ConfigSource;
-use super::api::{Api, ApiArgs};
+use super::api::{Api, ApiArgs, ApiError};
 use super::calls;
 use super::database::block_on;
 use super::failure::Failure;
@@ -9,6 +9,7 @@ use super::trunk::{id_of, text};
 use clap::Args;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Args)]
 pub(super) struct CallArgs {
@@ -68,6 +69,8 @@ async fn wait(api: &Api, mut call: Value, output: &Output) -> Result<Value, Fail
     let id = text(&call, "id");
     let mut told = String::new();
     let mut ticks = tokio::time::interval(POLL_EVERY);
+    // Listens from here on, so that an interrupt during a request is not lost.
+    let mut interrupts = signal(SignalKind::interrupt()).map_err(Failure::Runtime)?;
     loop {
         let status = text(&call, "status");
         if status != told && !output.is_json() {
@@ -79,10 +82,12 @@ async fn wait(api: &Api, mut call: Value, output: &Output) -> Result<Value, Fail
         told = status;
         tokio::select! {
             _ = ticks.tick() => call = api.get(&["calls", &id], &[]).await?,
-            interrupted = tokio::signal::ctrl_c() => {
-                interrupted.map_err(Failure::Runtime)?;
-                call = api.post(&["calls", &id, "hangup"], None).await?;
-            }
+            _ = interrupts.recv() => match api.post(&["calls", &id, "hangup"], None).await {
+                Ok(ending) => call = ending,
+                // It was over already; the next look shows how it ended.
+                Err(ApiError::Refused(_)) => {}
+                Err(error) => return Err(error.into()),
+            },
         }
     }
 }
