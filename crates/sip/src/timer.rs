@@ -51,6 +51,10 @@ pub const ACK_WAIT: Duration = T1_X64;
 /// How long a canceled INVITE waits for its final response once the CANCEL is out (RFC 3261 §9.1).
 pub const CANCEL_WAIT: Duration = T1_X64;
 
+/// How long a re-INVITE may stay without a final response once a provisional one has come: what timer C gives it on
+/// proxies (RFC 3261 §16.6). Who does not answer by then has lost the dialog.
+pub const REINVITE_WAIT: Duration = Duration::from_secs(180);
+
 /// A retransmission timer: each pause twice as long as the one before, up to a cap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Backoff {

@@ -8,7 +8,7 @@ use crate::dialog::Dialog;
 use crate::endpoint::{Ending, Event, Failure, Flow, Output, Refused, SessionId, Transmit};
 use crate::message::{Body, Header, HeaderName, HeaderValue, Message, Method, Request, StatusCode, Uri};
 use crate::slab::Key;
-use crate::timer::{ACK_WAIT, Backoff, T1, T2};
+use crate::timer::{ACK_WAIT, Backoff, CANCEL_WAIT, REINVITE_WAIT, T1, T2};
 use crate::transaction::{ClientOwner, Reply, ServerOwner};
 
 pub(crate) struct Usage {
@@ -285,16 +285,28 @@ impl Usage {
         now: Instant,
     ) -> Phase {
         self.terminate_theirs(context, now);
-        if let Some(bye) = &self.bye {
-            // Both hung up at once; our own BYE goes on in its transaction.
-            return over(context, id, bye.ending);
+        // Both hung up at once; our own BYE goes on in its transaction. A dialog that seemed lost was ended by the peer:
+        // our re-INVITE crossed its BYE.
+        if let Some(bye) = &self.bye
+            && bye.ending != Ending::DialogLost
+        {
+            let ending = bye.ending;
+            return self.end(context, id, ending, now);
         }
         let user_hung_up = matches!(&self.exchange, Exchange::AwaitsAck(awaited) if awaited.then_bye.is_some());
         if user_hung_up {
-            return over(context, id, Ending::LocalBye);
+            return self.end(context, id, Ending::LocalBye, now);
         }
         context.event(Event::Bye { session: id, reason });
-        over(context, id, Ending::RemoteBye)
+        self.end(context, id, Ending::RemoteBye, now)
+    }
+
+    /// The session is over. A re-INVITE of ours that still waits for its answer is waited for by nobody.
+    fn end(mut self: Box<Self>, context: &mut Context, id: SessionId, ending: Ending, now: Instant) -> Phase {
+        if let Some(ours) = self.exchange.take_ours(|_| true) {
+            context.transactions.limit_patience(ours.transaction, CANCEL_WAIT, now);
+        }
+        over(context, id, ending)
     }
 
     /// The dialog ends while the peer's re-INVITE waits (§15.1.2).
@@ -358,7 +370,7 @@ impl Usage {
         let is_gone = status.is_success()
             || matches!(status, StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST | StatusCode::REQUEST_TIMEOUT);
         let ending = if is_gone { bye.ending } else { bye.unconfirmed() };
-        over(context, id, ending)
+        self.end(context, id, ending, now)
     }
 
     pub(super) fn handle_silence(
@@ -373,7 +385,8 @@ impl Usage {
             if bye.transaction != transaction {
                 return Phase::Established(self);
             }
-            return over(context, id, bye.unconfirmed());
+            let ending = bye.unconfirmed();
+            return self.end(context, id, ending, now);
         }
         if !matches!(&self.exchange, Exchange::Ours(ours) if ours.transaction == transaction) {
             return Phase::Established(self);
@@ -412,6 +425,7 @@ impl Usage {
         request.headers.push(context.allow());
         request.body = body;
         let transaction = context.send_request(&mut request, hop, ClientOwner::Reinvite(id.0), now);
+        context.transactions.limit_patience(transaction, REINVITE_WAIT, now);
         self.exchange = Exchange::Ours(Box::new(OurReinvite { transaction, request, hop }));
         Ok(())
     }
@@ -478,6 +492,7 @@ impl Usage {
             self.dialog.local_seq += 1;
             ours.request.cseq = self.dialog.local_seq;
             ours.transaction = context.send_request(&mut ours.request, ours.hop, ClientOwner::Reinvite(id.0), now);
+            context.transactions.limit_patience(ours.transaction, REINVITE_WAIT, now);
             self.exchange = Exchange::Ours(ours);
             return;
         }

