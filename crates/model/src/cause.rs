@@ -8,8 +8,8 @@ text_enum! {
         /// Q.850 1, SIP 404, 485 and 604: no such number.
         UnallocatedNumber = "unallocated_number",
         /// Q.850 3: no trunk leads there.
-    NoRouteToDestination = "no_route_to_destination",
-    /// Q.850 16: somebody hung up.
+        NoRouteToDestination = "no_route_to_destination",
+        /// Q.850 16: somebody hung up.
         NormalClearing = "normal_clearing",
         /// Q.850 17, SIP 486 and 600.
         UserBusy = "user_busy",

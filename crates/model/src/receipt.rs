@@ -272,7 +272,7 @@ reasons! {
         /// Concurrent calls.
         limit: u32,
     } = "tier_limit",
-    /// The node is out of RTP ports or sessions.
+    /// The node is out of RTP ports or sessions, or the store is so far behind that more records might be lost.
     NodeFull = "node_full",
     /// The node is stopping.
     Draining = "draining",
@@ -292,6 +292,9 @@ impl Reason {
             Self::TrunkNotActive { status } => format!("its status is {status}; set it to active to use it"),
             Self::InboundOnly => {
                 "its call_direction is inbound; set it to bidirectional or outbound to dial over it".into()
+            }
+            Self::PrefixMismatch { nearest } if nearest.is_empty() => {
+                "it has no outbound_routing.prefixes; this number goes only where they name it whole".into()
             }
             Self::PrefixMismatch { nearest } => {
                 format!("none of its outbound_routing.prefixes begins the number; the nearest is {nearest:?}")
@@ -342,7 +345,7 @@ impl Reason {
             }
             Self::TierLimit { limit } => format!("the account has all its {limit} concurrent calls"),
             Self::NodeFull => {
-                "the node has no RTP port free; widen TANDEM_RTP_PORTS or raise the limit of open files".into()
+                "the node is full: no RTP port is free (widen TANDEM_RTP_PORTS, raise the limit of open files), or the database is far behind".into()
             }
             Self::Draining => "the node is stopping and takes no new calls".into(),
         }

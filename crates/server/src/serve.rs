@@ -19,6 +19,7 @@ use keys::KeyError;
 use simulated_carrier::SimulatedCarrier;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -165,8 +166,11 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     Ok(())
 }
 
-fn make_data_dir(config: &Config) -> Result<(), ServeError> {
-    use std::os::unix::fs::DirBuilderExt;
+/// Makes the data directory, for this user alone, when it is missing.
+///
+/// # Errors
+/// [`ServeError::DataDir`].
+pub(crate) fn make_data_dir(config: &Config) -> Result<(), ServeError> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir);
     made.map_err(|source| ServeError::DataDir { path: config.data_dir.clone(), source })
 }

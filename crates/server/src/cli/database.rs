@@ -1,7 +1,6 @@
 use super::failure::Failure;
 use crate::config::Config;
 use crate::runtime::SystemClock;
-use std::os::unix::fs::DirBuilderExt;
 use tandem_model::{Account, Timestamp};
 use tandem_store::{MAX_PAGE, Store};
 
@@ -21,7 +20,7 @@ pub(super) fn with_store<T>(
     work: impl AsyncFnOnce(&Store) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     match missing {
-        Missing::Make => make_data_dir(config)?,
+        Missing::Make => crate::serve::make_data_dir(config)?,
         Missing::Fail => require_database(config)?,
     }
     block_on(async {
@@ -86,13 +85,4 @@ fn require_database(config: &Config) -> Result<(), Failure> {
         Some(path) if !path.exists() => Err(Failure::NoDatabase { path: path.to_owned() }),
         Some(_) | None => Ok(()),
     }
-}
-
-/// The data directory holds keys: nobody else may look into it.
-pub(super) fn make_data_dir(config: &Config) -> Result<(), Failure> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&config.data_dir)
-        .map_err(|source| Failure::DataDir { path: config.data_dir.clone(), source })
 }

@@ -26,10 +26,6 @@ pub(super) enum Failure {
         "there is no database at {path:?}; run tandem migrate, or set TANDEM_DATA_DIR to the node's data directory"
     )]
     NoDatabase { path: PathBuf },
-    #[error(
-        "the data directory {path:?} cannot be made: {source}; set TANDEM_DATA_DIR to a folder this user can write"
-    )]
-    DataDir { path: PathBuf, source: io::Error },
     #[error("there is no account {named:?}; tandem account list shows those there are")]
     UnknownAccount { named: String },
     #[error("there are {count} accounts; say which by --account")]

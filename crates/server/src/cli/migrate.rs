@@ -1,7 +1,8 @@
-use super::database::{block_on, make_data_dir};
+use super::database::block_on;
 use super::failure::Failure;
 use super::output::Output;
 use crate::config::Config;
+use crate::serve::make_data_dir;
 use serde_json::json;
 use tandem_store::{Migrated, Store};
 

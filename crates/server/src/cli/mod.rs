@@ -126,7 +126,7 @@ impl Cli {
             Command::Trunk(arguments) => arguments.perform(&settings, output),
             Command::Call(arguments) => arguments.perform(&settings, output),
             Command::Calls(arguments) => arguments.perform(&settings, output),
-            Command::Carrier { listen } => Ok(crate::serve::carrier(listen)?),
+            Command::Carrier { listen } => Ok(crate::serve::carrier(&settings.config(Preset::Demo)?, listen)?),
             Command::Openapi => Ok(output.json(&tandem_control::openapi())?),
             Command::Completions { shell } => {
                 let mut script = Vec::new();

@@ -23,7 +23,11 @@ pub(super) async fn introduce(http: SocketAddr, key: &AdminKey, carrier: [Socket
         AdminKey::New(key) | AdminKey::Known(key) => key,
         AdminKey::Hidden => return Err(DemoError::NoKey),
     };
-    let api = Api { base: format!("http://{http}/api/v1/telephony"), key, client: reqwest::Client::new() };
+    let api = Api {
+        base: format!("http://{http}/api/v1/telephony"),
+        key,
+        client: reqwest::Client::builder().no_proxy().build()?,
+    };
     let [first, second] = carrier;
     let second_id = api.trunk("demo-second", second, 2, None).await?;
     api.trunk("demo-first", first, 1, Some(&second_id)).await?;

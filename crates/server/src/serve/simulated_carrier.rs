@@ -1,4 +1,5 @@
 use super::ServeError;
+use crate::config::Config;
 use crate::runtime::{
     CarrierMachine, MediaHandle, MediaSockets, MediaThread, OsRandom, Shard, ShardHandle, SignallingSockets,
 };
@@ -64,7 +65,8 @@ fn loopback_ranges() -> Vec<ipnet::IpNet> {
 ///
 /// # Errors
 /// [`ServeError`] when it cannot start.
-pub(crate) fn carrier(addresses: [SocketAddr; 2]) -> Result<(), ServeError> {
+pub(crate) fn carrier(config: &Config, addresses: [SocketAddr; 2]) -> Result<(), ServeError> {
+    super::logging::start(config);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let carrier = SimulatedCarrier::start(addresses)?;
     runtime.block_on(super::stop_signal())?;
