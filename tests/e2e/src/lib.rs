@@ -6,6 +6,7 @@
 
 mod api;
 mod capture;
+pub mod digest;
 mod dns;
 mod network;
 mod pcap;

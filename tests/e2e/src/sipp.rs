@@ -13,9 +13,11 @@ use crate::wait::eventually;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scenario {
     /// Rings, answers, hangs up.
-    AnswerAndHangUp,
-    /// Asks for digest credentials with a 407 first, checks them, and then does the same.
-    ChallengeAnswerAndHangUp,
+    Answer,
+    /// Asks for digest credentials with a 401 first, computes whether they are right, and then does the same.
+    Challenge,
+    /// The same with a 407; it looks at the form of the credentials only.
+    ProxyChallenge,
 }
 
 /// A running SIPp.
@@ -105,8 +107,9 @@ impl Drop for Sipp {
 impl Scenario {
     const fn file(self) -> &'static str {
         match self {
-            Self::AnswerAndHangUp => "answer_and_hang_up.xml",
-            Self::ChallengeAnswerAndHangUp => "challenge_answer_and_hang_up.xml",
+            Self::Answer => "answer.xml",
+            Self::Challenge => "challenge.xml",
+            Self::ProxyChallenge => "proxy_challenge.xml",
         }
     }
 }

@@ -155,6 +155,9 @@ impl Tandem {
     /// When the CLI fails.
     #[must_use]
     pub fn add_account(&self, name: &str, more: &[&str]) -> Api {
+        let revision =
+            || self.api().explain("+12025550199", &serde_json::json!({}))["routing_revision"].as_u64().unwrap_or(0);
+        let before = revision();
         let mut add = vec!["account", "add", name];
         add.extend(more);
         let added = self.cli(&add);
@@ -163,6 +166,10 @@ impl Tandem {
         assert!(key.status.success(), "key create: {key:?}");
         let printed: serde_json::Value = serde_json::from_str(&key.stdout)
             .unwrap_or_else(|error| panic!("key create prints JSON ({error}): {key:?}"));
+        // The server looks for changes by others every 50 ms; account and key are one each.
+        eventually("routing that knows the account", Duration::from_secs(1), || {
+            (revision() >= before + 2).then_some(())
+        });
         self.api.with_key(&crate::api::text_at(&printed, "/key"))
     }
 

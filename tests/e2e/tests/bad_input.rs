@@ -89,7 +89,7 @@ struct SmallDisk(PathBuf);
 
 impl SmallDisk {
     fn mount(path: PathBuf, bytes: u32) -> Self {
-        std::fs::create_dir_all(&path).unwrap();
+        std::fs::create_dir_all(&path).expect("the temporary folder is writable");
         let mounted =
             Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "tmpfs"]).arg(&path).output();
         let mounted = mounted.expect("mount is part of every Debian");

@@ -189,21 +189,24 @@ fn routing(met: &mut Met) {
     }
 }
 
-/// A node with the ports of one leg.
+/// A node with the ports of two legs.
 fn small_node(met: &mut Met) {
     let network = Network::claim();
-    let tandem = Tandem::start(&network, &Options::default().env("TANDEM_RTP_PORTS", "20000-20001"));
+    let tandem = Tandem::start(&network, &Options::default().env("TANDEM_RTP_PORTS", "20000-20003"));
     let api = tandem.api();
     let peer = Peer::start(network.sip(2));
-    let held = text_at(&api.dial(&peer.uri("echo"), &json!({})), "/id");
+    let held: Vec<String> = (0..2).map(|_| text_at(&api.dial(&peer.uri("echo"), &json!({})), "/id")).collect();
     met.refusal(&api, &peer.uri("echo"), &json!({}), "node_unavailable");
-    let _ = api.wait_for_status(&held, "answered", Duration::from_secs(3));
-    let _ = api.hang_up(&held).expect(200);
-    met.call(&api, &held);
+    let _ = api.wait_for_status(&held[0], "answered", Duration::from_secs(3));
+    let _ = api.hang_up(&held[0]).expect(200);
+    met.call(&api, &held[0]);
     // The first party takes the port that the second one would need.
     let id =
         text_at(&api.dial(&peer.uri("echo"), &json!({"connect": {"type": "sip", "uri": peer.uri("echo")}})), "/id");
     met.call(&api, &id);
+    let call = api.call(&id);
+    assert_eq!(call["hangup_cause"], "no_circuit_available", "{call:#}");
+    let _ = api.hang_up(&held[1]).expect(200);
 }
 
 /// A node that stops with a call up.

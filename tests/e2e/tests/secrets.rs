@@ -53,8 +53,8 @@ impl Search {
 
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in std::fs::read_dir(folder).expect("the data directory is there") {
+        let path = entry.expect("and can be listed").path();
         if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
     }
     found
@@ -68,7 +68,7 @@ fn secrets_are_found_in_no_answer_no_log_and_no_file() {
     }
     let network = Network::claim();
     let capture = Capture::start(&network);
-    let tandem = Tandem::start(&network, &Options::default().env("TANDEM_LOG", "trace"));
+    let mut tandem = Tandem::start(&network, &Options::default().env("TANDEM_LOG", "trace"));
     let api = tandem.api();
     let peer = Peer::start(network.sip(2));
 
@@ -148,9 +148,8 @@ fn secrets_are_found_in_no_answer_no_log_and_no_file() {
     // And once it is stopped, when the WAL is in the database.
     let folder = tandem.data_dir();
     tandem.terminate();
-    tandem_e2e::eventually("end of the node", Duration::from_secs(10), || {
-        api.try_send("GET", "/health/live", None).err()
-    });
+    let status = tandem.wait_for_exit(Duration::from_secs(10));
+    assert!(status.success(), "{status}");
     for path in files(&folder) {
         search.look(&format!("{} after the end", path.display()), &std::fs::read(&path).unwrap());
     }

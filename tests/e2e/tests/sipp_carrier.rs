@@ -2,40 +2,53 @@
 
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-use tandem_e2e::{Network, Options, Scenario, Sipp, SippCounts, Tandem, eventually, pause, text_at};
+use tandem_e2e::{
+    Capture, Network, Options, Packet, Scenario, SipText, Sipp, SippCounts, Tandem, digest, eventually, pause, text_at,
+};
 
 #[test]
 fn sipp_answers_200_calls_at_20_a_second() {
-    place_calls(Scenario::AnswerAndHangUp);
+    place_calls(Scenario::Answer, 200);
 }
 
 #[test]
 fn sipp_answers_200_calls_at_20_a_second_after_a_407() {
-    place_calls(Scenario::ChallengeAnswerAndHangUp);
+    let seen = place_calls(Scenario::ProxyChallenge, 200);
+    let credentials: Vec<&str> = seen.iter().filter_map(|(_, text)| text.header("Proxy-Authorization")).collect();
+    assert!(credentials.len() >= 200, "{} INVITEs with credentials", credentials.len());
+    for credentials in credentials {
+        assert!(digest::is_right(credentials, "INVITE", USERNAME, PASSWORD), "{credentials}");
+    }
 }
 
-fn place_calls(scenario: Scenario) {
+#[test]
+fn sipp_finds_the_credentials_for_its_401_right() {
+    place_calls(Scenario::Challenge, 20);
+}
+
+/// Places so many calls at 20 a second, and returns what was sent over the wire.
+fn place_calls(scenario: Scenario, count: u32) -> Vec<(Packet, SipText)> {
     let network = Network::claim();
+    let capture = Capture::start(&network);
     let tandem = Tandem::start(&network, &Options::default().env("TANDEM_LOG", "info"));
     let api = tandem.api();
-    let sipp = Sipp::start(scenario, network.sip(2), CALLS);
+    let sipp = Sipp::start(scenario, network.sip(2), count);
     let body = json!({
-        "max_concurrent_calls": 100, "cost_per_minute": 0.6,
-        "auth_username": "e2e", "auth_password": "digest-password",
+        "max_concurrent_calls": 100, "cost_per_minute": 0.6, "auth_username": USERNAME, "auth_password": PASSWORD,
     });
     let trunk = api.create_trunk("sipp", network.sip(2), &body);
 
     let begun = Instant::now();
-    let ids: Vec<String> = (0..CALLS)
+    let ids: Vec<String> = (0..count)
         .map(|number| {
             pause((begun + INTERVAL * number).saturating_duration_since(Instant::now()));
             text_at(&api.dial("+12025550100", &json!({"sip_trunk_id": trunk})), "/id")
         })
         .collect();
-    assert!(begun.elapsed() < INTERVAL * CALLS + Duration::from_secs(2), "dialling took {:?}", begun.elapsed());
+    assert!(begun.elapsed() < INTERVAL * count + Duration::from_secs(2), "dialling took {:?}", begun.elapsed());
 
     let counts = sipp.finish(Duration::from_secs(20));
-    assert_eq!(counts, SippCounts { successful: CALLS.into(), failed: 0 });
+    assert_eq!(counts, SippCounts { successful: count.into(), failed: 0 });
 
     // Each call is in the call log as SIPp saw it.
     let logged = eventually("call log with all calls", Duration::from_secs(5), || {
@@ -56,8 +69,10 @@ fn place_calls(scenario: Scenario) {
     let shown = api.get(&format!("/trunks/{trunk}")).expect(200);
     assert_eq!(shown["current_active_calls"], 0, "{shown:#}");
     assert_ne!(shown["auth_failed"], Value::Bool(true), "{shown:#}");
+    capture.sip()
 }
 
-const CALLS: u32 = 200;
+const USERNAME: &str = "e2e";
+const PASSWORD: &str = "digest-password";
 /// 20 a second.
 const INTERVAL: Duration = Duration::from_millis(50);

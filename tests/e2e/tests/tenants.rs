@@ -73,7 +73,7 @@ fn meets_nothing(method: &str, path: &str, stranger: &Api, things: &Things) -> O
             refused(&|id| stranger.post("/calls", &body(id)), 400);
         }
         ("put", "/calls/{}") => {
-            not_found(&|id| stranger.put(&format!("/calls/{id}"), &json!({"quality_score": 1})), call)
+            not_found(&|id| stranger.put(&format!("/calls/{id}"), &json!({"quality_score": 1})), call);
         }
         ("get", "/calls/{}") => not_found(&get(""), call),
         ("get", "/calls/{}/route") => not_found(&get("/route"), call),
