@@ -4,14 +4,6 @@ use tandem_store::DatabaseError;
 use tokio::time::MissedTickBehavior;
 
 impl Services {
-    /// Tells the call path of every external call that goes on. Call it once on start, before calls are taken.
-    ///
-    /// # Errors
-    /// [`DatabaseError`].
-    pub async fn restore_slots(&self) -> Result<(), DatabaseError> {
-        self.calls.restore_slots().await
-    }
-
     /// Does what nobody asks for: closes external calls that were forgotten. Never ends; drop it to stop.
     pub async fn run_jobs(&self) {
         let mut interval = tokio::time::interval(STALE_CALLS_EVERY);

@@ -2,6 +2,7 @@ use crate::Services;
 use crate::http::body::JsonObject;
 use crate::http::call_view::{CallView, EventView, LegView};
 use crate::http::problem::{Problem, ProblemDocument};
+use crate::http::problem_schema::{InvalidFields, NoSuchCall, Unauthorized};
 use crate::http::query::{PageQuery, TrunkFilterQuery};
 use crate::http::receipt_view::ReceiptView;
 use crate::http::request_schema::{CallCreate, CallUpdate};
@@ -21,10 +22,12 @@ use axum::http::StatusCode;
     request_body = CallCreate,
     responses(
         (status = 201, description = "The call.", body = CallView),
-        (status = 400, description = "The account has no such trunk.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "The call is logged already.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 422, description = "A field is wrong.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 400, description = "The account has no such trunk.", body = ProblemDocument,
+            content_type = "application/problem+json"),
+        Unauthorized,
+        (status = 409, description = "The call is logged already.", body = ProblemDocument,
+            content_type = "application/problem+json"),
+        InvalidFields,
     )
 )]
 pub(crate) async fn create(
@@ -47,8 +50,8 @@ pub(crate) async fn create(
     params(TrunkFilterQuery, PageQuery),
     responses(
         (status = 200, description = "The calls.", body = Vec<CallView>),
-        (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 422, description = "A parameter is wrong.", body = ProblemDocument, content_type = "application/problem+json"),
+        Unauthorized,
+        InvalidFields,
     )
 )]
 pub(crate) async fn list(
@@ -70,8 +73,8 @@ pub(crate) async fn list(
     params(("id" = String, Path, description = "The call's `id` or `call_id`.")),
     responses(
         (status = 200, description = "The call.", body = CallView),
-        (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "The account has no such call.", body = ProblemDocument, content_type = "application/problem+json"),
+        Unauthorized,
+        NoSuchCall,
     )
 )]
 pub(crate) async fn read(
@@ -94,10 +97,11 @@ pub(crate) async fn read(
     request_body = CallUpdate,
     responses(
         (status = 200, description = "The call.", body = CallView),
-        (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "The account has no such call.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 422, description = "A field is wrong.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "The call began a moment ago and is not stored yet.", body = ProblemDocument, content_type = "application/problem+json"),
+        Unauthorized,
+        NoSuchCall,
+        InvalidFields,
+        (status = 503, description = "The call began a moment ago and is not stored yet.", body = ProblemDocument,
+            content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn update(
@@ -121,8 +125,9 @@ pub(crate) async fn update(
     params(("id" = String, Path, description = "The call's `id` or `call_id`.")),
     responses(
         (status = 200, description = "The receipt.", body = ReceiptView),
-        (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "The account has no such call, or something else carries it.", body = ProblemDocument, content_type = "application/problem+json"),
+        Unauthorized,
+        (status = 404, description = "The account has no such call, or something else carries it.", body = ProblemDocument,
+            content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn route(
@@ -144,8 +149,8 @@ pub(crate) async fn route(
     params(("id" = String, Path, description = "The call's `id` or `call_id`.")),
     responses(
         (status = 200, description = "The steps.", body = Vec<EventView>),
-        (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "The account has no such call.", body = ProblemDocument, content_type = "application/problem+json"),
+        Unauthorized,
+        NoSuchCall,
     )
 )]
 pub(crate) async fn timeline(
@@ -167,8 +172,8 @@ pub(crate) async fn timeline(
     params(("id" = String, Path, description = "The call's `id` or `call_id`.")),
     responses(
         (status = 200, description = "The legs.", body = Vec<LegView>),
-        (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "The account has no such call.", body = ProblemDocument, content_type = "application/problem+json"),
+        Unauthorized,
+        NoSuchCall,
     )
 )]
 pub(crate) async fn legs(

@@ -2,6 +2,7 @@ use crate::Services;
 use crate::http::body::JsonObject;
 use crate::http::call_view::CallView;
 use crate::http::problem::{Problem, ProblemDocument};
+use crate::http::problem_schema::{InvalidFields, NoSuchCall, Unauthorized};
 use crate::http::receipt_view::ReceiptView;
 use crate::http::request_schema::Dial;
 use crate::service::Caller;
@@ -20,10 +21,13 @@ use axum::http::StatusCode;
     request_body = Dial,
     responses(
         (status = 201, description = "The call.", body = CallView),
-        (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 422, description = "A field is wrong, or there is no route; then with the receipt.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 429, description = "The account or its trunks have their calls; with the receipt.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "No trunk can take a call now; with the receipt.", body = ProblemDocument, content_type = "application/problem+json"),
+        Unauthorized,
+        (status = 422, description = "A field is wrong, or there is no route; then with the receipt.", body = ProblemDocument,
+            content_type = "application/problem+json"),
+        (status = 429, description = "The account or its trunks have their calls; with the receipt.", body = ProblemDocument,
+            content_type = "application/problem+json"),
+        (status = 503, description = "No trunk can take a call now; with the receipt.", body = ProblemDocument,
+            content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn dial(
@@ -46,9 +50,10 @@ pub(crate) async fn dial(
     params(("id" = String, Path, description = "The call's `id` or `call_id`.")),
     responses(
         (status = 200, description = "The call.", body = CallView),
-        (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "The account has no such call.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "The call is over, or something else carries it.", body = ProblemDocument, content_type = "application/problem+json"),
+        Unauthorized,
+        NoSuchCall,
+        (status = 409, description = "The call is over, or something else carries it.", body = ProblemDocument,
+            content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn hang_up(
@@ -70,8 +75,8 @@ pub(crate) async fn hang_up(
     request_body = Dial,
     responses(
         (status = 200, description = "The receipt; its `refusal` says why a call would be refused.", body = ReceiptView),
-        (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 422, description = "A field is wrong.", body = ProblemDocument, content_type = "application/problem+json"),
+        Unauthorized,
+        InvalidFields,
     )
 )]
 pub(crate) async fn explain(

@@ -9,6 +9,7 @@ mod envelope;
 mod model_schema;
 mod node;
 mod problem;
+mod problem_schema;
 mod query;
 mod receipt_view;
 mod request_schema;

@@ -3,7 +3,6 @@ use crate::service::CallPage;
 use crate::wire::{FieldError, Invalid};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use std::fmt::Display;
 use std::str::FromStr;
 use utoipa::IntoParams;
 use uuid::Uuid;
@@ -53,7 +52,7 @@ impl<S: Sync> FromRequestParts<S> for CallPage {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let mut parameters = Parameters::of(parts);
         let Page { skip, limit } = parameters.page();
-        let trunk_id = parameters.read("trunk_id");
+        let trunk_id = parameters.read("trunk_id", "must be a UUID");
         parameters.finish(Self { trunk_id, skip, limit })
     }
 }
@@ -71,31 +70,25 @@ impl Parameters {
     }
 
     fn page(&mut self) -> Page {
-        let skip = self.read("skip").unwrap_or(0);
-        let limit: u32 = self.read("limit").unwrap_or(DEFAULT_LIMIT);
+        let skip = self.read("skip", "must be a whole number from 0").unwrap_or(0);
+        let limit = self.read("limit", LIMIT_MESSAGE).unwrap_or(DEFAULT_LIMIT);
         if !(1..=MAX_LIMIT).contains(&limit) {
-            self.refuse("limit", format!("must be a whole number from 1 to {MAX_LIMIT}"));
+            self.refuse("limit", LIMIT_MESSAGE);
         }
         Page { skip, limit }
     }
 
-    fn read<T>(&mut self, name: &str) -> Option<T>
-    where
-        T: FromStr,
-        T::Err: Display,
-    {
+    fn read<T: FromStr>(&mut self, name: &str, message: &str) -> Option<T> {
         let (_, text) = self.values.iter().find(|(known, _)| known == name)?;
-        match text.parse() {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.refuse(name, error.to_string());
-                None
-            }
+        let read = text.parse().ok();
+        if read.is_none() {
+            self.refuse(name, message);
         }
+        read
     }
 
-    fn refuse(&mut self, name: &str, message: String) {
-        self.errors.push(FieldError { field: name.to_owned(), message });
+    fn refuse(&mut self, name: &str, message: &str) {
+        self.errors.push(FieldError { field: name.to_owned(), message: message.to_owned() });
     }
 
     fn finish<T>(self, value: T) -> Result<T, Problem> {
@@ -107,3 +100,4 @@ impl Parameters {
 const DEFAULT_LIMIT: u32 = 100;
 /// Bounds of the wire contract.
 const MAX_LIMIT: u32 = 1_000;
+const LIMIT_MESSAGE: &str = "must be a whole number from 1 to 1000";

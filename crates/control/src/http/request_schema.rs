@@ -1,5 +1,5 @@
 //! Request bodies as the OpenAPI document shows them. `wire` reads them; a test keeps the two alike.
-#![allow(dead_code, reason = "these types document JSON that wire reads field by field")]
+#![expect(dead_code, reason = "these types document JSON that wire reads field by field")]
 
 use crate::http::model_schema;
 use std::collections::BTreeMap;

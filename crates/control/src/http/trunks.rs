@@ -1,6 +1,7 @@
 use crate::Services;
 use crate::http::body::JsonObject;
 use crate::http::problem::{Problem, ProblemDocument};
+use crate::http::problem_schema::{InvalidFields, NoSuchTrunk, Unauthorized};
 use crate::http::query::{Page, PageQuery};
 use crate::http::request_schema::{TrunkCreate, TrunkUpdate};
 use crate::http::trunk_view::{HealthCheckView, TrunkView};
@@ -21,8 +22,8 @@ use tandem_model::TrunkId;
     params(PageQuery),
     responses(
         (status = 200, description = "The trunks.", body = Vec<TrunkView>),
-        (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 422, description = "A parameter is wrong.", body = ProblemDocument, content_type = "application/problem+json"),
+        Unauthorized,
+        InvalidFields,
     )
 )]
 pub(crate) async fn list(
@@ -44,9 +45,10 @@ pub(crate) async fn list(
     request_body = TrunkCreate,
     responses(
         (status = 201, description = "The trunk.", body = TrunkView),
-        (status = 400, description = "The account has all its trunks.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 422, description = "A field is wrong.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 400, description = "The account has all its trunks.", body = ProblemDocument,
+            content_type = "application/problem+json"),
+        Unauthorized,
+        InvalidFields,
     )
 )]
 pub(crate) async fn create(
@@ -69,8 +71,8 @@ pub(crate) async fn create(
     params(("id" = Uuid, Path, description = "The trunk.")),
     responses(
         (status = 200, description = "The trunk.", body = TrunkView),
-        (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "The account has no such trunk.", body = ProblemDocument, content_type = "application/problem+json"),
+        Unauthorized,
+        NoSuchTrunk,
     )
 )]
 pub(crate) async fn read(
@@ -93,9 +95,9 @@ pub(crate) async fn read(
     request_body = TrunkUpdate,
     responses(
         (status = 200, description = "The trunk.", body = TrunkView),
-        (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "The account has no such trunk.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 422, description = "A field is wrong.", body = ProblemDocument, content_type = "application/problem+json"),
+        Unauthorized,
+        NoSuchTrunk,
+        InvalidFields,
     )
 )]
 pub(crate) async fn update(
@@ -120,9 +122,10 @@ pub(crate) async fn update(
     params(("id" = Uuid, Path, description = "The trunk.")),
     responses(
         (status = 204, description = "It is gone."),
-        (status = 400, description = "It has active calls.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "The account has no such trunk.", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 400, description = "It has active calls.", body = ProblemDocument,
+            content_type = "application/problem+json"),
+        Unauthorized,
+        NoSuchTrunk,
     )
 )]
 pub(crate) async fn delete(
@@ -144,9 +147,10 @@ pub(crate) async fn delete(
     params(("id" = Uuid, Path, description = "The trunk.")),
     responses(
         (status = 200, description = "What the probe found.", body = HealthCheckView),
-        (status = 401, description = "The API key is missing or wrong.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "The account has no such trunk.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "The call path does not answer.", body = ProblemDocument, content_type = "application/problem+json"),
+        Unauthorized,
+        NoSuchTrunk,
+        (status = 503, description = "The call path does not answer.", body = ProblemDocument,
+            content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn check_health(

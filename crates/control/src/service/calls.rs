@@ -173,14 +173,6 @@ impl Calls {
         Ok(updated.after)
     }
 
-    /// Tells the call path of every external call that goes on, so that their slots survive a restart.
-    pub(crate) async fn restore_slots(&self) -> Result<(), DatabaseError> {
-        for open in self.core.store.open_external_calls().await? {
-            self.core.switchboard.external_call_started(open.account_id, open.trunk_id, open.call_id).await;
-        }
-        Ok(())
-    }
-
     /// Closes external calls that nobody has written for [`STALE_AFTER`], so that a client that forgot a call does not hold its slot
     /// for ever. Gives how many.
     pub(crate) async fn close_stale(&self) -> Result<usize, DatabaseError> {

@@ -35,11 +35,14 @@ impl ShownTrunk {
         Self { trunk, state, warnings }
     }
 
-    /// Why routing cannot use the trunk, if it cannot.
+    /// Why no call can go out over the trunk, if none can: its configuration as it is stored, then what the call path has learnt.
     pub(crate) fn unroutable_reason(&self) -> Option<Reason> {
         let trunk = &self.trunk;
         if trunk.status != TrunkStatus::Active {
             return Some(Reason::TrunkNotActive { status: trunk.status });
+        }
+        if trunk.call_direction == CallDirection::Inbound {
+            return Some(Reason::InboundOnly);
         }
         let transport = trunk.transport();
         if !transport.is_supported() {
@@ -48,9 +51,20 @@ impl ShownTrunk {
         if trunk.codecs().is_empty() {
             return Some(Reason::NoUsableCodec);
         }
-        let resting = || self.state.resting_until.map(|until| Reason::TrunkResting { until });
-        self.state.unroutable_reason.clone().or_else(resting)
+        let learnt = self.state.unroutable_reason.clone().filter(|reason| !is_of_configuration(reason));
+        learnt.or_else(|| self.state.resting_until.map(|until| Reason::TrunkResting { until }))
     }
+}
+
+/// Whether a reason was judged above. The call path may not have loaded a change yet, and would still give the old one.
+const fn is_of_configuration(reason: &Reason) -> bool {
+    matches!(
+        reason,
+        Reason::TrunkNotActive { .. }
+            | Reason::InboundOnly
+            | Reason::TransportUnsupported { .. }
+            | Reason::NoUsableCodec
+    )
 }
 
 /// Why a trunk was not made.

@@ -204,6 +204,10 @@ pub(crate) fn capability_warnings(trunk: &Trunk) -> Vec<String> {
     if trunk.codecs().is_empty() {
         warnings.push("calls cannot use this trunk yet: none of its codecs is built; add PCMU or PCMA".to_owned());
     }
+    let routes_inbound = trunk.inbound_routing.as_object().is_some_and(|rules| !rules.is_empty());
+    if trunk.call_direction == CallDirection::Inbound || routes_inbound {
+        warnings.push("inbound calls are not taken yet; inbound_routing is kept for when they are".to_owned());
+    }
     if trunk.allowed_ips.iter().any(|range| range.prefix_len() < SHORTEST_TRUSTED_PREFIX) {
         warnings.push(format!("ranges wider than /{SHORTEST_TRUSTED_PREFIX} in allowed_ips do not identify a caller"));
     }

@@ -2,21 +2,6 @@ use crate::harness::Api;
 use serde_json::json;
 
 #[tokio::test]
-async fn slots_survive_a_restart() {
-    let api = Api::start().await;
-    let trunk = api.trunk(json!({})).await;
-    let open = api.call(&trunk, "open").await;
-    api.call(&trunk, "over").await;
-    api.put("/calls/over", json!({"status": "completed"})).await.expect(200);
-    api.switchboard.script(|script| {
-        script.slots.clear();
-        script.slot_log.clear();
-    });
-    api.services.restore_slots().await.unwrap();
-    assert_eq!(api.switchboard.script(|script| script.slot_log.clone()), [("taken", open.parse().unwrap())]);
-}
-
-#[tokio::test]
 async fn a_forgotten_call_is_closed_and_its_slot_freed() {
     let api = Api::start().await;
     let trunk = api.trunk(json!({})).await;

@@ -1,0 +1,25 @@
+//! Answers that many endpoints share, for the OpenAPI document.
+#![expect(dead_code, reason = "these types document answers that Problem gives")]
+
+use crate::http::problem::ProblemDocument;
+use utoipa::IntoResponses;
+
+/// The API key is missing or wrong.
+#[derive(IntoResponses)]
+#[response(status = 401, content_type = "application/problem+json")]
+pub(crate) struct Unauthorized(ProblemDocument);
+
+/// The account has no such trunk.
+#[derive(IntoResponses)]
+#[response(status = 404, content_type = "application/problem+json")]
+pub(crate) struct NoSuchTrunk(ProblemDocument);
+
+/// The account has no such call.
+#[derive(IntoResponses)]
+#[response(status = 404, content_type = "application/problem+json")]
+pub(crate) struct NoSuchCall(ProblemDocument);
+
+/// A field or parameter is wrong; `errors` names each.
+#[derive(IntoResponses)]
+#[response(status = 422, content_type = "application/problem+json")]
+pub(crate) struct InvalidFields(ProblemDocument);
