@@ -17,7 +17,14 @@ pub(crate) struct Liveness {
 }
 
 /// Whether the process runs.
-#[utoipa::path(get, path = "/health/live", operation_id = "read_liveness", tag = "node", security(()), responses((status = 200, description = "It runs.", body = Liveness)))]
+#[utoipa::path(
+    get,
+    path = "/health/live",
+    operation_id = "read_liveness",
+    tag = "node",
+    security(()),
+    responses((status = 200, description = "It runs.", body = Liveness))
+)]
 pub(crate) async fn live() -> Json<Liveness> {
     Json(Liveness { status: "live" })
 }

@@ -37,9 +37,9 @@ impl HostText {
 
 /// The host of `host[:port]`, checked with its port.
 pub(crate) fn parse_host_port(text: &str) -> Result<HostText, String> {
-    let (host, port) = match text.rfind(':') {
-        Some(colon) if !text.ends_with(']') && (text.starts_with('[') || text.matches(':').count() == 1) => {
-            (&text[..colon], Some(&text[colon + 1..]))
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !text.ends_with(']') && (text.starts_with('[') || !host.contains(':')) => {
+            (host, Some(port))
         }
         Some(_) | None => (text, None),
     };

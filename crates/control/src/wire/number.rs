@@ -137,4 +137,23 @@ mod tests {
             assert!(caller_id_of(wrong).is_err(), "{wrong}");
         }
     }
+
+    #[test]
+    fn no_text_is_too_strange() {
+        // A linear congruential generator (Knuth's MMIX constants) from a fixed seed.
+        let mut state = 7_u64;
+        let mut next = |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(state >> 33).unwrap() % below
+        };
+        let alphabet: Vec<char> = "+0123456789 ()-./:;@%[]?=sipé\u{0}\u{202e}\r\n".chars().collect();
+        for _ in 0..3_000 {
+            let length = next(24);
+            let text: String = (0..length).map(|_| alphabet[next(alphabet.len())]).collect();
+            for text in [text.clone(), format!("+{text}"), format!("sip:{text}")] {
+                let _ = target_of(&text);
+                let _ = caller_id_of(&text);
+            }
+        }
+    }
 }
