@@ -71,6 +71,8 @@ pub(crate) struct Call {
     /// The INVITE that is answered now: the first, or the one with credentials.
     pending: SipText,
     script: VecDeque<Step>,
+    lost: Vec<(&'static str, usize)>,
+    answers_canceled: bool,
     due: Option<Instant>,
     /// The last final response to the pending INVITE, for its resends.
     last_final: Option<Vec<u8>>,
@@ -81,6 +83,7 @@ pub(crate) struct Call {
     /// A request of ours that waits for an answer, with its number of resends.
     request: Option<(Vec<u8>, Instant, Duration)>,
     sdp_version: u32,
+    asked_for_offer: bool,
     over: bool,
 }
 
@@ -103,6 +106,8 @@ impl Call {
             tag,
             pending: invite,
             script: script.steps.into(),
+            lost: script.lost,
+            answers_canceled: script.answers_canceled,
             due: Some(now),
             last_final: None,
             resend: None,
@@ -110,6 +115,7 @@ impl Call {
             cseq: 1,
             request: None,
             sdp_version: 1,
+            asked_for_offer: false,
             over: false,
         }
     }
@@ -117,6 +123,11 @@ impl Call {
     /// A request or response of this call came.
     pub(crate) fn handle(&mut self, text: SipText, now: Instant, out: &mut Vec<(SocketAddr, Vec<u8>)>) {
         self.view.received.push((now, text.clone()));
+        let lost = self.lost.iter_mut().find(|(method, left)| text.method() == Some(method) && *left > 0);
+        if let Some((_, left)) = lost {
+            *left -= 1;
+            return;
+        }
         match text.method() {
             Some("INVITE") => self.handle_invite(text, now, out),
             Some("ACK") => {
@@ -128,7 +139,13 @@ impl Call {
             }
             Some("CANCEL") => {
                 out.push((self.remote, self.response(&text, 200, &[], "")));
-                if self.last_final.is_none() {
+                if self.last_final.is_none() && self.answers_canceled {
+                    self.script = VecDeque::new();
+                    let answer = Script::silent().answer(Audio::Echo);
+                    for step in answer.steps {
+                        self.step(step, now, out);
+                    }
+                } else if self.last_final.is_none() {
                     let terminated = self.response(&self.pending, 487, &[], "");
                     self.finish_invite(terminated, out);
                     self.end();
@@ -167,7 +184,10 @@ impl Call {
         if text.status().is_some_and(|status| status >= 200) {
             self.request = None;
             if method == "INVITE" {
-                let ack = self.request_bytes("ACK", number, "");
+                // An offer in the answer is answered in the ACK.
+                let answer = if self.asked_for_offer { self.sdp("sendrecv") } else { String::new() };
+                self.asked_for_offer = false;
+                let ack = self.request_bytes("ACK", number, &answer);
                 out.push((self.remote, ack));
             }
         }
@@ -216,13 +236,23 @@ impl Call {
     fn step(&mut self, step: Step, now: Instant, out: &mut Vec<(SocketAddr, Vec<u8>)>) {
         match step {
             Step::Wait(length) => self.due = Some(now + length),
-            Step::Respond { status, headers, body } => {
+            Step::Respond { status, headers, body, tag } => {
+                let own_tag = self.tag.clone();
+                if let Some(tag) = tag {
+                    tag.clone_into(&mut self.tag);
+                }
                 let body = match body {
                     None => String::new(),
                     Some(Sdp::Text(text)) => text,
                     Some(Sdp::Answer(audio)) => self.answer_sdp(audio, now),
                 };
                 let response = self.response(&self.pending, status, &headers, &body);
+                if tag.is_some() && self.view.answered_at.is_some() {
+                    // Another branch than the one that answered first.
+                    self.tag = own_tag;
+                    out.push((self.remote, response));
+                    return;
+                }
                 if status < 200 {
                     out.push((self.remote, response));
                     return;
@@ -242,9 +272,17 @@ impl Call {
                 // Until the INVITE with credentials.
                 self.due = None;
             }
-            Step::Reinvite { direction } => {
+            Step::AskForOffer => {
+                self.asked_for_offer = true;
+                self.sdp_version += 1;
+                self.send_request("INVITE", "", now, out);
+            }
+            Step::Reinvite { direction, moved } => {
                 if let Some(media) = &mut self.media {
                     media.mute(direction != "sendrecv");
+                    if moved {
+                        media.move_port();
+                    }
                 }
                 self.sdp_version += 1;
                 let sdp = self.sdp(direction);
@@ -297,7 +335,9 @@ impl Call {
                 text.push_str(&format!("{name}: {value}{tag}\r\n"));
             }
         }
-        text.push_str(&format!("Contact: <sip:peer@{}>\r\n", self.local));
+        if !headers.iter().any(|(name, _)| name == "Contact") {
+            text.push_str(&format!("Contact: <sip:peer@{}>\r\n", self.local));
+        }
         for (name, value) in headers {
             text.push_str(&format!("{name}: {value}\r\n"));
         }

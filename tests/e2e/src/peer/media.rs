@@ -39,8 +39,7 @@ impl Media {
     /// Opens a socket for what an offer asks for.
     pub(crate) fn open(address: IpAddr, offer: &SipText, audio: Audio, now: Instant) -> Option<Self> {
         let (remote, payload_type) = read_offer(offer)?;
-        let socket = UdpSocket::bind((address, 0)).expect("the host is the test's own");
-        socket.set_nonblocking(true).expect("a socket can be made non-blocking");
+        let socket = bind(address);
         Some(Self {
             socket,
             remote,
@@ -52,6 +51,11 @@ impl Media {
             timestamp: 8_000,
             phase: 0.0,
         })
+    }
+
+    /// Goes on at another port.
+    pub(crate) fn move_port(&mut self) {
+        self.socket = bind(self.socket.local_addr().expect("the socket is bound").ip());
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -112,6 +116,12 @@ impl Media {
             drop(self.socket.send_to(&packet, self.remote));
         }
     }
+}
+
+fn bind(address: IpAddr) -> UdpSocket {
+    let socket = UdpSocket::bind((address, 0)).expect("the host is the test's own");
+    socket.set_nonblocking(true).expect("a socket can be made non-blocking");
+    socket
 }
 
 /// Where an offer wants audio, and the first G.711 payload type that it names.

@@ -6,6 +6,10 @@ use std::time::Duration;
 #[derive(Clone, Debug, Default)]
 pub struct Script {
     pub(crate) steps: Vec<Step>,
+    /// Methods whose first requests are taken for lost.
+    pub(crate) lost: Vec<(&'static str, usize)>,
+    /// A CANCEL comes too late: the INVITE is answered with 200 all the same.
+    pub(crate) answers_canceled: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -16,6 +20,8 @@ pub(crate) enum Step {
         status: u16,
         headers: Vec<(String, String)>,
         body: Option<Sdp>,
+        /// Instead of the call's own To tag: another branch of a fork answers.
+        tag: Option<&'static str>,
     },
     /// A 401 or 407. The steps after it are for the INVITE that brings credentials.
     Challenge {
@@ -24,7 +30,11 @@ pub(crate) enum Step {
     /// A re-INVITE with this direction, as seen by the far end; waits for nothing.
     Reinvite {
         direction: &'static str,
+        /// From another port.
+        moved: bool,
     },
+    /// A re-INVITE without a body.
+    AskForOffer,
     Bye,
 }
 
@@ -64,31 +74,31 @@ impl Script {
     /// Answers with a bare status.
     #[must_use]
     pub fn respond(self, status: u16) -> Self {
-        self.step(Step::Respond { status, headers: Vec::new(), body: None })
+        self.step(Step::Respond { status, tag: None, headers: Vec::new(), body: None })
     }
 
     /// Answers with a status and a header.
     #[must_use]
     pub fn respond_with(self, status: u16, name: &str, value: &str) -> Self {
-        self.step(Step::Respond { status, headers: vec![(name.to_owned(), value.to_owned())], body: None })
+        self.step(Step::Respond { status, tag: None, headers: vec![(name.to_owned(), value.to_owned())], body: None })
     }
 
     /// Answers 183 and opens the audio.
     #[must_use]
     pub fn early_media(self, audio: Audio) -> Self {
-        self.step(Step::Respond { status: 183, headers: Vec::new(), body: Some(Sdp::Answer(audio)) })
+        self.step(Step::Respond { status: 183, tag: None, headers: Vec::new(), body: Some(Sdp::Answer(audio)) })
     }
 
     /// Answers 200 with audio.
     #[must_use]
     pub fn answer(self, audio: Audio) -> Self {
-        self.step(Step::Respond { status: 200, headers: Vec::new(), body: Some(Sdp::Answer(audio)) })
+        self.step(Step::Respond { status: 200, tag: None, headers: Vec::new(), body: Some(Sdp::Answer(audio)) })
     }
 
     /// Answers 200 with this SDP, right or wrong.
     #[must_use]
     pub fn answer_text(self, sdp: &str) -> Self {
-        self.step(Step::Respond { status: 200, headers: Vec::new(), body: Some(Sdp::Text(sdp.to_owned())) })
+        self.step(Step::Respond { status: 200, tag: None, headers: Vec::new(), body: Some(Sdp::Text(sdp.to_owned())) })
     }
 
     /// Asks for credentials; goes on when an INVITE brings any.
@@ -100,7 +110,47 @@ impl Script {
     /// Changes the session: `sendonly` is hold, `sendrecv` takes it back.
     #[must_use]
     pub fn reinvite(self, direction: &'static str) -> Self {
-        self.step(Step::Reinvite { direction })
+        self.step(Step::Reinvite { direction, moved: false })
+    }
+
+    /// Moves the audio to another port.
+    #[must_use]
+    pub fn move_media(self) -> Self {
+        self.step(Step::Reinvite { direction: "sendrecv", moved: true })
+    }
+
+    /// Changes the session without an offer of its own (RFC 3261 §14.1).
+    #[must_use]
+    pub fn ask_for_offer(self) -> Self {
+        self.step(Step::AskForOffer)
+    }
+
+    /// Answers 200 with audio and these headers.
+    #[must_use]
+    pub fn answer_with(self, audio: Audio, headers: &[(&str, &str)]) -> Self {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        self.step(Step::Respond { status: 200, headers, body: Some(Sdp::Answer(audio)), tag: None })
+    }
+
+    /// Answers as another branch of a fork, with audio where it is a 2xx.
+    #[must_use]
+    pub fn respond_as(self, tag: &'static str, status: u16) -> Self {
+        let body = (status >= 200).then_some(Sdp::Answer(Audio::Echo));
+        self.step(Step::Respond { status, headers: Vec::new(), body, tag: Some(tag) })
+    }
+
+    /// Takes the first requests of a method for lost: they are shown, and not acted upon.
+    #[must_use]
+    pub fn lose(mut self, method: &'static str, count: usize) -> Self {
+        self.lost.push((method, count));
+        self
+    }
+
+    /// Answers the INVITE with 200 when it is canceled: the two have crossed.
+    #[must_use]
+    pub const fn answer_when_canceled(mut self) -> Self {
+        self.answers_canceled = true;
+        self
     }
 
     /// Hangs up.
