@@ -25,7 +25,9 @@ ALLOWED = {
     "tandem-netio": set(),
     "tandem-store": {"tandem-model"},
     "tandem-control": {"tandem-model", "tandem-store"},
+    "tandem-journal": {"tandem-model"},
     "tandem-server": {
+        "tandem-journal",
         "tandem-model",
         "tandem-sip",
         "tandem-media",

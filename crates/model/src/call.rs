@@ -108,7 +108,7 @@ text_enum! {
 }
 
 /// A call: one row of the call log. Each state of it is written whole; the last one wins.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CallRecord {
     /// Our id.
     pub id: CallId,
@@ -167,7 +167,7 @@ pub struct CallRecord {
 }
 
 /// One attempt or leg of a call.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LegRecord {
     /// Its id.
     pub id: LegId,
@@ -273,7 +273,7 @@ text_enum! {
 }
 
 /// One step of a call, for its timeline. Written once.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CallEvent {
     /// Of which call.
     pub call_id: CallId,
@@ -292,7 +292,7 @@ pub struct CallEvent {
 }
 
 /// What the call path gives to the store. Calls and legs are states that replace the earlier one of the same id; events are added.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Record {
     /// A state of a call.
     Call(Box<CallRecord>),
