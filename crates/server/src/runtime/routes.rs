@@ -1,7 +1,9 @@
 use super::signalling::ShardHandle;
 use super::switch_machine::ShardCommand;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
+use tandem_model::AccountId;
 use tandem_store::{DatabaseError, Store};
 use tandem_switch::Command;
 use tandem_switch::route::RouteTable;
@@ -13,8 +15,13 @@ pub(crate) struct RouteLoader {
     store: Store,
     shard: ShardHandle<ShardCommand>,
     changed: Notify,
-    /// The revision that the shard has. Held while loading, so that an older table never follows a newer one.
-    loaded: Mutex<Option<u64>>,
+    /// What the shard has. Held while loading, so that an older table never follows a newer one.
+    loaded: Mutex<Option<Loaded>>,
+}
+
+struct Loaded {
+    revision: u64,
+    accounts: HashSet<AccountId>,
 }
 
 impl RouteLoader {
@@ -30,7 +37,8 @@ impl RouteLoader {
     /// Loads the table if the store has a newer one.
     pub(crate) async fn refresh(&self) -> Result<(), DatabaseError> {
         let mut loaded = self.loaded.lock().await;
-        if *loaded == Some(self.store.revision().await?) {
+        let revision = self.store.revision().await?;
+        if loaded.as_ref().is_some_and(|loaded| loaded.revision == revision) {
             return Ok(());
         }
         let snapshot = self.store.routing_snapshot().await?;
@@ -43,9 +51,18 @@ impl RouteLoader {
         }
         if self.shard.send(ShardCommand::Tell(Command::Routes(Arc::new(table)))).is_ok() {
             tracing::debug!(revision = snapshot.revision, "new routing table");
-            *loaded = Some(snapshot.revision);
+            let accounts = snapshot.accounts.iter().map(|account| account.id).collect();
+            *loaded = Some(Loaded { revision: snapshot.revision, accounts });
         }
         Ok(())
+    }
+
+    /// Sees to it that the shard knows an account that may have been made a moment ago. Asks the store for unknown ones only.
+    pub(crate) async fn introduce(&self, account: AccountId) {
+        let is_known = self.loaded.lock().await.as_ref().is_some_and(|loaded| loaded.accounts.contains(&account));
+        if !is_known && let Err(error) = self.refresh().await {
+            tracing::warn!(%error, %account, "a new account could not be loaded");
+        }
     }
 
     /// Looks for changes for as long as the process lives.

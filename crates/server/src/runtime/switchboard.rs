@@ -66,12 +66,14 @@ fn mismatched(reply: &Reply) -> Unavailable {
 #[async_trait]
 impl Switchboard for ShardSwitchboard {
     async fn dial(&self, order: DialOrder) -> Result<CallRecord, DialError> {
+        self.parts.routes.introduce(order.account_id).await;
         let reply = self.ask(REPLY_TIMEOUT, |reply| Command::Dial { order: Box::new(order), reply }).await?;
         let Reply::Dialled(dialled) = reply else { return Err(mismatched(&reply).into()) };
         dialled.map(|record| *record).map_err(DialError::Refused)
     }
 
     async fn explain(&self, order: DialOrder) -> Result<Receipt, Unavailable> {
+        self.parts.routes.introduce(order.account_id).await;
         let reply = self.ask(REPLY_TIMEOUT, |reply| Command::Explain { order: Box::new(order), reply }).await?;
         let Reply::Explained(receipt) = reply else { return Err(mismatched(&reply)) };
         Ok(*receipt)
