@@ -1,7 +1,7 @@
 use super::signalling::ShardHandle;
 use super::switch_machine::ShardCommand;
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tandem_model::AccountId;
 use tandem_store::{DatabaseError, Store};
@@ -15,18 +15,15 @@ pub(crate) struct RouteLoader {
     store: Store,
     shard: ShardHandle<ShardCommand>,
     changed: Notify,
-    /// What the shard has. Held while loading, so that an older table never follows a newer one.
-    loaded: Mutex<Option<Loaded>>,
-}
-
-struct Loaded {
-    revision: u64,
-    accounts: HashSet<AccountId>,
+    /// The revision that the shard has. Held while loading, so that an older table never follows a newer one.
+    loaded: Mutex<Option<u64>>,
+    /// The accounts that the shard knows. Apart from the revision, so that nobody waits for a database that is slow.
+    accounts: RwLock<HashSet<AccountId>>,
 }
 
 impl RouteLoader {
     pub(crate) fn new(store: Store, shard: ShardHandle<ShardCommand>) -> Self {
-        Self { store, shard, changed: Notify::new(), loaded: Mutex::new(None) }
+        Self { store, shard, changed: Notify::new(), loaded: Mutex::new(None), accounts: RwLock::default() }
     }
 
     /// Something was written by this process: do not wait for the next look.
@@ -38,7 +35,7 @@ impl RouteLoader {
     pub(crate) async fn refresh(&self) -> Result<(), DatabaseError> {
         let mut loaded = self.loaded.lock().await;
         let revision = self.store.revision().await?;
-        if loaded.as_ref().is_some_and(|loaded| loaded.revision == revision) {
+        if *loaded == Some(revision) {
             return Ok(());
         }
         let snapshot = self.store.routing_snapshot().await?;
@@ -52,14 +49,15 @@ impl RouteLoader {
         if self.shard.send(ShardCommand::Tell(Command::Routes(Arc::new(table)))).is_ok() {
             tracing::debug!(revision = snapshot.revision, "new routing table");
             let accounts = snapshot.accounts.iter().map(|account| account.id).collect();
-            *loaded = Some(Loaded { revision: snapshot.revision, accounts });
+            *self.accounts.write().unwrap_or_else(PoisonError::into_inner) = accounts;
+            *loaded = Some(snapshot.revision);
         }
         Ok(())
     }
 
     /// Sees to it that the shard knows an account that may have been made a moment ago. Asks the store for unknown ones only.
     pub(crate) async fn introduce(&self, account: AccountId) {
-        let is_known = self.loaded.lock().await.as_ref().is_some_and(|loaded| loaded.accounts.contains(&account));
+        let is_known = self.accounts.read().unwrap_or_else(PoisonError::into_inner).contains(&account);
         if !is_known && let Err(error) = self.refresh().await {
             tracing::warn!(%error, %account, "a new account could not be loaded");
         }
