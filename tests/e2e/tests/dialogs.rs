@@ -317,3 +317,43 @@ fn a_call_that_something_else_carries_takes_a_slot_until_it_ends_even_over_a_res
     assert_eq!(active(), json!(1), "another call's slot is not freed");
     let _ = api.hang_up(&id).expect(200);
 }
+
+#[test]
+fn a_carrier_of_several_addresses_is_one_peer() {
+    let bench = bench();
+    let gateway = Peer::start(bench.network.sip(4));
+    let contact = format!("<sip:gateway@{}>", gateway.address());
+    let peer = bench.peer(Script::silent().respond(180).answer_with(Audio::Echo, &[("Contact", &contact)]));
+    let trunk = json!({"allowed_ips": [bench.network.range()]});
+    let trunk = bench.api.create_trunk("cluster", peer.address(), &trunk);
+    let order = json!({"sip_trunk_id": trunk});
+    let came =
+        |method: &str| gateway.others().into_iter().map(|(_, text)| text).find(|text| text.method() == Some(method));
+
+    // ACK and BYE go to the Contact, which is another address of the same carrier.
+    let id = text_at(&bench.api.dial(&peer.uri("x"), &order), "/id");
+    let _ = bench.api.wait_for_status(&id, "answered", SOON);
+    let ack = eventually("ACK at the gateway", SOON, || came("ACK"));
+    bench.end(&id);
+    eventually("BYE at the gateway", SOON, || came("BYE"));
+    assert_eq!(peer.calls()[0].count("BYE"), 0);
+
+    // And the carrier hangs up from there.
+    let id = text_at(&bench.api.dial(&peer.uri("x"), &order), "/id");
+    let _ = bench.api.wait_for_status(&id, "answered", SOON);
+    let acks = || gateway.others().into_iter().map(|(_, text)| text).filter(|text| text.method() == Some("ACK"));
+    let second = eventually("second ACK", SOON, || acks().find(|text| text.call_id() != ack.call_id()));
+    let (us, them) = (bench.network.sip(1), gateway.address());
+    let header = |name| second.header(name).unwrap_or_default();
+    let bye = format!(
+        "BYE {} SIP/2.0\r\nVia: SIP/2.0/UDP {them};branch=z9hG4bKgateway;rport\r\nMax-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\n\
+         Call-ID: {}\r\nCSeq: 1 BYE\r\nContent-Length: 0\r\n\r\n",
+        peer.calls()[1].invite.address("Contact").unwrap_or_default(),
+        header("To"),
+        header("From"),
+        second.call_id(),
+    );
+    gateway.send(us, bye.as_bytes());
+    let call = bench.api.wait_for_end(&id, SOON);
+    assert_eq!((&call["hung_up_by"], &call["status"]), (&json!("callee"), &json!("completed")), "{call:#}");
+}

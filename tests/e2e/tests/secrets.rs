@@ -157,3 +157,21 @@ fn secrets_are_found_in_no_answer_no_log_and_no_file() {
     assert!(search.found.is_empty(), "{:#?}", search.found);
     assert!(search.looked_at > 40, "{}", search.looked_at);
 }
+
+#[test]
+fn the_search_finds_a_secret_in_each_spelling_wherever_it_stands() {
+    let all: Vec<_> = spellings(AUTH_PASSWORD).into_iter().map(|(spelling, octets)| ("it", spelling, octets)).collect();
+    for before in ["", "a", "ab", "abc"] {
+        let text = format!("{before}{AUTH_PASSWORD} and more");
+        for written in
+            [text.clone(), hex::encode(&text), hex::encode_upper(&text), STANDARD.encode(&text), URL_SAFE.encode(&text)]
+        {
+            let mut search = Search { spellings: all.clone(), looked_at: 0, found: Vec::new() };
+            search.look("a text", written.as_bytes());
+            assert!(!search.found.is_empty(), "{written}");
+        }
+    }
+    let mut search = Search { spellings: all, looked_at: 0, found: Vec::new() };
+    search.look("a text", STANDARD.encode("nothing of that kind, only a long text").as_bytes());
+    assert!(search.found.is_empty(), "{:?}", search.found);
+}

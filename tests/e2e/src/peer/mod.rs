@@ -29,7 +29,7 @@ pub struct Peer {
 #[derive(Debug, Default)]
 struct Shared {
     calls: Mutex<Vec<CallView>>,
-    /// OPTIONS and other requests outside of calls, and responses to what the test sent itself.
+    /// Requests of calls that began elsewhere or of none, and responses to what the test sent itself.
     others: Mutex<Vec<(Instant, SipText)>>,
     stop: AtomicBool,
 }
@@ -96,7 +96,7 @@ impl Peer {
         self.socket.send_to(octets, to).expect("a datagram of less than 64 KiB can be sent on loopback");
     }
 
-    /// What came outside of calls: OPTIONS, and responses to [`Peer::send`].
+    /// What came outside of the calls known here: OPTIONS, requests of calls that began elsewhere, and responses to [`Peer::send`].
     #[must_use]
     pub fn others(&self) -> Vec<(Instant, SipText)> {
         self.shared.others.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -160,9 +160,8 @@ impl Worker {
                 call.view.received.push((now, text));
                 self.calls.push(call);
             }
-            (None, Some("ACK")) => {}
             (None, method) => {
-                if method.is_some() {
+                if method.is_some_and(|method| method != "ACK") {
                     // A call that only answers: it gives OPTIONS its 200.
                     let mut answering = Call::new(text.clone(), self.address, from, Script::silent(), now);
                     answering.handle(text.clone(), now, out);
