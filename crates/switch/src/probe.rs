@@ -55,9 +55,9 @@ impl Probes {
         }
     }
 
-    /// Whether the answer of the resolver was for a probe.
-    pub(crate) fn handle_resolved(&mut self, id: ResolveId, resolved: &Resolved, resources: &mut Resources, now: Now) -> bool {
-        let Some(number) = self.resolving.remove(&id) else { return false };
+    /// Goes on with the probe that waits for this address, if one does.
+    pub(crate) fn handle_resolved(&mut self, id: ResolveId, resolved: &Resolved, resources: &mut Resources, now: Now) {
+        let Some(number) = self.resolving.remove(&id) else { return };
         match resolved.as_ref().ok().and_then(|addresses| addresses.first()) {
             Some(address) => self.send(number, *address, resources, now),
             None => {
@@ -68,7 +68,6 @@ impl Probes {
                 }
             }
         }
-        true
     }
 
     fn send(&mut self, number: u64, address: IpAddr, resources: &mut Resources, now: Now) {
@@ -135,9 +134,10 @@ impl Probes {
 
     pub(crate) fn handle_timeout(&mut self, resources: &mut Resources, now: Now) {
         while self.poll_timeout().is_some_and(|due| due <= now.instant) {
-            let Some((_, probe)) = self.under_way.pop_first() else { return };
-            if let Some(sent) = probe.sent {
-                self.requests.remove(&sent.request);
+            let Some((number, probe)) = self.under_way.pop_first() else { return };
+            match probe.sent {
+                Some(sent) => drop(self.requests.remove(&sent.request)),
+                None => self.resolving.retain(|_, waiting| *waiting != number),
             }
             let target = probe.sent.map(|sent| sent.target);
             answer(probe.reply, ProbeResult::failed(no_response(), target, now.utc), resources);
@@ -147,7 +147,11 @@ impl Probes {
 
 fn alive(response: &ResponseSummary, sent: Option<Sent>, now: Now) -> ProbeResult {
     // Any answer shows that somebody is there; 503 says that it takes no calls.
-    let status = if response.status == StatusCode::SERVICE_UNAVAILABLE { HealthStatus::Unhealthy } else { HealthStatus::Healthy };
+    let status = if response.status == StatusCode::SERVICE_UNAVAILABLE {
+        HealthStatus::Unhealthy
+    } else {
+        HealthStatus::Healthy
+    };
     let round_trip = sent.map(|sent| now.instant.saturating_duration_since(sent.at));
     let latency_us = round_trip.and_then(|span| u64::try_from(span.as_micros()).ok());
     ProbeResult {

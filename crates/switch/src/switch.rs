@@ -1,6 +1,9 @@
 use crate::call::{self, Call};
 use crate::capacity::{AccountSlot, TrunkSlot};
-use crate::command::{Answer, Command, Counts, InboundRefusal, LiveCall, Output, QuestionId, Reply, ReplyId, ResolveId, Resolved, TrunkState};
+use crate::command::{
+    Answer, Command, Counts, InboundRefusal, LiveCall, Output, QuestionId, Reply, ReplyId, ResolveId, Resolved,
+    TrunkState,
+};
 use crate::config::SwitchConfig;
 use crate::deadlines::Deadlines;
 use crate::probe::Probes;
@@ -79,7 +82,8 @@ impl Switch {
             self.resources.port_tags.remove(&tag);
             self.resources.config.ports.release(local);
         }
-        self.with_call(key.call, now, |call, resources| call.handle_media_event(key.leg, event, resources, now));
+        self.with_call(key.call, |call, resources| call.handle_media_event(key.leg, event, resources, now));
+        self.handle_endpoint_outputs(now);
     }
 
     /// Does what a [`Command`] says.
@@ -98,7 +102,12 @@ impl Switch {
             }
             Command::Hangup { account_id, call_id, reply } => {
                 let hung_up = self.hangup(account_id, call_id, now);
-                self.reply(reply, Reply::HungUp(hung_up.then(|| self.shown(account_id, call_id)).flatten().map(|call| Box::new(call.record))));
+                self.reply(
+                    reply,
+                    Reply::HungUp(
+                        hung_up.then(|| self.shown(account_id, call_id)).flatten().map(|call| Box::new(call.record)),
+                    ),
+                );
             }
             Command::Inspect { account_id, call_id, reply } => {
                 let shown = self.shown(account_id, call_id).map(Box::new);
@@ -116,7 +125,9 @@ impl Switch {
                 let counts = Box::new(self.counts());
                 self.reply(reply, Reply::Counted(counts));
             }
-            Command::ExternalStarted { account_id, trunk_id, call_id } => self.external_started(account_id, trunk_id, call_id),
+            Command::ExternalStarted { account_id, trunk_id, call_id } => {
+                self.external_started(account_id, trunk_id, call_id);
+            }
             Command::ExternalEnded { call_id } => self.external_ended(call_id),
             Command::Stored { call_ids } => call_ids.iter().for_each(|id| drop(self.unstored.remove(id))),
             Command::Routes(table) => {
@@ -132,17 +143,19 @@ impl Switch {
     /// Goes on with a call that waits for this answer. An answer to a question that nobody waits for does nothing.
     pub fn handle_answer(&mut self, question: QuestionId, answer: Answer, now: Now) {
         if let Some(call) = self.questions.remove(&question) {
-            self.with_call(call, now, |call, resources| call.handle_answer(answer, resources, now));
+            self.with_call(call, |call, resources| call.handle_answer(answer, resources, now));
+            self.handle_endpoint_outputs(now);
         }
     }
 
     /// Goes on with what waits for this address.
     pub fn handle_resolved(&mut self, id: ResolveId, resolved: &Resolved, now: Now) {
         if let Some(LegKey { call, leg }) = self.resources.resolving.remove(&id) {
-            self.with_call(call, now, |call, resources| call.handle_resolved(leg, resolved, resources, now));
-        } else if self.probes.handle_resolved(id, resolved, &mut self.resources, now) {
-            self.handle_endpoint_outputs(now);
+            self.with_call(call, |call, resources| call.handle_resolved(leg, resolved, resources, now));
+        } else {
+            self.probes.handle_resolved(id, resolved, &mut self.resources, now);
         }
+        self.handle_endpoint_outputs(now);
     }
 
     /// Does what is due.
@@ -150,9 +163,10 @@ impl Switch {
         self.resources.endpoint.handle_timeout(now.instant);
         self.handle_endpoint_outputs(now);
         while let Some(call) = self.deadlines.pop_due(now.instant) {
-            self.with_call(call, now, |call, resources| call.handle_timeout(resources, now));
+            self.with_call(call, |call, resources| call.handle_timeout(resources, now));
         }
         self.probes.handle_timeout(&mut self.resources, now);
+        self.handle_endpoint_outputs(now);
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout) next.
@@ -197,7 +211,9 @@ impl Switch {
     }
 
     /// Lets a call act, then files it where it belongs: under its new deadline, or out of the live calls.
-    fn with_call(&mut self, id: CallId, now: Now, act: impl FnOnce(&mut Call, &mut Resources)) {
+    ///
+    /// What the endpoint has to say of it is for the caller to take up, in a loop: thousands of calls may end at one blow.
+    fn with_call(&mut self, id: CallId, act: impl FnOnce(&mut Call, &mut Resources)) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         act(call, &mut self.resources);
         self.deadlines.set(id, call.deadline());
@@ -209,7 +225,6 @@ impl Switch {
                 self.unstored.insert(id, call.into_snapshot());
             }
         }
-        self.handle_endpoint_outputs(now);
     }
 
     /// Sorts what the endpoint has to say: datagrams to the outputs, events to the calls, until it has no more to say.
@@ -224,7 +239,9 @@ impl Switch {
 
     fn handle_event(&mut self, event: Event, now: Now) {
         let session = match event {
-            Event::Invite { session, request } => return self.refuse_invite(session, request.flow, request.call_id, now),
+            Event::Invite { session, request } => {
+                return self.refuse_invite(session, request.flow, request.call_id, now);
+            }
             Event::Response { request, outcome } => {
                 return self.probes.handle_response(request, outcome, &mut self.resources, now);
             }
@@ -243,7 +260,7 @@ impl Switch {
             | Event::Ended { session, .. } => session,
         };
         if let Some(LegKey { call, leg }) = self.resources.sessions.get(&session).copied() {
-            self.with_call(call, now, |call, resources| call.handle_session_event(leg, event, resources, now));
+            self.with_call(call, |call, resources| call.handle_session_event(leg, event, resources, now));
         }
     }
 
@@ -256,9 +273,10 @@ impl Switch {
 
     /// Whether there was such a call to end.
     fn hangup(&mut self, account_id: AccountId, call_id: CallId, now: Now) -> bool {
-        let is_live = self.calls.get(&call_id).is_some_and(|call| call.record().account_id == account_id && call.has_begun());
+        let is_live =
+            self.calls.get(&call_id).is_some_and(|call| call.record().account_id == account_id && call.has_begun());
         if is_live {
-            self.with_call(call_id, now, |call, resources| {
+            self.with_call(call_id, |call, resources| {
                 call.hangup(HangupCause::NormalClearing, HungUpBy::Api, resources, now);
             });
         }
@@ -268,7 +286,7 @@ impl Switch {
     fn end_all(&mut self, cause: HangupCause, now: Now) {
         let ids: Vec<CallId> = self.calls.keys().copied().collect();
         for id in ids {
-            self.with_call(id, now, |call, resources| call.hangup(cause, HungUpBy::Switch, resources, now));
+            self.with_call(id, |call, resources| call.hangup(cause, HungUpBy::Switch, resources, now));
         }
     }
 
