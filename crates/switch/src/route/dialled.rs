@@ -57,7 +57,10 @@ mod tests {
     }
 
     fn rules(prefixes: &[&str]) -> OutboundRouting {
-        OutboundRouting { prefixes: prefixes.iter().map(|prefix| (*prefix).to_owned()).collect(), ..OutboundRouting::default() }
+        OutboundRouting {
+            prefixes: prefixes.iter().map(|prefix| (*prefix).to_owned()).collect(),
+            ..OutboundRouting::default()
+        }
     }
 
     #[test]

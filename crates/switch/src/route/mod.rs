@@ -8,6 +8,7 @@ mod table;
 pub use dialled::{dialled_number, matching_prefix};
 pub(crate) use next_hop::SIP_PORT;
 pub use next_hop::{InvalidNextHop, NextHop};
+pub(crate) use plan::reason_at_this_moment;
 pub use plan::{MAX_ATTEMPTS, MAX_CONSIDERED, Plan, Planned, Query, plan};
 pub use table::{RouteTable, RoutedAccount, RoutedTrunk};
 
@@ -16,7 +17,10 @@ pub(crate) mod tests {
     use std::time::Instant;
 
     /// Tests need some instant to start from; all spans are counted from it.
-    #[expect(clippy::disallowed_methods, reason = "an Instant cannot be made otherwise; only differences from it are used")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an Instant cannot be made otherwise; only differences from it are used"
+    )]
     pub(crate) fn instant() -> Instant {
         Instant::now()
     }

@@ -3,7 +3,9 @@ use super::table::{RouteTable, RoutedTrunk};
 use crate::capacity::Capacity;
 use std::cmp::Ordering;
 use std::sync::Arc;
-use tandem_model::{AccountId, AddressPolicy, Considered, DialTarget, Now, Reason, Refusal, RefusalKind, TrunkId, Verdict};
+use tandem_model::{
+    AccountId, AddressPolicy, Considered, DialTarget, Now, Reason, Refusal, RefusalKind, Trunk, TrunkId, Verdict,
+};
 
 /// What is to be routed.
 #[derive(Debug, Clone, Copy)]
@@ -12,7 +14,7 @@ pub struct Query<'a> {
     pub account_id: AccountId,
     /// Whom to call.
     pub to: &'a DialTarget,
-    /// Only this trunk, and what it fails over to.
+    /// Only this trunk, and what it fails over to: after it, or instead of it while it is full, too fast or resting.
     pub trunk_id: Option<TrunkId>,
 }
 
@@ -55,7 +57,14 @@ pub fn plan(table: &RouteTable, capacity: &Capacity, policy: &AddressPolicy, que
 
     let mut attempts = Vec::new();
     match query.trunk_id {
-        Some(requested) => take_with_failovers(requested, Reason::Requested, &eligible, &mut attempts),
+        Some(requested) => {
+            let stands_aside = skipped.iter().find(|(trunk, reason)| trunk.trunk.id == requested && is_passing(reason));
+            match stands_aside {
+                // The requested trunk would go at another moment: now, what it fails over to.
+                Some((trunk, _)) => take_failovers_of(&trunk.trunk, &eligible, &mut attempts),
+                None => take_with_failovers(requested, Reason::Requested, &eligible, &mut attempts),
+            }
+        }
         None => {
             for trunk in &eligible {
                 take_with_failovers(trunk.trunk.id, ranked(trunk, capacity), &eligible, &mut attempts);
@@ -78,7 +87,13 @@ pub fn plan(table: &RouteTable, capacity: &Capacity, policy: &AddressPolicy, que
 }
 
 /// Why a trunk cannot take this call now, the lasting reasons first.
-fn reason_against(trunk: &RoutedTrunk, capacity: &Capacity, policy: &AddressPolicy, to: &DialTarget, now: Now) -> Option<Reason> {
+fn reason_against(
+    trunk: &RoutedTrunk,
+    capacity: &Capacity,
+    policy: &AddressPolicy,
+    to: &DialTarget,
+    now: Now,
+) -> Option<Reason> {
     if let Some(reason) = trunk.unroutable_reason(policy) {
         return Some(reason);
     }
@@ -86,27 +101,42 @@ fn reason_against(trunk: &RoutedTrunk, capacity: &Capacity, policy: &AddressPoli
     if let Err(nearest) = matching_prefix(to, &configured.outbound) {
         return Some(Reason::PrefixMismatch { nearest: nearest.to_owned() });
     }
+    reason_at_this_moment(trunk, capacity, matches!(to, DialTarget::Emergency(_)), now)
+}
+
+/// Why a trunk cannot take a call at this moment, though it could at another. An emergency call is not held back by
+/// what was bought or agreed with the carrier: who decides about that is the carrier.
+pub(crate) fn reason_at_this_moment(
+    trunk: &RoutedTrunk,
+    capacity: &Capacity,
+    is_emergency: bool,
+    now: Now,
+) -> Option<Reason> {
+    let configured = &trunk.trunk;
     if let Some(until) = capacity.resting_until(configured.id, now.instant) {
         return Some(Reason::TrunkResting { until });
+    }
+    if is_emergency {
+        return None;
     }
     if capacity.trunk_active(configured.id) >= configured.max_concurrent_calls {
         return Some(Reason::TrunkFull { limit: configured.max_concurrent_calls });
     }
-    let is_emergency = matches!(to, DialTarget::Emergency(_));
     let max_cps = configured.max_cps()?;
-    let within = is_emergency || capacity.within_cps(configured.id, Some(max_cps), now.instant);
-    (!within).then_some(Reason::TrunkCpsLimit { max_cps })
+    (!capacity.within_cps(configured.id, Some(max_cps), now.instant)).then_some(Reason::TrunkCpsLimit { max_cps })
 }
 
 /// Takes a trunk, then the chain of failover trunks that it names. A trunk is taken once, so a ring of names ends.
 fn take_with_failovers(first: TrunkId, reason: Reason, eligible: &[Arc<RoutedTrunk>], attempts: &mut Vec<Planned>) {
-    let (mut next, mut reason) = (Some(first), reason);
-    while let Some(id) = next {
-        let already = attempts.iter().any(|taken| taken.trunk.trunk.id == id);
-        let Some(trunk) = eligible.iter().find(|trunk| trunk.trunk.id == id && !already) else { return };
-        attempts.push(Planned { trunk: Arc::clone(trunk), reason });
-        next = trunk.trunk.failover_trunk_id;
-        reason = Reason::FailoverOf { trunk: trunk.trunk.name.clone() };
+    let already = attempts.iter().any(|taken| taken.trunk.trunk.id == first);
+    let Some(trunk) = eligible.iter().find(|trunk| trunk.trunk.id == first && !already) else { return };
+    attempts.push(Planned { trunk: Arc::clone(trunk), reason });
+    take_failovers_of(&trunk.trunk, eligible, attempts);
+}
+
+fn take_failovers_of(trunk: &Trunk, eligible: &[Arc<RoutedTrunk>], attempts: &mut Vec<Planned>) {
+    if let Some(failover) = trunk.failover_trunk_id {
+        take_with_failovers(failover, Reason::FailoverOf { trunk: trunk.name.clone() }, eligible, attempts);
     }
 }
 
@@ -141,13 +171,16 @@ fn verdict(trunk: &RoutedTrunk, verdict: Verdict, reason: Reason) -> Considered 
 
 /// The class of a refusal: a call that would go later is told so; one that never would is told that.
 fn refusal(query: Query<'_>, not_taken: &[(Arc<RoutedTrunk>, Reason)]) -> Refusal {
-    let concerned = not_taken.iter().filter(|(trunk, _)| query.trunk_id.is_none_or(|requested| trunk.trunk.id == requested));
+    let concerned =
+        not_taken.iter().filter(|(trunk, _)| query.trunk_id.is_none_or(|requested| trunk.trunk.id == requested));
     let passing: Vec<&Reason> = concerned.map(|(_, reason)| reason).filter(|reason| is_passing(reason)).collect();
     let only_cps = passing.iter().all(|reason| matches!(reason, Reason::TrunkCpsLimit { .. }));
     let (kind, reason) = match passing.first() {
         Some(reason) if only_cps => (RefusalKind::CpsLimit, (*reason).clone()),
         Some(_) => (RefusalKind::NoTrunkAvailable, Reason::NoTrunkAvailable),
-        None if matches!(query.to, DialTarget::Emergency(_)) => (RefusalKind::EmergencyNotRouted, Reason::EmergencyNotRouted),
+        None if matches!(query.to, DialTarget::Emergency(_)) => {
+            (RefusalKind::EmergencyNotRouted, Reason::EmergencyNotRouted)
+        }
         None => (RefusalKind::NoRoute, Reason::NoRoute),
     };
     Refusal { kind, explanation: reason.explanation(), reason }
@@ -162,3 +195,182 @@ const fn is_passing(reason: &Reason) -> bool {
 pub const MAX_ATTEMPTS: usize = 8;
 /// Verdicts kept on a receipt; an account has at most 50 trunks unless its limit was raised.
 pub const MAX_CONSIDERED: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+    use tandem_model::{
+        Account, CallDirection, DtmfMode, HealthStatus, Money, OutboundRouting, Provider, Secret, Tier, Timestamp,
+        TrunkHealth, TrunkStatus,
+    };
+
+    proptest! {
+        #[test]
+        fn trunks_are_tried_by_priority_then_by_their_share_then_by_id(drawn in proptest::collection::vec(drawn(), 1..12)) {
+            let (table, capacity) = table_of(&drawn);
+            let plan = plan_for(&table, &capacity, None);
+            let places: Vec<_> = plan.attempts.iter().map(|taken| number_of(&taken.trunk)).collect();
+            let place = |number: usize| {
+                let trunk = &drawn[number];
+                // Shares are compared as fractions over 2^32, far finer than any two of the drawn ones differ.
+                let share = ((u128::from(trunk.active) + 1) << 32) / (u128::from(trunk.limit) * u128::from(trunk.weight));
+                (trunk.priority, share, number)
+            };
+            let mut expected: Vec<_> = (0..drawn.len()).filter(|number| drawn[*number].is_free()).map(place).collect();
+            expected.sort_unstable();
+            let expected: Vec<_> = expected.into_iter().map(|(_, _, number)| number).take(MAX_ATTEMPTS).collect();
+            prop_assert_eq!(places, expected);
+        }
+
+        #[test]
+        fn every_trunk_has_one_verdict_and_those_taken_come_first(
+            drawn in proptest::collection::vec(drawn(), 0..20),
+            failovers in proptest::collection::vec(0_usize..20, 20),
+            requested in proptest::option::of(0_usize..20),
+        ) {
+            let (table, capacity) = table_with(&drawn, |number| failovers.get(number).copied());
+            let plan = plan_for(&table, &capacity, requested);
+            let again = plan_for(&table, &capacity, requested);
+            prop_assert_eq!(&plan.considered, &again.considered);
+
+            let judged: BTreeSet<_> = plan.considered.iter().map(|trunk| trunk.trunk_id).collect();
+            prop_assert_eq!((judged.len(), plan.considered.len()), (drawn.len(), drawn.len()));
+            let taken: Vec<_> = plan.attempts.iter().map(|taken| taken.trunk.trunk.id).collect();
+            let first: Vec<_> = plan.considered.iter().take(taken.len()).map(|trunk| trunk.trunk_id).collect();
+            prop_assert_eq!(&taken, &first);
+            let is_taken = |trunk: &Considered| trunk.verdict == Verdict::Taken;
+            prop_assert_eq!(plan.considered.iter().filter(|trunk| is_taken(trunk)).count(), taken.len());
+            prop_assert!(taken.len() <= MAX_ATTEMPTS);
+            prop_assert_eq!(plan.refusal.is_some(), taken.is_empty());
+            // Nothing is tried that is full, and after a trunk comes the one it fails over to, if that can be tried.
+            for (place, id) in taken.iter().enumerate() {
+                let number = (0..drawn.len()).find(|number| trunk_id(*number) == *id).unwrap();
+                prop_assert!(drawn[number].is_free());
+                let next = failovers[number];
+                let may_follow = drawn.get(next).is_some_and(Drawn::is_free) && !taken[..=place].contains(&trunk_id(next));
+                if may_follow && place + 1 < MAX_ATTEMPTS {
+                    prop_assert_eq!(taken.get(place + 1), Some(&trunk_id(next)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_heavier_trunk_gets_its_share_of_the_calls() {
+        let mut drawn =
+            vec![Drawn { limit: 100, weight: 3, ..Drawn::IDLE }, Drawn { limit: 100, weight: 1, ..Drawn::IDLE }];
+        for _ in 0..40 {
+            let (table, capacity) = table_of(&drawn);
+            let first = number_of(&plan_for(&table, &capacity, None).attempts[0].trunk);
+            drawn[first].active += 1;
+        }
+        assert_eq!((drawn[0].active, drawn[1].active), (30, 10));
+    }
+
+    #[derive(Debug, Clone)]
+    struct Drawn {
+        priority: u8,
+        active: u32,
+        limit: u32,
+        weight: u32,
+    }
+
+    impl Drawn {
+        const IDLE: Self = Self { priority: 1, active: 0, limit: 1, weight: 1 };
+
+        fn is_free(&self) -> bool {
+            self.active < self.limit
+        }
+    }
+
+    fn drawn() -> impl Strategy<Value = Drawn> {
+        let all = (1_u8..4, 0_u32..12, 1_u32..12, 1_u32..12);
+        all.prop_map(|(priority, active, limit, weight)| Drawn { priority, active, limit, weight })
+    }
+
+    fn table_of(drawn: &[Drawn]) -> (RouteTable, Capacity) {
+        table_with(drawn, |_| None)
+    }
+
+    fn table_with(drawn: &[Drawn], failover: impl Fn(usize) -> Option<usize>) -> (RouteTable, Capacity) {
+        let mut capacity = Capacity::default();
+        let mut trunks = Vec::new();
+        for (number, drawn) in drawn.iter().enumerate() {
+            for _ in 0..drawn.active {
+                let _kept = capacity.reserve_trunk(trunk_id(number), u32::MAX);
+            }
+            trunks.push(trunk(number, drawn, failover(number)));
+        }
+        let account = Account {
+            id: account_id(),
+            name: "account".into(),
+            tier: Tier::Enterprise,
+            max_trunks: None,
+            max_calls: None,
+            created_at: EPOCH,
+        };
+        let (table, unusable) = RouteTable::new(1, &[account], trunks);
+        assert_eq!(unusable, []);
+        (table, capacity)
+    }
+
+    fn plan_for(table: &RouteTable, capacity: &Capacity, requested: Option<usize>) -> Plan {
+        let to = DialTarget::Number("+12025550100".parse().unwrap());
+        let query = Query { account_id: account_id(), to: &to, trunk_id: requested.map(trunk_id) };
+        let now = Now { instant: crate::route::tests::instant(), utc: EPOCH };
+        plan(table, capacity, &AddressPolicy::default(), query, now)
+    }
+
+    const EPOCH: Timestamp = Timestamp::from_unix_micros(0);
+
+    fn account_id() -> AccountId {
+        AccountId::new(EPOCH, [1; 10])
+    }
+
+    fn trunk_id(number: usize) -> TrunkId {
+        TrunkId::new(EPOCH, [u8::try_from(number).unwrap(); 10])
+    }
+
+    fn number_of(trunk: &RoutedTrunk) -> usize {
+        trunk.trunk.name.parse().unwrap()
+    }
+
+    fn trunk(number: usize, drawn: &Drawn, failover: Option<usize>) -> Trunk {
+        Trunk {
+            id: trunk_id(number),
+            account_id: account_id(),
+            name: number.to_string(),
+            description: None,
+            provider: Provider::Custom,
+            status: TrunkStatus::Active,
+            sip_domain: "carrier.example.com".into(),
+            sip_port: 5_060,
+            sip_proxy: None,
+            sip_username: "tandem".into(),
+            sip_password: Secret::new("s3cret"),
+            auth_username: None,
+            auth_password: None,
+            call_direction: CallDirection::Outbound,
+            max_concurrent_calls: drawn.limit,
+            inbound_routing: serde_json::Value::Null,
+            outbound_routing: serde_json::Value::Null,
+            outbound: OutboundRouting { weight: drawn.weight, ..OutboundRouting::default() },
+            codec_preferences: Vec::new(),
+            dtmf_mode: DtmfMode::Auto,
+            cost_per_minute: Money::ZERO,
+            monthly_cost: Money::ZERO,
+            allowed_ips: Vec::new(),
+            encryption_enabled: false,
+            failover_trunk_id: failover.map(trunk_id),
+            custom_headers: std::collections::BTreeMap::new(),
+            advanced_config: serde_json::Map::new(),
+            priority: drawn.priority,
+            // Until there are periodic probes, what one of them found takes no trunk away.
+            health: TrunkHealth { status: HealthStatus::Unhealthy, ..TrunkHealth::UNKNOWN },
+            created_at: EPOCH,
+            updated_at: EPOCH,
+        }
+    }
+}

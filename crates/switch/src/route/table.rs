@@ -1,7 +1,9 @@
 use super::next_hop::{InvalidNextHop, NextHop};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tandem_model::{Account, AccountId, AddressPolicy, CallDirection, Codec, Rate, Reason, Trunk, TrunkId, TrunkStatus};
+use tandem_model::{
+    Account, AccountId, AddressPolicy, CallDirection, Codec, Rate, Reason, Trunk, TrunkId, TrunkStatus,
+};
 use tandem_sip::message::Host;
 
 /// Everything that routing reads, as of one revision of the configuration. Immutable; a change is another table.
@@ -92,7 +94,9 @@ impl RouteTable {
     /// A table of these accounts and trunks. Trunks that name no host are left out and returned beside it.
     #[must_use]
     pub fn new(revision: u64, accounts: &[Account], trunks: Vec<Trunk>) -> (Self, Vec<TrunkId>) {
-        let routed = |account: &Account| (account.id, RoutedAccount { max_calls: account.limits().max_calls, trunks: Vec::new() });
+        let routed = |account: &Account| {
+            (account.id, RoutedAccount { max_calls: account.limits().max_calls, trunks: Vec::new() })
+        };
         let mut table = Self { revision, accounts: accounts.iter().map(routed).collect(), trunks: BTreeMap::new() };
         let mut unusable = Vec::new();
         for trunk in trunks {
