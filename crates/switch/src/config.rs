@@ -33,7 +33,8 @@ pub struct Listener {
 impl SwitchConfig {
     /// The socket by which `remote` is reached over `transport`.
     pub(crate) fn listener_for(&self, transport: Transport, remote: IpAddr) -> Option<Listener> {
-        let fits = |listener: &&Listener| listener.transport == transport && listener.local.is_ipv4() == remote.is_ipv4();
+        let fits =
+            |listener: &&Listener| listener.transport == transport && listener.local.is_ipv4() == remote.is_ipv4();
         // A loopback socket cannot reach the world, nor is the world's socket the first choice for loopback.
         let same_scope = |listener: &&Listener| {
             listener.local.ip().is_unspecified() || listener.local.ip().is_loopback() == remote.is_loopback()

@@ -12,6 +12,8 @@ use tandem_sip::message::{Header, HeaderName, HeaderValue, Host, NameAddr, SipUr
 pub(super) struct Attempt {
     /// `None` for a call straight to a SIP address.
     pub(super) trunk: Option<Arc<RoutedTrunk>>,
+    /// It calls for help: limits of business do not hold it back.
+    pub(super) is_emergency: bool,
     pub(super) request_uri: SipUri,
     pub(super) routes: Vec<Uri>,
     pub(super) from: NameAddr,
@@ -48,7 +50,11 @@ impl Attempt {
             DialTarget::Uri(text) => parse_sip(text).unwrap_or_else(own_uri),
             DialTarget::Number(_) | DialTarget::Emergency(_) => own_uri(),
         };
-        let caller_id = order.from.clone().or_else(|| trunk.outbound.caller_id.clone()).unwrap_or_else(|| trunk.sip_username.clone());
+        let caller_id = order
+            .from
+            .clone()
+            .or_else(|| trunk.outbound.caller_id.clone())
+            .unwrap_or_else(|| trunk.sip_username.clone());
         let (username, password) = trunk.digest_identity();
         Self {
             routes: if entry.via_proxy { vec![loose_route(&entry.next_hop)] } else { Vec::new() },
@@ -62,6 +68,7 @@ impl Attempt {
             rtp_timeout: trunk.rtp_timeout(),
             comedia: trunk.comedia(),
             trunk: Some(Arc::clone(entry)),
+            is_emergency: matches!(to, DialTarget::Emergency(_)),
             request_uri,
         }
     }
@@ -76,6 +83,7 @@ impl Attempt {
         let caller_id = order.from.clone().unwrap_or_else(|| ANONYMOUS_CALLER.to_owned());
         Ok(Self {
             trunk: None,
+            is_emergency: false,
             routes: Vec::new(),
             from: NameAddr::new(SipUri::new(Host::from(own_host)).with_user(&caller_id)),
             caller_id,

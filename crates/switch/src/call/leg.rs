@@ -1,32 +1,35 @@
 use super::attempt::Attempt;
+use super::leg_port::LegPort;
+use super::outcome::Outcome;
 use crate::capacity::TrunkSlot;
-use crate::ports::LocalPort;
-use crate::resources::Resources;
+use crate::command::{Output, ResolveId, Resolved};
+use crate::resources::{LegKey, Resources};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
-use tandem_media::engine::{self, Command, RemoteMedia, Sink, Source};
-use tandem_media::offer_answer::{self, Agreement, LocalMedia, NegotiationError, Offer, Payload};
-use tandem_media::sdp::Direction;
-use tandem_model::{HangupCause, HungUpBy, LegMedia, LegRecord, LegStatus, Money, Now};
-use tandem_sip::endpoint::SessionId;
+use tandem_model::{AccountId, CallDirection, HangupCause, HungUpBy, LegId, LegKind, LegRecord, LegStatus, Money, Now};
+use tandem_sip::endpoint::{Answer, Flow, OutgoingInvite, SessionId};
+use tandem_sip::message::{Body, NameAddr, StatusCode};
 use tandem_sip::session::ReasonHeader;
 
 /// One side of a call: a SIP dialog, or an attempt at one, with its media port.
 #[derive(Debug)]
 pub(super) struct Leg {
+    key: LegKey,
     pub(super) attempt: Attempt,
     pub(super) record: LegRecord,
-    pub(super) state: LegState,
-    pub(super) slot: Option<TrunkSlot>,
+    state: LegState,
+    slot: Option<TrunkSlot>,
     /// `None` once the port is closed and given back.
     pub(super) port: Option<LegPort>,
 }
 
 /// Where a leg is. Each state owns the deadlines that exist in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LegState {
-    /// The next hop's name is being looked up; it counts as part of the time in which nothing at all is heard.
-    Resolving { silent_until: Instant },
+enum LegState {
+    /// Slot and port are taken, nothing was sent.
+    Idle,
+    /// The next hop's name is being looked up; for this it has as long as the INVITE will have after it.
+    Resolving { lookup: ResolveId, silent_until: Instant },
     /// The INVITE is out, nothing has come.
     Trying { session: SessionId, silent_until: Instant },
     /// 100 has come, nothing more.
@@ -39,27 +42,57 @@ pub(super) enum LegState {
     Over,
 }
 
-/// The media port of a leg, with what was offered and agreed.
-#[derive(Debug)]
-pub(super) struct LegPort {
-    pub(super) local: LocalPort,
-    /// Our last offer, to judge its answer by.
-    offer: Offer,
-    /// Our last description, offer or answer.
-    last_sent: Vec<u8>,
-    session_version: u64,
-    pub(super) agreement: Option<Agreement>,
-    /// Where the peer's signalling is, once known.
-    signalling_source: Option<IpAddr>,
-    /// We offered in the 200 to a re-INVITE without an offer, and wait for the answer in its ACK.
-    awaits_answer_in_ack: bool,
-    is_closing: bool,
+/// What a provisional answer has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Progress {
+    pub(super) begins_to_ring: bool,
+    pub(super) begins_early_media: bool,
+    pub(super) has_early_media: bool,
 }
 
 impl Leg {
-    pub(super) fn session(&self) -> Option<SessionId> {
+    /// A leg that has what it needs; nothing is sent yet.
+    pub(super) fn new(
+        key: LegKey,
+        account_id: AccountId,
+        attempt: Attempt,
+        slot: Option<TrunkSlot>,
+        port: LegPort,
+        resources: &mut Resources,
+        now: Now,
+    ) -> Self {
+        let record = LegRecord {
+            id: LegId::new(now.utc, resources.random_bytes()),
+            call_id: key.call,
+            account_id,
+            number: u32::try_from(key.leg + 1).unwrap_or(u32::MAX),
+            kind: LegKind::Sip,
+            trunk_id: attempt.trunk.as_ref().map(|entry| entry.trunk.id),
+            direction: CallDirection::Outbound,
+            request_uri: attempt.request_uri.to_string(),
+            started_at: now.utc,
+            ringing_at: None,
+            answered_at: None,
+            ended_at: None,
+            duration_ms: None,
+            status: LegStatus::Trying,
+            cause: None,
+            sip_status: None,
+            hung_up_by: None,
+            codec: None,
+            sip_call_id: String::new(),
+            transport: attempt.next_hop.transport,
+            remote_address: None,
+            billed_seconds: None,
+            cost: None,
+            media: None,
+        };
+        Self { key, attempt, record, state: LegState::Idle, slot, port: Some(port) }
+    }
+
+    fn session(&self) -> Option<SessionId> {
         match self.state {
-            LegState::Resolving { .. } | LegState::Over => None,
+            LegState::Idle | LegState::Resolving { .. } | LegState::Over => None,
             LegState::Trying { session, .. }
             | LegState::Proceeding { session, .. }
             | LegState::Ringing { session }
@@ -74,7 +107,8 @@ impl Leg {
     pub(super) fn answered_since(&self) -> Option<Instant> {
         match self.state {
             LegState::Answered { since, .. } => Some(since),
-            LegState::Resolving { .. }
+            LegState::Idle
+            | LegState::Resolving { .. }
             | LegState::Trying { .. }
             | LegState::Proceeding { .. }
             | LegState::Ringing { .. }
@@ -85,20 +119,196 @@ impl Leg {
     /// When the attempt is given up as it stands.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.state {
-            LegState::Resolving { silent_until } | LegState::Trying { silent_until, .. } => Some(silent_until),
+            LegState::Resolving { silent_until, .. } | LegState::Trying { silent_until, .. } => Some(silent_until),
             LegState::Proceeding { progress_until, .. } => Some(progress_until),
-            LegState::Ringing { .. } | LegState::Answered { .. } | LegState::Over => None,
+            LegState::Idle | LegState::Ringing { .. } | LegState::Answered { .. } | LegState::Over => None,
         }
     }
 
-    /// Ends the leg: a BYE or CANCEL where one is due, slot and port on their way back, the record closed.
+    /// Why the attempt is to be given up now, if it is.
+    pub(super) fn overdue(&self, now: Instant) -> Option<Outcome> {
+        if self.deadline().is_none_or(|deadline| now < deadline) {
+            return None;
+        }
+        match self.state {
+            LegState::Resolving { .. } => Some(Outcome::unresolvable(self.attempt.next_hop.host.to_string())),
+            LegState::Trying { .. } => Some(Outcome::no_response(NO_RESPONSE_TIMEOUT)),
+            LegState::Proceeding { .. } => Some(Outcome::no_progress(self.attempt.progress_timeout)),
+            LegState::Idle | LegState::Ringing { .. } | LegState::Answered { .. } | LegState::Over => None,
+        }
+    }
+
+    /// Sends the INVITE, once the address is known.
     ///
-    /// `tell_peer` is false where the peer ended it, or its final answer did.
-    pub(super) fn end(&mut self, ending: LegEnding, tell_peer: bool, resources: &mut Resources, now: Now) {
+    /// # Errors
+    /// Why it cannot be sent.
+    pub(super) fn reach_next_hop(&mut self, resources: &mut Resources, now: Now) -> Result<(), Outcome> {
+        let host = &self.attempt.next_hop.host;
+        if let Some(address) = host.ip() {
+            return self.send_invite(address, resources, now);
+        }
+        let lookup = resources.next_resolve();
+        resources.resolving.insert(lookup, self.key);
+        resources.push(Output::Resolve { id: lookup, host: host.to_string() });
+        self.state = LegState::Resolving { lookup, silent_until: now.instant + NO_RESPONSE_TIMEOUT };
+        Ok(())
+    }
+
+    /// The name of the next hop has been looked up.
+    ///
+    /// # Errors
+    /// Why the INVITE cannot be sent.
+    pub(super) fn handle_resolved(
+        &mut self,
+        resolved: &Resolved,
+        resources: &mut Resources,
+        now: Now,
+    ) -> Result<(), Outcome> {
+        let LegState::Resolving { .. } = self.state else { return Ok(()) };
+        let transport = self.attempt.next_hop.transport;
+        let reachable = |address: &&IpAddr| resources.config.listener_for(transport, **address).is_some();
+        let addresses = resolved.as_deref().unwrap_or_default();
+        match addresses.iter().find(reachable).or(addresses.first()) {
+            Some(address) => self.send_invite(*address, resources, now),
+            None => Err(Outcome::unresolvable(self.attempt.next_hop.host.to_string())),
+        }
+    }
+
+    fn send_invite(&mut self, address: IpAddr, resources: &mut Resources, now: Now) -> Result<(), Outcome> {
+        if !resources.config.address_policy.permits(address) {
+            return Err(Outcome::peer_not_allowed(address));
+        }
+        let attempt = &self.attempt;
+        let transport = attempt.next_hop.transport;
+        let listener = resources.config.listener_for(transport, address).ok_or_else(Outcome::transport_error)?;
+        let remote = SocketAddr::new(address, attempt.next_hop.port);
+        let body = self.port.as_mut().map(|port| {
+            port.set_signalling_source(address);
+            Body::sdp(port.offer_body())
+        });
+        let session = resources.endpoint.invite(
+            OutgoingInvite {
+                flow: Flow { transport, local: listener.local, remote },
+                request_uri: attempt.request_uri.clone().into(),
+                routes: attempt.routes.clone(),
+                from: attempt.from.clone(),
+                to: NameAddr::new(attempt.request_uri.clone()),
+                headers: attempt.headers.clone(),
+                credentials: attempt.credentials.clone(),
+                body,
+                max_forwards: MAX_FORWARDS,
+            },
+            now.instant,
+        );
+        resources.sessions.insert(session, self.key);
+        self.state = LegState::Trying { session, silent_until: now.instant + NO_RESPONSE_TIMEOUT };
+        self.record.sip_call_id = resources.endpoint.call_id(session).unwrap_or_default().to_owned();
+        self.record.remote_address = Some(remote);
+        Ok(())
+    }
+
+    /// 100 to 199. `None` when it changes nothing that anybody hears of.
+    pub(super) fn handle_provisional(
+        &mut self,
+        status: StatusCode,
+        body: Option<&[u8]>,
+        resources: &mut Resources,
+        now: Now,
+    ) -> Option<Progress> {
+        let (session, begins_to_ring) = match self.state {
+            LegState::Trying { session, .. } if status == StatusCode::TRYING => {
+                let progress_until = now.instant + self.attempt.progress_timeout;
+                self.state = LegState::Proceeding { session, progress_until };
+                return None;
+            }
+            LegState::Trying { session, .. } | LegState::Proceeding { session, .. } => (session, true),
+            LegState::Ringing { session } => (session, false),
+            LegState::Idle | LegState::Resolving { .. } | LegState::Answered { .. } | LegState::Over => return None,
+        };
+        if status == StatusCode::TRYING {
+            return None;
+        }
+        self.state = LegState::Ringing { session };
+        if begins_to_ring {
+            self.record.status = LegStatus::Ringing;
+            self.record.ringing_at = Some(now.utc);
+        }
+        let port = self.port.as_mut()?;
+        let had_media = port.agreement.is_some();
+        let takes_media = body.is_some_and(|body| port.take_answer(body, self.attempt.comedia, resources).is_ok());
+        Some(Progress {
+            begins_to_ring,
+            begins_early_media: takes_media && !had_media,
+            has_early_media: takes_media || had_media,
+        })
+    }
+
+    /// 2xx. `None` when the leg has been answered, or given up, before.
+    ///
+    /// # Errors
+    /// The answer has no media that can be used.
+    pub(super) fn handle_answer(
+        &mut self,
+        answer: &Answer,
+        resources: &mut Resources,
+        now: Now,
+    ) -> Option<Result<(), Outcome>> {
+        let session = match self.state {
+            LegState::Trying { session, .. } | LegState::Proceeding { session, .. } | LegState::Ringing { session } => {
+                session
+            }
+            LegState::Idle | LegState::Resolving { .. } | LegState::Answered { .. } | LegState::Over => return None,
+        };
+        self.state = LegState::Answered { session, since: now.instant };
+        self.record.status = LegStatus::Answered;
+        self.record.answered_at = Some(now.utc);
+        self.record.sip_status = Some(answer.status.as_u16());
+        if let Some(entry) = &self.attempt.trunk {
+            resources.capacity.set_auth_failed(entry.trunk.id, false);
+        }
+        Some(self.take_answered_media(answer.body.as_deref(), resources))
+    }
+
+    fn take_answered_media(&mut self, body: Option<&[u8]>, resources: &mut Resources) -> Result<(), Outcome> {
+        let port = self.port.as_mut().ok_or_else(Outcome::no_description)?;
+        match body {
+            Some(body) => {
+                let taken = port.take_answer(body, self.attempt.comedia, resources);
+                taken.map_err(|error| Outcome::of_answer(&error))?;
+            }
+            // The description may have come with a 18x; then the 200 need not repeat it (RFC 6337 §2.2).
+            None if port.agreement.is_some() => {}
+            None => return Err(Outcome::no_description()),
+        }
+        self.record.codec = port.agreement.as_ref().map(|agreement| agreement.codec);
+        port.set_rtp_timeout(self.attempt.rtp_timeout.filter(|_| !port.is_held()), resources);
+        Ok(())
+    }
+
+    /// Takes up what offer and answer have agreed anew. `Some` when the peer thereby holds us, or no longer does.
+    ///
+    /// Whoever is held hears nothing, whatever the direction says: that silence is no reason to end the call.
+    pub(super) fn take_up_agreement(&mut self, was_held: bool, resources: &mut Resources) -> Option<Hold> {
+        let port = self.port.as_ref()?;
+        self.record.codec = port.agreement.as_ref().map(|agreement| agreement.codec);
+        let is_held = port.is_held();
+        if is_held == was_held {
+            return None;
+        }
+        port.set_rtp_timeout(self.attempt.rtp_timeout.filter(|_| !is_held), resources);
+        Some(if is_held { Hold::Begun } else { Hold::Ended })
+    }
+
+    /// Ends the leg: slot and port on their way back, the record closed, and if `gives_up` a BYE or CANCEL to the peer; else
+    /// the peer ended it, or its final answer did.
+    pub(super) fn end(&mut self, ending: LegEnding, gives_up: bool, resources: &mut Resources, now: Now) {
         let connected = self.answered_since().map(|since| now.instant.saturating_duration_since(since));
+        if let LegState::Resolving { lookup, .. } = self.state {
+            resources.resolving.remove(&lookup);
+        }
         if let Some(session) = self.session() {
             resources.sessions.remove(&session);
-            if tell_peer {
+            if gives_up {
                 let reason = ReasonHeader::q850(u16::from(ending.cause.q850()));
                 match connected {
                     Some(_) => resources.endpoint.bye(session, Some(&reason), now.instant),
@@ -110,27 +320,23 @@ impl Leg {
         if let Some(slot) = self.slot.take() {
             resources.capacity.release_trunk(slot);
         }
-        self.close_record(ending, connected, now);
-        if let Some(port) = &mut self.port
-            && !port.is_closing
-        {
-            port.is_closing = true;
-            resources.media(Command::Close { port: port.local.id });
+        self.record.status = match connected {
+            Some(_) => LegStatus::Completed,
+            None if gives_up => LegStatus::Canceled,
+            None => LegStatus::Failed,
+        };
+        self.close_record(ending, connected.unwrap_or_default(), now);
+        if let Some(port) = &mut self.port {
+            port.close(resources);
         }
     }
 
-    fn close_record(&mut self, ending: LegEnding, connected: Option<Duration>, now: Now) {
+    fn close_record(&mut self, ending: LegEnding, connected: Duration, now: Now) {
         let record = &mut self.record;
         record.ended_at = Some(now.utc);
         record.cause = Some(ending.cause);
         record.hung_up_by = Some(ending.by);
         record.sip_status = ending.sip_status.or(record.sip_status);
-        record.status = match (connected, ending.by) {
-            (Some(_), _) => LegStatus::Completed,
-            (None, HungUpBy::Callee) => LegStatus::Failed,
-            (None, HungUpBy::Caller | HungUpBy::Api | HungUpBy::Switch) => LegStatus::Canceled,
-        };
-        let connected = connected.unwrap_or(Duration::ZERO);
         record.duration_ms = Some(u64::try_from(connected.as_millis()).unwrap_or(u64::MAX));
         let rate = self.attempt.trunk.as_ref().map(|trunk| trunk.rate);
         record.billed_seconds = Some(rate.map_or(0, |rate| rate.billed_seconds(connected)));
@@ -139,7 +345,14 @@ impl Leg {
     }
 }
 
-/// Why a leg ended.
+/// What a new agreement means to who is connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hold {
+    Begun,
+    Ended,
+}
+
+/// Why a leg, or a call, ended.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LegEnding {
     pub(super) cause: HangupCause,
@@ -147,139 +360,7 @@ pub(super) struct LegEnding {
     pub(super) sip_status: Option<u16>,
 }
 
-impl LegPort {
-    /// Takes a port and opens it.
-    pub(super) fn open(local: LocalPort, tag: u64, attempt: &Attempt, resources: &mut Resources) -> Self {
-        let seed = u64::from_be_bytes(resources.random_bytes());
-        // RFC 8866 §5.2 wants a numeric id; 62 bits leave room for readers that take it as signed.
-        let session_id = u64::from_be_bytes(resources.random_bytes()) >> 2;
-        let description = LocalMedia {
-            address: resources.config.media_address,
-            rtp_port: local.rtp_port,
-            codecs: attempt.codecs.clone(),
-            telephone_event: true,
-            direction: Direction::SendRecv,
-            ptime_ms: offer_answer::DEFAULT_PTIME_MS,
-            session_id,
-            session_version: 1,
-        };
-        resources.media(Command::Open { port: local.id, tag, seed });
-        let offer = offer_answer::offer(&description);
-        Self {
-            local,
-            last_sent: offer.to_bytes(),
-            session_version: description.session_version,
-            offer,
-            agreement: None,
-            signalling_source: None,
-            awaits_answer_in_ack: false,
-            is_closing: false,
-        }
-    }
-
-    pub(super) fn offer_body(&self) -> Vec<u8> {
-        self.last_sent.clone()
-    }
-
-    pub(super) const fn set_signalling_source(&mut self, source: IpAddr) {
-        self.signalling_source = Some(source);
-    }
-
-    /// Takes the peer's answer to our offer, of a 18x, a 2xx or an ACK.
-    pub(super) fn take_answer(&mut self, answer: &[u8], comedia: bool, resources: &mut Resources) -> Result<(), NegotiationError> {
-        let agreement = offer_answer::accept_answer(&self.offer, answer)?;
-        self.agree(agreement, comedia, resources);
-        Ok(())
-    }
-
-    /// Takes the peer's offer of a re-INVITE; the body is our answer.
-    pub(super) fn take_offer(&mut self, offer: &[u8], comedia: bool, resources: &mut Resources) -> Result<Vec<u8>, NegotiationError> {
-        let (body, agreement) = offer_answer::answer(offer, &self.next_description())?;
-        self.last_sent.clone_from(&body);
-        self.agree(agreement, comedia, resources);
-        Ok(body)
-    }
-
-    /// Our offer for the 200 to a re-INVITE that has none (RFC 3261 §14.2); the answer comes in the ACK.
-    pub(super) fn offer_anew(&mut self) -> Vec<u8> {
-        let description = self.next_description();
-        self.offer = offer_answer::reoffer(&description, &self.last_sent).unwrap_or_else(|_| offer_answer::offer(&description));
-        self.last_sent = self.offer.to_bytes();
-        self.awaits_answer_in_ack = true;
-        self.last_sent.clone()
-    }
-
-    /// Whether an ACK with a body answers an offer of ours.
-    pub(super) const fn expects_answer_in_ack(&mut self) -> bool {
-        std::mem::replace(&mut self.awaits_answer_in_ack, false)
-    }
-
-    /// Our description with its version one higher (RFC 3264 §8).
-    fn next_description(&mut self) -> LocalMedia {
-        self.session_version += 1;
-        LocalMedia { session_version: self.session_version, ..self.offer.local().clone() }
-    }
-
-    fn agree(&mut self, agreement: Agreement, comedia: bool, resources: &mut Resources) {
-        // An address that may not be named is not sent to: the stream starts once its source is known, as behind a NAT.
-        let usable = |address: &SocketAddr| {
-            resources.config.address_policy.permits(address.ip()) || Some(address.ip()) == self.signalling_source
-        };
-        let remote = RemoteMedia {
-            rtp: agreement.remote_rtp.filter(usable),
-            rtcp: agreement.remote_rtcp.filter(usable),
-            rtcp_mux: agreement.rtcp_mux,
-            codec: agreement.codec,
-            send_payload_type: agreement.send_payload_type,
-            receive_payload_types: agreement.receive_payload_types.iter().map(|(number, payload)| (number, meaning(payload))).collect(),
-            telephone_event: agreement.telephone_event.map(|event| event.send_payload_type),
-            ptime_ms: agreement.ptime_ms,
-            may_send: agreement.direction.sends(),
-            may_receive: agreement.direction.receives(),
-            signalling_source: self.signalling_source,
-            comedia,
-        };
-        self.agreement = Some(agreement);
-        resources.media(Command::SetRemote { port: self.local.id, remote });
-    }
-
-    /// Whether the peer holds us: it does not want to hear us.
-    pub(super) fn is_held(&self) -> bool {
-        self.agreement.as_ref().is_some_and(|agreement| !agreement.direction.sends() || agreement.remote_rtp.is_none())
-    }
-
-    pub(super) fn set_sink(&self, sink: Sink, resources: &mut Resources) {
-        resources.media(Command::SetSink { port: self.local.id, sink });
-    }
-
-    pub(super) fn set_source(&self, source: Source, resources: &mut Resources) {
-        resources.media(Command::SetSource { port: self.local.id, source });
-    }
-
-    pub(super) fn set_rtp_timeout(&self, after: Option<Duration>, resources: &mut Resources) {
-        resources.media(Command::SetRtpTimeout { port: self.local.id, after });
-    }
-}
-
-const fn meaning(payload: Payload) -> engine::Payload {
-    match payload {
-        Payload::Audio(codec) => engine::Payload::Audio(codec),
-        Payload::TelephoneEvent => engine::Payload::TelephoneEvent,
-    }
-}
-
-/// The counters of a port as the leg's record keeps them.
-pub(super) fn leg_media(stats: &engine::PortStats) -> LegMedia {
-    let dropped = &stats.received.dropped;
-    LegMedia {
-        packets_received: stats.received.packets,
-        bytes_received: stats.received.bytes,
-        packets_sent: stats.sent.packets,
-        bytes_sent: stats.sent.bytes,
-        packets_lost: stats.received.lost.map(|lost| i64::try_from(lost).unwrap_or(i64::MAX)),
-        jitter_us: stats.received.jitter_us.map(u64::from),
-        round_trip_us: stats.round_trip_us.map(u64::from),
-        packets_refused: dropped.wrong_source + dropped.malformed + dropped.unknown_payload_type,
-        remote_rtp: stats.source,
-    }
-}
+/// How long a peer may be silent after an INVITE before the next one is tried. RFC 3261 would wait 32 s (timer B); callers do not.
+const NO_RESPONSE_TIMEOUT: Duration = Duration::from_secs(4);
+/// RFC 3261 §8.1.1.6.
+const MAX_FORWARDS: u8 = 70;

@@ -1,3 +1,4 @@
+use super::leg::LegEnding;
 use crate::route::RoutedTrunk;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -14,6 +15,8 @@ pub(super) struct Outcome {
     pub(super) by: HungUpBy,
     pub(super) sip_status: Option<u16>,
     pub(super) failed: bool,
+    /// Whether we gave it up, so that the far end must be told; else it is over already, or never began.
+    pub(super) gives_up: bool,
     /// Whether the next trunk is tried.
     pub(super) may_retry: bool,
     /// How long the trunk asked to be left alone.
@@ -23,11 +26,30 @@ pub(super) struct Outcome {
 impl Outcome {
     /// A failure on our side of the wire, after which the next trunk is tried.
     pub(super) const fn local(reason: Reason, cause: HangupCause) -> Self {
-        Self { reason, cause, by: HungUpBy::Switch, sip_status: None, failed: true, may_retry: true, rest: None }
+        Self {
+            reason,
+            cause,
+            by: HungUpBy::Switch,
+            sip_status: None,
+            failed: true,
+            gives_up: false,
+            may_retry: true,
+            rest: None,
+        }
+    }
+
+    /// The far end could still have answered, but is not waited for.
+    fn given_up(reason: Reason, cause: HangupCause) -> Self {
+        Self { gives_up: true, ..Self::local(reason, cause) }
     }
 
     pub(super) fn answered(status: u16) -> Self {
-        Self { sip_status: Some(status), failed: false, may_retry: false, ..Self::local(Reason::Answered, HangupCause::NormalClearing) }
+        Self {
+            sip_status: Some(status),
+            failed: false,
+            may_retry: false,
+            ..Self::local(Reason::Answered, HangupCause::NormalClearing)
+        }
     }
 
     pub(super) const fn unresolvable(host: String) -> Self {
@@ -43,24 +65,27 @@ impl Outcome {
     }
 
     pub(super) fn no_response(waited: Duration) -> Self {
-        Self::local(Reason::NoResponse { after_ms: millis(waited) }, HangupCause::RecoveryOnTimerExpiry)
+        Self::given_up(Reason::NoResponse { after_ms: millis(waited) }, HangupCause::RecoveryOnTimerExpiry)
     }
 
     pub(super) fn no_progress(waited: Duration) -> Self {
-        Self::local(Reason::NoProgress { after_ms: millis(waited) }, HangupCause::RecoveryOnTimerExpiry)
+        Self::given_up(Reason::NoProgress { after_ms: millis(waited) }, HangupCause::RecoveryOnTimerExpiry)
     }
 
     pub(super) fn ring_timeout(waited: Duration) -> Self {
-        Self { may_retry: false, ..Self::local(Reason::RingTimeout { after_ms: millis(waited) }, HangupCause::NoAnswer) }
+        Self {
+            may_retry: false,
+            ..Self::given_up(Reason::RingTimeout { after_ms: millis(waited) }, HangupCause::NoAnswer)
+        }
     }
 
     pub(super) fn canceled(cause: HangupCause) -> Self {
-        Self { may_retry: false, ..Self::local(Reason::Canceled, cause) }
+        Self { may_retry: false, ..Self::given_up(Reason::Canceled, cause) }
     }
 
     /// The 200 has no description, nor had a 18x: after an answer nobody else is tried.
     pub(super) fn no_description() -> Self {
-        Self { may_retry: false, ..Self::local(Reason::UnusableAnswer, HangupCause::ProtocolError) }
+        Self { may_retry: false, ..Self::given_up(Reason::UnusableAnswer, HangupCause::ProtocolError) }
     }
 
     /// The 200 has a description that cannot be used.
@@ -76,19 +101,24 @@ impl Outcome {
             | NegotiationError::NotUnicast { .. }
             | NegotiationError::Refused => HangupCause::IncompatibleDestination,
         };
-        Self { may_retry: false, ..Self::local(Reason::UnusableAnswer, cause) }
+        Self { may_retry: false, ..Self::given_up(Reason::UnusableAnswer, cause) }
     }
 
     pub(super) fn of_failure(failure: Failure, trunk: Option<&RoutedTrunk>) -> Self {
         match failure {
             Failure::Status(refused) => Self::of_status(&refused, trunk),
-            Failure::Timeout => Self::no_response(TIMER_B),
+            Failure::Timeout => Self { gives_up: false, ..Self::no_response(TIMER_B) },
             Failure::Transport => Self::transport_error(),
             Failure::AuthenticationRejected { status } => Self::authentication_failed(status.as_u16()),
             Failure::TooManyChallenges => Self::authentication_failed(PROXY_AUTHENTICATION_REQUIRED),
-            Failure::BadAnswer => Self { by: HungUpBy::Callee, ..Self::no_description() },
+            Failure::BadAnswer => Self { by: HungUpBy::Callee, gives_up: false, ..Self::no_description() },
             Failure::Full => Self::local(Reason::NodeFull, HangupCause::NoCircuitAvailable),
         }
+    }
+
+    /// The end of a leg, or of the call, that it means.
+    pub(super) const fn ending(&self) -> LegEnding {
+        LegEnding { cause: self.cause, by: self.by, sip_status: self.sip_status }
     }
 
     fn authentication_failed(status: u16) -> Self {

@@ -1,0 +1,274 @@
+use super::attempt::Attempt;
+use super::leg::LegEnding;
+use super::outcome::Outcome;
+use crate::resources::Resources;
+use crate::route;
+use serde_json::{Map, Value, json};
+use std::time::Duration;
+use tandem_model::{
+    AttemptReceipt, CallDirection, CallEvent, CallId, CallRecord, CallStatus, CarriedBy, Codec, Considered, DialOrder,
+    DialTarget, EventKind, HangupCause, LegId, LegRecord, Money, Now, Reason, Receipt, Record, Refusal, TrunkId,
+    Verdict,
+};
+
+/// What is kept of a call: its record with the receipt, and its timeline. Whatever changes is written as it changes.
+#[derive(Debug)]
+pub(super) struct CallLog {
+    record: CallRecord,
+    events: Vec<CallEvent>,
+    /// The leg that the record describes: the first one over a trunk; until there is one, the first.
+    described: Option<usize>,
+}
+
+impl CallLog {
+    pub(super) fn new(id: CallId, order: &DialOrder, receipt: Receipt, now: Now) -> Self {
+        let record = CallRecord {
+            id,
+            account_id: order.account_id,
+            call_id: id.to_string(),
+            trunk_id: None,
+            direction: CallDirection::Outbound,
+            carried_by: CarriedBy::Tandem,
+            conversation_id: order.conversation_id,
+            from_number: order.from.clone().unwrap_or_default(),
+            to_number: order.to.number().to_owned(),
+            to_uri: match &order.to {
+                DialTarget::Uri(uri) => Some(uri.clone()),
+                DialTarget::Number(_) | DialTarget::Emergency(_) => None,
+            },
+            started_at: now.utc,
+            answered_at: None,
+            ended_at: None,
+            duration_ms: None,
+            status: CallStatus::Initiated,
+            hangup_cause: None,
+            sip_status: None,
+            hung_up_by: None,
+            quality_score: None,
+            codec_used: None,
+            sip_call_id: None,
+            remote_ip: None,
+            cost: None,
+            credits_used: None,
+            metadata: order.metadata.clone(),
+            receipt: Some(receipt),
+            created_at: now.utc,
+        };
+        Self { record, events: Vec::new(), described: None }
+    }
+
+    pub(super) const fn record(&self) -> &CallRecord {
+        &self.record
+    }
+
+    pub(super) fn events(&self) -> &[CallEvent] {
+        &self.events
+    }
+
+    pub(super) fn into_parts(self) -> (CallRecord, Vec<CallEvent>) {
+        (self.record, self.events)
+    }
+
+    // The receipt.
+
+    /// Routing has decided.
+    pub(super) fn routed(&mut self, receipt: Receipt) {
+        self.record.receipt = Some(receipt);
+    }
+
+    /// Routing has decided once more, for another party: its verdicts follow those for the first.
+    pub(super) fn routed_again(&mut self, considered: Vec<Considered>) {
+        if let Some(receipt) = &mut self.record.receipt {
+            let room = route::MAX_CONSIDERED.saturating_sub(receipt.considered.len());
+            receipt.considered.extend(considered.into_iter().take(room));
+        }
+    }
+
+    /// A trunk that was to be tried could not be when its turn came.
+    pub(super) fn passed_over(&mut self, trunk: TrunkId, reason: &Reason) {
+        let considered = self.record.receipt.iter_mut().flat_map(|receipt| &mut receipt.considered);
+        // The last of its verdicts is that for the party who is being called.
+        if let Some(verdict) = considered.rev().find(|verdict| verdict.trunk_id == trunk) {
+            verdict.verdict = Verdict::Skipped;
+            verdict.explanation = reason.explanation();
+            verdict.reason = reason.clone();
+        }
+    }
+
+    /// There is no call: its receipt with the reason.
+    pub(super) fn refused(&mut self, refusal: Refusal) -> Option<Receipt> {
+        let mut receipt = self.record.receipt.take()?;
+        receipt.refusal = Some(refusal);
+        Some(receipt)
+    }
+
+    pub(super) fn attempt_decided(&mut self, leg: usize, outcome: &Outcome, now: Now) {
+        if let Some(attempt) = self.attempt(leg) {
+            attempt.decided_at = Some(now.utc);
+            attempt.explanation = Some(outcome.reason.explanation());
+            attempt.outcome = Some(outcome.reason.clone());
+            attempt.sip_status = outcome.sip_status;
+            attempt.cause = outcome.failed.then_some(outcome.cause);
+        }
+    }
+
+    /// The receipt's entry of a leg: attempts and legs grow together.
+    fn attempt(&mut self, leg: usize) -> Option<&mut AttemptReceipt> {
+        self.record.receipt.as_mut()?.attempts.get_mut(leg)
+    }
+
+    // The life of the call.
+
+    /// Somebody is about to be called. The call is recorded before anything that refers to it.
+    pub(super) fn began(&mut self, first: &Attempt, resources: &mut Resources, now: Now) {
+        self.record.from_number.clone_from(&first.caller_id);
+        self.describe(0, first);
+        self.write(resources);
+        let detail = json!({"to": self.record.to_number, "from": self.record.from_number});
+        self.event(EventKind::Initiated, None, detail, resources, now);
+        let trunk = first.trunk.as_ref().map(|entry| &entry.trunk.name);
+        self.event(EventKind::Routed, None, json!({"trunk": trunk}), resources, now);
+    }
+
+    pub(super) fn attempt_started(
+        &mut self,
+        index: usize,
+        attempt: &Attempt,
+        leg: &LegRecord,
+        resources: &mut Resources,
+        now: Now,
+    ) {
+        if self.record.trunk_id.is_none() && attempt.trunk.is_some() {
+            self.describe(index, attempt);
+        }
+        if let Some(receipt) = &mut self.record.receipt {
+            receipt.attempts.push(AttemptReceipt {
+                trunk_id: leg.trunk_id,
+                trunk_name: attempt.trunk.as_ref().map(|entry| entry.trunk.name.clone()),
+                request_uri: leg.request_uri.clone(),
+                target: None,
+                started_at: now.utc,
+                decided_at: None,
+                outcome: None,
+                explanation: None,
+                sip_status: None,
+                cause: None,
+            });
+        }
+        let detail = json!({"request_uri": leg.request_uri, "trunk_id": leg.trunk_id});
+        self.event(EventKind::LegStarted, Some(leg.id), detail, resources, now);
+    }
+
+    fn describe(&mut self, index: usize, attempt: &Attempt) {
+        self.described = Some(index);
+        self.record.trunk_id = attempt.trunk.as_ref().map(|entry| entry.trunk.id);
+        self.record.sip_call_id = None;
+        self.record.remote_ip = None;
+    }
+
+    /// Where a leg's INVITE went, once it has gone.
+    pub(super) fn target_known(&mut self, index: usize, leg: &LegRecord) {
+        let Some(target) = leg.remote_address else { return };
+        if self.described == Some(index) {
+            self.record.sip_call_id = Some(leg.sip_call_id.clone());
+            self.record.remote_ip = Some(target.ip().to_string());
+        }
+        if let Some(attempt) = self.attempt(index) {
+            attempt.target = Some(target.to_string());
+        }
+    }
+
+    /// Somebody's telephone rings; nothing new if another's rang before.
+    pub(super) fn ringing(&mut self, resources: &mut Resources) {
+        if self.record.status == CallStatus::Initiated {
+            self.record.status = CallStatus::Ringing;
+            self.write(resources);
+        }
+    }
+
+    /// The first party has answered.
+    pub(super) fn answered(&mut self, codec: Option<Codec>, resources: &mut Resources, now: Now) {
+        self.record.answered_at = Some(now.utc);
+        self.record.status = CallStatus::Answered;
+        self.record.codec_used = codec.map(|codec| codec.to_string());
+        self.write(resources);
+    }
+
+    /// The call is over after `connected`, `None` when it was never answered. Its record goes out with [`close`](Self::close).
+    pub(super) fn ended(
+        &mut self,
+        ending: LegEnding,
+        connected: Option<Duration>,
+        legs: impl Iterator<Item = Money>,
+        resources: &mut Resources,
+        now: Now,
+    ) {
+        let record = &mut self.record;
+        record.ended_at = Some(now.utc);
+        record.duration_ms = Some(u64::try_from(connected.unwrap_or_default().as_millis()).unwrap_or(u64::MAX));
+        record.hangup_cause = Some(ending.cause.to_string());
+        record.sip_status = ending.sip_status;
+        record.hung_up_by = Some(ending.by);
+        record.status = if connected.is_some() { CallStatus::Completed } else { unanswered_status(ending.cause) };
+        record.cost = Some(legs.fold(Money::ZERO, |sum, cost| sum.checked_add(cost).unwrap_or(sum)));
+        let detail = json!({"cause": ending.cause, "by": ending.by, "status": record.status});
+        self.event(EventKind::Ended, None, detail, resources, now);
+    }
+
+    /// Writes the last state, after those of its legs.
+    pub(super) fn close<'a>(&self, legs: impl Iterator<Item = &'a LegRecord>, resources: &mut Resources) {
+        for leg in legs {
+            resources.record(Record::Leg(Box::new(leg.clone())));
+        }
+        self.write(resources);
+    }
+
+    fn write(&self, resources: &mut Resources) {
+        resources.record(Record::Call(Box::new(self.record.clone())));
+    }
+
+    /// Adds a step to the timeline; past [`MAX_EVENTS`] only the end is still told.
+    pub(super) fn event(
+        &mut self,
+        kind: EventKind,
+        leg_id: Option<LegId>,
+        detail: Value,
+        resources: &mut Resources,
+        now: Now,
+    ) {
+        if self.events.len() >= MAX_EVENTS && kind != EventKind::Ended {
+            return;
+        }
+        let detail = match detail {
+            Value::Object(map) => map,
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
+        };
+        let event = CallEvent {
+            call_id: self.record.id,
+            account_id: self.record.account_id,
+            number: u32::try_from(self.events.len() + 1).unwrap_or(u32::MAX),
+            leg_id,
+            at: now.utc,
+            kind,
+            detail,
+        };
+        resources.record(Record::Event(event.clone()));
+        self.events.push(event);
+    }
+}
+
+fn unanswered_status(cause: HangupCause) -> CallStatus {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "only these have a status of their own; every other is a failure"
+    )]
+    match cause {
+        HangupCause::UserBusy => CallStatus::Busy,
+        HangupCause::NoAnswer | HangupCause::NoUserResponding => CallStatus::NoAnswer,
+        HangupCause::Canceled => CallStatus::Canceled,
+        _ => CallStatus::Failed,
+    }
+}
+
+/// Events kept for one call: a peer that holds and resumes for hours must not fill the memory.
+const MAX_EVENTS: usize = 256;
