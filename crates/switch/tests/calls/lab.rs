@@ -1,0 +1,590 @@
+//! A switch, its media engine and its far ends on one network, in virtual time.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tandem_media::engine::{self, Channel, Engine, PortId};
+use tandem_model::{
+    Account, AddressPolicy, CallEvent, CallId, CallRecord, DialOrder, LegRecord, Money, Now, Receipt, Record,
+    Transport, Trunk,
+};
+use tandem_sip::endpoint::{Flow, Identity};
+use tandem_switch::route::RouteTable;
+use tandem_switch::{
+    Answer, Command, Counts, InboundRefusal, Listener, LiveCall, Output, PortPool, Reply, ReplyId, ResolveError,
+    ResolveId, Resolved, Switch, SwitchConfig, TrunkState,
+};
+
+use crate::far_end::{FarEnd, Script};
+use crate::setup::{Seeded, account, account_id, start, start_utc, trunk_id};
+
+/// Where the switch is.
+pub(crate) const US: &str = "192.0.2.1:5060";
+/// The network that far ends are in; other private ranges may not be named.
+const ALLOWED: &str = "192.0.2.0/24";
+const FIRST_RTP_PORT: u16 = 20_000;
+
+/// A far end by its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Peer(pub(crate) usize);
+
+/// What the resolver knows of a name.
+#[derive(Clone, Debug)]
+pub(crate) enum Name {
+    After(u64, Resolved),
+    Never,
+}
+
+/// How the network treats a datagram.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Link {
+    pub(crate) delay_ms: u64,
+    /// Added at random, up to this.
+    pub(crate) jitter_ms: u64,
+    pub(crate) loss_percent: u64,
+}
+
+struct Datagram {
+    from: SocketAddr,
+    to: SocketAddr,
+    octets: Vec<u8>,
+}
+
+/// RTP that the switch sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Audio {
+    pub(crate) to: SocketAddr,
+    pub(crate) packet: Vec<u8>,
+}
+
+pub(crate) struct Lab {
+    pub(crate) switch: Switch,
+    pub(crate) engine: Engine,
+    pub(crate) peers: Vec<FarEnd>,
+    pub(crate) names: BTreeMap<String, Name>,
+    pub(crate) link: Link,
+    /// What every question is answered with; `None` leaves it open.
+    pub(crate) answer: Option<Answer>,
+    /// Ports say what they counted only when they are told to.
+    pub(crate) media_is_stuck: bool,
+    pub(crate) records: Vec<Record>,
+    pub(crate) refused: Vec<InboundRefusal>,
+    pub(crate) asked_names: Vec<String>,
+    pub(crate) audio: Vec<Audio>,
+    replies: BTreeMap<ReplyId, Reply>,
+    next_reply: u64,
+    accounts: Vec<Account>,
+    trunks: Vec<Trunk>,
+    revision: u64,
+    network: BTreeMap<(Instant, u64), Datagram>,
+    lookups: Vec<(Instant, ResolveId, Resolved)>,
+    stuck: VecDeque<engine::Command>,
+    sent: u64,
+    random: Seeded,
+    now: Instant,
+}
+
+/// What the records say of a call that has ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) record: CallRecord,
+    pub(crate) legs: Vec<LegRecord>,
+    pub(crate) events: Vec<CallEvent>,
+}
+
+impl Ended {
+    pub(crate) fn receipt(&self) -> &Receipt {
+        self.record.receipt.as_ref().unwrap()
+    }
+
+    /// The codes of the attempts' outcomes.
+    pub(crate) fn outcomes(&self) -> Vec<&'static str> {
+        outcomes(self.receipt())
+    }
+
+    pub(crate) fn event_kinds(&self) -> Vec<&'static str> {
+        self.events.iter().map(|event| event.kind.as_str()).collect()
+    }
+
+    pub(crate) fn cause(&self) -> &str {
+        self.record.hangup_cause.as_deref().unwrap()
+    }
+}
+
+pub(crate) fn outcomes(receipt: &Receipt) -> Vec<&'static str> {
+    receipt.attempts.iter().map(|attempt| attempt.outcome.as_ref().map_or("", |reason| reason.code())).collect()
+}
+
+/// The verdict and reason on each trunk that was looked at.
+pub(crate) fn verdicts(receipt: &Receipt) -> Vec<(&str, &'static str)> {
+    receipt.considered.iter().map(|trunk| (trunk.trunk_name.as_str(), trunk.reason.code())).collect()
+}
+
+impl Lab {
+    pub(crate) fn new() -> Self {
+        Self::seeded(7)
+    }
+
+    pub(crate) fn seeded(seed: u64) -> Self {
+        Self::with_ports(seed, 64)
+    }
+
+    pub(crate) fn with_ports(seed: u64, ports: u16) -> Self {
+        let pool = PortPool::new((0..ports).map(|index| (PortId(u32::from(index)), FIRST_RTP_PORT + 2 * index)));
+        let config = SwitchConfig {
+            identity: Identity { node: 1, shard: 0 },
+            user_agent: "Tandem".into(),
+            sent_by: None,
+            listeners: vec![Listener { transport: Transport::Udp, local: address(US) }],
+            media_address: address(US).ip(),
+            ports: pool,
+            address_policy: AddressPolicy::new(vec![ALLOWED.parse().unwrap()]),
+        };
+        let mut lab = Self {
+            switch: Switch::new(config, Box::new(Seeded(seed)), Box::new(Seeded(seed + 1_000))),
+            engine: Engine::new(
+                engine::Limits { ports: u32::from(ports) },
+                start(),
+                Duration::from_secs(1_800_000_000),
+            ),
+            peers: Vec::new(),
+            names: BTreeMap::new(),
+            link: Link { delay_ms: 5, jitter_ms: 0, loss_percent: 0 },
+            answer: Some(Answer::Admit),
+            media_is_stuck: false,
+            records: Vec::new(),
+            refused: Vec::new(),
+            asked_names: Vec::new(),
+            audio: Vec::new(),
+            replies: BTreeMap::new(),
+            next_reply: 0,
+            accounts: vec![account(1, 50)],
+            trunks: Vec::new(),
+            revision: 0,
+            network: BTreeMap::new(),
+            lookups: Vec::new(),
+            stuck: VecDeque::new(),
+            sent: 0,
+            random: Seeded(seed + 2_000),
+            now: start(),
+        };
+        lab.tell_routes();
+        lab
+    }
+
+    // What there is.
+
+    /// A far end at the next free address.
+    pub(crate) fn far_end(&mut self, script: Script) -> Peer {
+        let host = u8::try_from(self.peers.len() + 10).unwrap();
+        self.peers.push(FarEnd::new(SocketAddr::new(IpAddr::from([192, 0, 2, host]), 5_060), script));
+        Peer(self.peers.len() - 1)
+    }
+
+    pub(crate) fn peer(&mut self, peer: Peer) -> &mut FarEnd {
+        &mut self.peers[peer.0]
+    }
+
+    pub(crate) fn address(&self, peer: Peer) -> SocketAddr {
+        self.peers[peer.0].address
+    }
+
+    /// The next trunk (the first is 1), to a far end.
+    pub(crate) fn trunk(&mut self, peer: Peer, change: impl FnOnce(&mut Trunk)) {
+        let number = u8::try_from(self.trunks.len() + 1).unwrap();
+        let mut trunk = crate::setup::trunk(number, self.address(peer));
+        change(&mut trunk);
+        self.trunks.push(trunk);
+        self.tell_routes();
+    }
+
+    pub(crate) fn change_trunk(&mut self, number: u8, change: impl FnOnce(&mut Trunk)) {
+        change(&mut self.trunks[usize::from(number) - 1]);
+        self.tell_routes();
+    }
+
+    pub(crate) fn max_calls(&mut self, max_calls: u32) {
+        self.accounts = vec![account(1, max_calls)];
+        self.tell_routes();
+    }
+
+    fn tell_routes(&mut self) {
+        self.revision += 1;
+        let (table, unusable) = RouteTable::new(self.revision, &self.accounts, self.trunks.clone());
+        assert_eq!(unusable, []);
+        self.command(Command::Routes(Arc::new(table)));
+    }
+
+    // Commands.
+
+    pub(crate) fn now(&self) -> Now {
+        Now { instant: self.now, utc: start_utc().saturating_add(self.now - start()) }
+    }
+
+    /// Since the start.
+    pub(crate) fn ms(&self) -> u128 {
+        (self.now - start()).as_millis()
+    }
+
+    pub(crate) fn command(&mut self, command: Command) {
+        self.switch.handle_command(command, self.now());
+        self.drain();
+    }
+
+    fn ask(&mut self, make: impl FnOnce(ReplyId) -> Command) -> ReplyId {
+        self.next_reply += 1;
+        let reply = ReplyId(self.next_reply);
+        self.command(make(reply));
+        reply
+    }
+
+    pub(crate) fn reply(&mut self, reply: ReplyId) -> Reply {
+        self.replies.remove(&reply).expect("answered at once")
+    }
+
+    pub(crate) fn begin_dial(&mut self, order: DialOrder) -> ReplyId {
+        self.ask(|reply| Command::Dial { order: Box::new(order), reply })
+    }
+
+    /// Places a call.
+    pub(crate) fn try_dial(&mut self, order: DialOrder) -> Result<CallId, Box<Receipt>> {
+        let reply = self.begin_dial(order);
+        match self.reply(reply) {
+            Reply::Dialled(outcome) => outcome.map(|record| record.id),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn dial(&mut self, order: DialOrder) -> CallId {
+        self.try_dial(order).unwrap()
+    }
+
+    pub(crate) fn explain(&mut self, order: DialOrder) -> Receipt {
+        let reply = self.ask(|reply| Command::Explain { order: Box::new(order), reply });
+        match self.reply(reply) {
+            Reply::Explained(receipt) => *receipt,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn hang_up(&mut self, call_id: CallId) -> Option<CallRecord> {
+        let reply = self.ask(|reply| Command::Hangup { account_id: account_id(1), call_id, reply });
+        match self.reply(reply) {
+            Reply::HungUp(record) => record.map(|record| *record),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn inspect(&mut self, call_id: CallId) -> Option<LiveCall> {
+        let reply = self.ask(|reply| Command::Inspect { account_id: account_id(1), call_id, reply });
+        match self.reply(reply) {
+            Reply::Inspected(call) => call.map(|call| *call),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn trunk_state(&mut self, number: u8) -> TrunkState {
+        let reply = self.ask(|reply| Command::TrunkStates { trunk_ids: vec![trunk_id(number)], reply });
+        match self.reply(reply) {
+            Reply::TrunkStates(states) => states.into_iter().next().unwrap().1,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn probe(&mut self, number: u8) -> ReplyId {
+        self.ask(|reply| Command::Probe { trunk_id: trunk_id(number), reply })
+    }
+
+    // Time.
+
+    /// Lets time pass, everything at its own moment.
+    pub(crate) fn pass(&mut self, ms: u64) {
+        self.drain();
+        let end = self.now + Duration::from_millis(ms);
+        while let Some(due) = self.next_moment().filter(|due| *due <= end) {
+            self.now = due.max(self.now);
+            self.step();
+        }
+        self.now = end;
+    }
+
+    /// Until nothing more happens by itself, and at least until calls and transactions are gone.
+    pub(crate) fn pass_all(&mut self) {
+        self.pass(200_000);
+    }
+
+    fn next_moment(&self) -> Option<Instant> {
+        let network = self.network.keys().next().map(|(at, _)| *at);
+        let lookups = self.lookups.iter().map(|(at, ..)| *at).min();
+        let peers = self.peers.iter().filter_map(FarEnd::poll_timeout).min();
+        [network, lookups, peers, self.switch.poll_timeout(), self.engine.poll_timeout()].into_iter().flatten().min()
+    }
+
+    fn step(&mut self) {
+        let now = self.now;
+        while let Some(entry) = self.network.first_entry().filter(|entry| entry.key().0 <= now) {
+            let datagram = entry.remove();
+            self.deliver(datagram);
+            self.drain();
+        }
+        while let Some(index) = self.lookups.iter().position(|(at, ..)| *at <= now) {
+            let (_, id, resolved) = self.lookups.remove(index);
+            self.switch.handle_resolved(id, &resolved, self.now());
+            self.drain();
+        }
+        for index in 0..self.peers.len() {
+            if self.peers[index].poll_timeout().is_some_and(|due| due <= now) {
+                self.peers[index].handle_timeout(now);
+            }
+        }
+        if self.switch.poll_timeout().is_some_and(|due| due <= now) {
+            self.switch.handle_timeout(self.now());
+        }
+        if self.engine.poll_timeout().is_some_and(|due| due <= now) {
+            self.engine.handle_timeout(now);
+        }
+        self.drain();
+    }
+
+    fn deliver(&mut self, Datagram { from, to, octets }: Datagram) {
+        let (now, us) = (self.now(), address(US));
+        if to == us {
+            let flow = Flow { transport: Transport::Udp, local: us, remote: from };
+            self.switch.handle_datagram(flow, &octets, now);
+        } else if let Some(peer) = self.peers.iter_mut().find(|peer| peer.address == to)
+            && !peer.hear(from, octets, now.instant)
+        {
+            self.switch.handle_transport_error(&Flow { transport: Transport::Udp, local: us, remote: to }, now);
+        }
+    }
+
+    fn send(&mut self, datagram: Datagram) {
+        if self.random.below(100) < self.link.loss_percent {
+            return;
+        }
+        let delay = self.link.delay_ms + self.random.below(self.link.jitter_ms + 1);
+        self.sent += 1;
+        self.network.insert((self.now + Duration::from_millis(delay), self.sent), datagram);
+    }
+
+    /// A datagram of somebody who is no far end of ours.
+    pub(crate) fn receive_from(&mut self, from: &str, text: &str) {
+        let octets = text.replace('\n', "\r\n").into_bytes();
+        self.deliver(Datagram { from: address(from), to: address(US), octets });
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        loop {
+            let mut is_idle = true;
+            while let Some(output) = self.switch.poll_output() {
+                is_idle = false;
+                self.handle_output(output);
+            }
+            while let Some(output) = self.engine.poll_output() {
+                is_idle = false;
+                match output {
+                    engine::Output::Transmit(transmit) => {
+                        if transmit.channel == Channel::Rtp {
+                            let packet = transmit.payload.to_vec();
+                            self.audio.push(Audio { to: transmit.to, packet });
+                        }
+                    }
+                    engine::Output::Event(event) => {
+                        let now = Now { instant: self.now, utc: start_utc().saturating_add(self.now - start()) };
+                        self.switch.handle_media_event(event, now);
+                    }
+                }
+            }
+            for index in 0..self.peers.len() {
+                let from = self.peers[index].address;
+                for (to, octets) in self.peers[index].drain(self.now) {
+                    is_idle = false;
+                    self.send(Datagram { from, to, octets });
+                }
+            }
+            if is_idle {
+                return;
+            }
+        }
+    }
+
+    fn handle_output(&mut self, output: Output) {
+        match output {
+            Output::Transmit(transmit) => {
+                let (from, to) = (transmit.flow.local, transmit.flow.remote);
+                self.send(Datagram { from, to, octets: transmit.payload.to_vec() });
+            }
+            Output::Media(command) => {
+                if self.media_is_stuck {
+                    self.stuck.push_back(command);
+                } else {
+                    self.engine.handle_command(command, self.now).expect("the switch knows which ports are open");
+                }
+            }
+            Output::Record(record) => self.records.push(record),
+            Output::Reply(id, reply) => {
+                assert!(self.replies.insert(id, reply).is_none(), "one reply to a command");
+            }
+            Output::Ask(question) => {
+                if let Some(answer) = self.answer.clone() {
+                    self.switch.handle_answer(question.id, answer, self.now());
+                }
+            }
+            Output::Resolve { id, host } => {
+                match self.names.get(&host).cloned().unwrap_or(Name::After(1, Err(ResolveError::NotFound))) {
+                    Name::After(ms, resolved) => {
+                        self.lookups.push((self.now + Duration::from_millis(ms), id, resolved));
+                    }
+                    Name::Never => {}
+                }
+                self.asked_names.push(host);
+            }
+            Output::Refused(refusal) => self.refused.push(refusal),
+        }
+    }
+
+    /// The media engine does what it was told while it was stuck.
+    pub(crate) fn free_media(&mut self) {
+        self.media_is_stuck = false;
+        for command in std::mem::take(&mut self.stuck) {
+            self.engine.handle_command(command, self.now).expect("the switch knows which ports are open");
+        }
+        self.drain();
+    }
+
+    // Media.
+
+    /// Sends packets of PCMU, 20 ms apart, from `from` to the switch's port, and returns how many came out of it again.
+    pub(crate) fn speak(&mut self, from: &str, rtp_port: u16, packets: u16) -> usize {
+        let before = self.audio.len();
+        for _ in 0..packets {
+            let count = u16::try_from(self.audio.len() % 60_000).unwrap();
+            let mut packet = vec![0x80, 0];
+            packet.extend((count + 1).to_be_bytes());
+            packet.extend((u32::from(count) * 160).to_be_bytes());
+            packet.extend(7_u32.to_be_bytes());
+            packet.extend([0xd5; 160]);
+            self.hear_rtp(from, rtp_port, &mut packet);
+            self.pass(20);
+        }
+        self.audio.len() - before
+    }
+
+    pub(crate) fn hear_rtp(&mut self, from: &str, rtp_port: u16, packet: &mut [u8]) {
+        let port = PortId(u32::from((rtp_port - FIRST_RTP_PORT) / 2));
+        let now = self.now;
+        if let Some(transmit) = self.engine.forward(port, address(from), packet, now) {
+            self.audio.push(Audio { to: transmit.to, packet: transmit.payload.to_vec() });
+        }
+        self.drain();
+    }
+
+    // What comes of it.
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.switch.counts()
+    }
+
+    /// The states of a call as they were recorded.
+    pub(crate) fn call_records(&self, id: CallId) -> Vec<&CallRecord> {
+        let of_call = |record: &'_ Record| match record {
+            Record::Call(call) if call.id == id => true,
+            Record::Call(_) | Record::Leg(_) | Record::Event(_) => false,
+        };
+        let calls = self.records.iter().filter(|record| of_call(record));
+        calls
+            .filter_map(|record| match record {
+                Record::Call(call) => Some(call.as_ref()),
+                Record::Leg(_) | Record::Event(_) => None,
+            })
+            .collect()
+    }
+
+    /// What the records say of a call, which must have ended, once and completely.
+    pub(crate) fn ended(&self, id: CallId) -> Ended {
+        let states = self.call_records(id);
+        let finals = states.iter().filter(|state| state.status.is_final()).count();
+        assert_eq!(finals, 1, "one final state of {id}: {states:#?}");
+        let record: CallRecord = (*states.last().unwrap()).clone();
+        assert!(record.status.is_final(), "the last state is the final one");
+        let mut legs = Vec::new();
+        let mut events = Vec::new();
+        for one in &self.records {
+            match one {
+                Record::Leg(leg) if leg.call_id == id => legs.push(leg.as_ref().clone()),
+                Record::Event(event) if event.call_id == id => events.push(event.clone()),
+                Record::Call(_) | Record::Leg(_) | Record::Event(_) => {}
+            }
+        }
+        let ended = Ended { record, legs, events };
+        ended.check();
+        ended
+    }
+
+    /// All that may still happen happens; then nothing is taken any more and each call that began has its records.
+    pub(crate) fn finish(mut self) {
+        self.pass_all();
+        self.expect_nothing_left();
+    }
+
+    pub(crate) fn expect_nothing_left(&self) {
+        let Counts { ports_total, routing_revision, unstored_calls, external_calls, .. } = self.counts();
+        let nothing = Counts { ports_total, routing_revision, unstored_calls, external_calls, ..Counts::default() };
+        assert_eq!(self.counts(), nothing);
+        assert_eq!(self.engine.ports(), 0, "media ports are closed");
+        assert_eq!(self.switch.poll_timeout(), None, "nothing is waited for");
+        let mut begun: Vec<CallId> = Vec::new();
+        for record in &self.records {
+            if let Record::Call(call) = record
+                && !begun.contains(&call.id)
+            {
+                begun.push(call.id);
+            }
+        }
+        assert_eq!(u64::try_from(begun.len()).unwrap(), unstored_calls);
+        for id in begun {
+            let _ = self.ended(id);
+        }
+    }
+}
+
+impl Ended {
+    /// What holds of every call that has ended.
+    fn check(&self) {
+        let Self { record, legs, events } = self;
+        let attempts = &self.receipt().attempts;
+        assert_eq!(legs.len(), attempts.len(), "a leg for each attempt");
+        for (index, (leg, attempt)) in legs.iter().zip(attempts).enumerate() {
+            assert_eq!(usize::try_from(leg.number).unwrap(), index + 1);
+            assert_eq!(leg.trunk_id, attempt.trunk_id);
+            assert!(attempt.outcome.is_some() && attempt.decided_at.is_some(), "every attempt is decided: {attempt:?}");
+            assert!(leg.ended_at.is_some() && leg.cause.is_some(), "{leg:?}");
+            let connected_ms = leg.answered_at.map_or(0, |since| leg.ended_at.unwrap().since(since).as_millis());
+            assert_eq!(u128::from(leg.duration_ms.unwrap()), connected_ms);
+            let billed = leg.billed_seconds.unwrap();
+            assert!(u128::from(billed) <= connected_ms.div_ceil(1_000), "{billed} s for {connected_ms} ms");
+        }
+        let sum: i64 = legs.iter().map(|leg| leg.cost.unwrap().micros()).sum();
+        assert_eq!(record.cost, Some(Money::from_micros(sum)), "the cost is the sum of the legs'");
+        assert!(record.ended_at.is_some() && record.hung_up_by.is_some());
+
+        let numbers: Vec<u32> = events.iter().map(|event| event.number).collect();
+        let expected: Vec<u32> = (1..=u32::try_from(events.len()).unwrap()).collect();
+        assert_eq!(numbers, expected, "events are numbered without a gap");
+        assert!(events.is_sorted_by_key(|event| event.at));
+        let kinds = self.event_kinds();
+        assert_eq!((kinds.first(), kinds.last()), (Some(&"initiated"), Some(&"ended")));
+        assert_eq!(kinds.iter().filter(|kind| **kind == "ended").count(), 1);
+        let count = |kind: &str| kinds.iter().filter(|found| **found == kind).count();
+        if events.len() < 200 {
+            assert_eq!((count("leg_started"), count("leg_ended")), (legs.len(), legs.len()), "{kinds:?}");
+        }
+    }
+}
+
+pub(crate) fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}

@@ -1,0 +1,22 @@
+//! Calls in virtual time: a switch with its media engine, scripted far ends, and a network that can delay and lose.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "helpers of tests: what is not as expected fails the test"
+)]
+
+mod addresses;
+mod answered;
+mod commands;
+mod failover;
+mod far_end;
+mod given_up;
+mod lab;
+mod limits;
+mod mid_call;
+mod probes;
+mod random_calls;
+mod records;
+mod setup;
+mod two_parties;
