@@ -427,6 +427,10 @@ impl Call {
         resources: &mut Resources,
         now: Now,
     ) {
+        if let Some(port) = self.legs.get(first).and_then(|leg| leg.port.as_ref()) {
+            // Until there is something to hear: a path on which nothing goes is closed by NATs and taken for dead by carriers.
+            port.set_source(Source::Silence, resources);
+        }
         let ring_until = now.instant + self.order.ring_timeout;
         let (untried, failure) = match attempts {
             Ok(attempts) => (attempts, None),

@@ -84,6 +84,21 @@ fn the_first_party_hears_ringback_until_the_second_answers() {
 }
 
 #[test]
+fn the_first_party_is_sent_silence_while_nothing_is_known_of_the_second() {
+    let (mut lab, _, _, call) = call_between(sdp(FIRST, PCMU), Vec::new());
+    lab.pass(1_000);
+    assert_eq!(lab.audio.len(), 50);
+    let decode = |octet: &u8| tandem_media::g711::Law::Mu.decode(*octet).abs();
+    assert!(
+        lab.audio
+            .iter()
+            .all(|audio| audio.to == address(FIRST) && audio.packet[12..].iter().map(decode).max() < Some(16))
+    );
+    lab.hang_up(call);
+    lab.finish();
+}
+
+#[test]
 fn the_first_party_hears_the_seconds_early_media_instead() {
     let second = vec![(0, Progress(180, None)), (500, Progress(183, Some(sdp(SECOND, PCMU))))];
     let (mut lab, _, _, call) = call_between(sdp(FIRST, PCMU), second);
