@@ -53,6 +53,8 @@ text_enum! {
         MediaTimeout = "media_timeout",
         /// Ours: the node was stopped and the drain time was over.
         NodeShutdown = "node_shutdown",
+        /// Ours: an external call of which nothing was heard for four hours.
+        Stale = "stale",
         /// Ours: the far end sent something that breaks the protocol, such as an answer without SDP.
         ProtocolError = "protocol_error",
     }
@@ -73,7 +75,7 @@ impl HangupCause {
             Self::NumberChanged => 22,
             Self::ExchangeRoutingError => 25,
             Self::InvalidNumberFormat => 28,
-            Self::NormalUnspecified | Self::Canceled => 31,
+            Self::NormalUnspecified | Self::Canceled | Self::Stale => 31,
             Self::NoCircuitAvailable => 34,
             Self::NetworkOutOfOrder => 38,
             Self::TemporaryFailure | Self::NodeShutdown => 41,

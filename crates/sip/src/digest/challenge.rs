@@ -4,8 +4,8 @@ use super::{Algorithm, Challenge, Qop};
 use crate::message::scan::{self, Cursor, trim};
 use crate::message::{HeaderName, Message};
 
-/// All Digest challenges of a 401 or 407 that we could answer, topmost first: answer the first one whose realm you
-/// have credentials for (RFC 8760 §2.4), and no other of that realm.
+/// All Digest challenges of a 401 or 407 that we could answer, topmost first: answer one of them for the realm that you
+/// have credentials for, and no other of that realm; see [`strongest`].
 ///
 /// WWW-Authenticate and Proxy-Authenticate are both read. Challenges of other schemes, of algorithms or qualities of
 /// protection that we do not know, without realm or nonce, or malformed ones are left out: they cannot be answered.
@@ -22,6 +22,20 @@ pub fn challenges(response: &Message<'_>) -> Vec<Challenge> {
         }
     }
     challenges
+}
+
+/// Of the challenges whose realm is acceptable, the one to answer: of the topmost one's realm that with the strongest
+/// algorithm, of equals the topmost.
+///
+/// RFC 8760 §2.4 takes the topmost unless a policy says otherwise. Ours does: whoever lists MD5 first, a peer or
+/// somebody on the way, does not get MD5 from us while something better is offered.
+pub fn strongest(challenges: Vec<Challenge>, is_acceptable: impl Fn(&Challenge) -> bool) -> Option<Challenge> {
+    let mut acceptable = challenges.into_iter().filter(is_acceptable);
+    let topmost = acceptable.next()?;
+    Some(acceptable.fold(topmost, |best, other| {
+        let is_rival = other.realm == best.realm && other.proxy == best.proxy;
+        if is_rival && other.algorithm > best.algorithm { other } else { best }
+    }))
 }
 
 /// More challenges than algorithms times realms of any real server.

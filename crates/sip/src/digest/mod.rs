@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::message::{HeaderName, HeaderValue, Method, scan::write_quoted};
 
-pub use challenge::challenges;
+pub use challenge::{challenges, strongest};
 
 /// A challenge of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub struct Challenge {
 }
 
 /// A digest algorithm that we support.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Algorithm {
     /// `MD5`, also when none is named.
     Md5,

@@ -238,9 +238,9 @@ pub enum Failure {
     Timeout,
     /// The transport reported the flow as broken.
     Transport,
-    /// 401 or 407 after credentials were sent, or without credentials to send.
+    /// 401, 403 or 407 after credentials were sent, or 401 or 407 without credentials to send.
     AuthenticationRejected {
-        /// 401 or 407.
+        /// 401, 403 or 407.
         status: StatusCode,
     },
     /// The peer challenged us over and over.

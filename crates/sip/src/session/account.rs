@@ -45,6 +45,11 @@ impl Account {
         self.stale_rounds = 0;
     }
 
+    /// Whether the request at hand carried an answer to a challenge.
+    pub(crate) fn has_answered(&self) -> bool {
+        !self.answered.is_empty()
+    }
+
     /// Reads the challenge of a 401 or 407 and puts the answer into the request that it is about.
     pub(crate) fn handle_challenge(
         &mut self,
@@ -54,7 +59,7 @@ impl Account {
     ) -> Challenged {
         let Some(credentials) = &self.credentials else { return Challenged::Rejected };
         let acceptable = |challenge: &Challenge| self.realm.as_ref().is_none_or(|realm| *realm == challenge.realm);
-        let Some(challenge) = digest::challenges(response).into_iter().find(acceptable) else {
+        let Some(challenge) = digest::strongest(digest::challenges(response), acceptable) else {
             return Challenged::Rejected;
         };
         let before = self

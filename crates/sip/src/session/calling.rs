@@ -74,6 +74,10 @@ impl Calling {
         self.transaction
     }
 
+    pub(super) fn flow(&self) -> &Flow {
+        &self.flow
+    }
+
     pub(super) fn call_id(&self) -> &str {
         self.request.call_id.as_str()
     }
@@ -119,6 +123,9 @@ impl Calling {
                 Challenged::Rejected => Failure::AuthenticationRejected { status },
                 Challenged::TooMany => Failure::TooManyChallenges,
             }
+        } else if status == StatusCode::FORBIDDEN && self.account.has_answered() {
+            // Many servers say so to a wrong password.
+            Failure::AuthenticationRejected { status }
         } else {
             Failure::Status(Refused::of(response, status))
         };

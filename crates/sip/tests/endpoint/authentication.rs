@@ -125,6 +125,36 @@ fn only_the_configured_realm_is_answered() {
 }
 
 #[test]
+fn the_strongest_challenge_of_the_realm_is_answered() {
+    let mut lab = Lab::new();
+    let outgoing = with_credentials(&lab);
+    let (_, invite) = lab.call_with(outgoing);
+    let offers = concat!(
+        "WWW-Authenticate: Digest realm=\"r\", nonce=\"weak\", algorithm=MD5\r\n",
+        "WWW-Authenticate: Digest realm=\"other\", nonce=\"foreign\", algorithm=SHA-512-256\r\n",
+        "WWW-Authenticate: Digest realm=\"r\", nonce=\"strong\", algorithm=SHA-512-256\r\n",
+        "WWW-Authenticate: Digest realm=\"r\", nonce=\"middle\", algorithm=SHA-256\r\n",
+    );
+    lab.receive(
+        &response(&invite, 401, "Unauthorized", "b", "").replace("Content-Length", &format!("{offers}Content-Length")),
+    );
+    let answers: Vec<_> = lab.sent().into_iter().filter(|sent| sent.kind() == "INVITE").collect();
+    assert_eq!(answers.len(), 1);
+    assert!(answers[0].header("Authorization").contains("nonce=\"strong\""), "{}", answers[0].header("Authorization"));
+}
+
+#[test]
+fn a_403_after_credentials_is_a_refusal_of_the_credentials() {
+    let mut lab = Lab::new();
+    let outgoing = with_credentials(&lab);
+    let (_, invite) = lab.call_with(outgoing);
+    lab.receive(&challenge(&invite, 401, "r", "n1", ""));
+    let second = lab.sent().pop().unwrap();
+    lab.receive(&response(&second, 403, "Forbidden", "b", ""));
+    assert_eq!(lab.told(), ["Failed AuthenticationRejected { status: StatusCode(403) }", "Ended Failed"]);
+}
+
+#[test]
 fn without_a_configured_realm_the_first_one_stays_the_only_one() {
     let mut lab = Lab::new();
     let outgoing = with_credentials(&lab);
