@@ -1,6 +1,7 @@
 use super::backlog::Backlog;
 use super::clock::SystemClock;
 use super::signalling::{Input, ShardHandle};
+use super::vital;
 use crossbeam_channel::{Receiver, Sender};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -120,7 +121,7 @@ impl MediaThread {
 
     /// Starts the thread; its events go to `shard`.
     pub(crate) fn spawn<C: Send + 'static>(self, name: &str, shard: ShardHandle<C>) -> io::Result<JoinHandle<()>> {
-        std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        vital::spawn(name, move || {
             let now = SystemClock::now_both();
             let unix_time = Duration::from_micros(u64::try_from(now.utc.unix_micros()).unwrap_or(0));
             let ports = u32::try_from(self.pairs.len()).unwrap_or(u32::MAX);

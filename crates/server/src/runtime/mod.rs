@@ -21,6 +21,7 @@ mod routes;
 mod signalling;
 mod switch_machine;
 mod switchboard;
+mod vital;
 
 pub(crate) use admission::Admission;
 pub(crate) use carrier_machine::CarrierMachine;

@@ -1,12 +1,13 @@
 use super::admission::Admission;
 use super::signalling::ShardHandle;
 use super::switch_machine::ShardCommand;
+use super::vital;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tandem_model::Record;
+use tandem_model::{CallId, Record};
 use tandem_store::{Store, WriteError};
 use tandem_switch::Command;
 use tokio::runtime;
@@ -36,7 +37,7 @@ impl Recorder {
 
     /// Starts the thread; it ends when the shard is gone and everything is written.
     pub(crate) fn spawn(self, runtime: runtime::Handle) -> io::Result<JoinHandle<()>> {
-        std::thread::Builder::new().name("recorder".to_owned()).spawn(move || self.run(&runtime))
+        vital::spawn("recorder", move || self.run(&runtime))
     }
 
     fn run(self, runtime: &runtime::Handle) {
@@ -79,7 +80,7 @@ impl Recorder {
             match self.store.write_records(batch).await {
                 Ok(written) => {
                     for rejected in written.rejected {
-                        tracing::error!(record = ?batch.get(rejected.index), reason = %rejected.reason, "a record was set aside");
+                        tracing::error!(call = ?batch.get(rejected.index).map(call_of), reason = %rejected.reason, "a record was set aside");
                     }
                     return;
                 }
@@ -112,6 +113,15 @@ impl Recorder {
             command = ShardCommand::Tell(Command::Stored { call_ids: call_ids.clone() });
         }
         tracing::warn!(calls = call_ids.len(), "the shard could not be told that calls are stored");
+    }
+}
+
+/// A record is told by its call: it has numbers in it that do not belong into a log.
+fn call_of(record: &Record) -> CallId {
+    match record {
+        Record::Call(call) => call.id,
+        Record::Leg(leg) => leg.call_id,
+        Record::Event(event) => event.call_id,
     }
 }
 

@@ -1,6 +1,7 @@
 use super::backlog::Backlog;
 use super::clock::SystemClock;
 use super::media::{MediaHandle, MediaInput};
+use super::vital;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use std::io;
 use std::net::SocketAddr;
@@ -145,7 +146,7 @@ impl<C: Send + 'static> Shard<C> {
         media: &MediaHandle,
     ) -> io::Result<JoinHandle<()>> {
         let media = media.clone();
-        std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        vital::spawn(name, move || {
             let batches = self.sockets.iter().map(|_| SendBatch::new()).collect();
             Loop {
                 machine,

@@ -1,7 +1,7 @@
 use crate::config::Config;
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use tandem_model::Secret;
 use tandem_store::{DatabaseError, InsertApiKeyError, Store};
@@ -62,6 +62,8 @@ async fn demo_key(store: &Store, account: tandem_model::AccountId, path: &Path) 
     let (_, key) = store.create_api_key(account, "demo").await?;
     let mut file =
         fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).map_err(failed)?;
+    // The mode above counts for a new file only.
+    file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(failed)?;
     writeln!(file, "{}", key.expose()).map_err(failed)?;
     Ok(AdminKey::Known(key))
 }

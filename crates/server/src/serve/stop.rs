@@ -39,15 +39,17 @@ impl Running {
             drained = self.idle_within(self.drain_timeout) => drained,
             _ = stop_signal() => false,
         };
-        if drained {
-            return;
+        if !drained {
+            tracing::warn!("calls are still up; they are ended");
+            self.tell(Command::EndAll { cause: HangupCause::NodeShutdown });
+            if !self.idle_within(END_TIMEOUT).await {
+                tracing::error!("some calls did not end");
+            }
         }
-        tracing::warn!("calls are still up; they are ended");
-        self.tell(Command::EndAll { cause: HangupCause::NodeShutdown });
-        if !self.idle_within(END_TIMEOUT).await {
-            tracing::error!("some calls did not end");
+        tokio::select! {
+            () = self.let_byes_be_answered() => {}
+            _ = stop_signal() => {}
         }
-        self.let_byes_be_answered().await;
     }
 
     async fn idle_within(&self, wait: Duration) -> bool {
@@ -56,7 +58,7 @@ impl Running {
             && timeout(wait, idle).await.is_ok_and(|idle| idle.is_ok())
     }
 
-    /// A BYE that was lost is sent again as long as we are here to do it.
+    /// A BYE that was lost is sent again, and a late answer to an attempt that was given up is ended, as long as we are here to do it.
     async fn let_byes_be_answered(&self) {
         let until = Instant::now() + END_TIMEOUT;
         while Instant::now() < until && self.sessions().await.is_some_and(|sessions| sessions > 0) {
