@@ -220,13 +220,13 @@ impl Store {
             .collect())
     }
 
-    /// Notes that a key was used, about once a minute, and only while no one else writes: a request never waits for it.
+    /// Notes that a key was used, about once a minute, and only if a connection is there at once: a request never waits for one.
     async fn note_use(&self, id: ApiKeyId, last_used_at: Option<Timestamp>) {
         let now = now();
         if last_used_at.is_some_and(|last| now.since(last) < USE_NOTED_EVERY) {
             return;
         }
-        let noted = on_pool!(self, pools => match pools.writer.try_acquire() {
+        let noted = on_pool!(self, pools => match pools.spare_writer().await {
             Some(mut connection) => sqlx::query("UPDATE api_keys SET last_used_at = $2 WHERE id = $1")
                 .bind(id.as_uuid())
                 .bind(now.unix_micros())

@@ -91,7 +91,7 @@ impl Store {
         let trunk = call.trunk_id.ok_or(InsertCallError::UnknownTrunk)?;
         let account = call.account_id.as_uuid();
         on_pool!(self, pools => {
-            let mut transaction = pools.begin().await?;
+            let mut transaction = pools.begin_calls().await?;
             let known = sqlx::query(FIND_TRUNK)
                 .bind(trunk.as_uuid())
                 .bind(account)
@@ -205,7 +205,8 @@ impl Store {
     {
         let (client_id, id) = key.parts();
         on_pool!(self, pools => {
-            let mut transaction = pools.begin().await?;
+            let mut transaction = pools.begin_calls().await?;
+            pools.hold_call(&mut transaction, account, client_id, id).await?;
             let row = sqlx::query(FIND_CALL)
                 .bind(account.as_uuid())
                 .bind(client_id)
@@ -299,7 +300,7 @@ impl Store {
         let mut calls = Vec::new();
         on_pool!(self, pools => {
             // One transaction, so that a call that is written meanwhile does not move to another page.
-            let mut transaction = pools.reader.begin().await?;
+            let mut transaction = pools.snapshot().await?;
             let (mut updated_at, mut id) = (i64::MIN, Uuid::nil());
             loop {
                 let rows = sqlx::query(
@@ -350,10 +351,15 @@ impl CallKey {
     fn parts(&self) -> (Option<&str>, Option<Uuid>) {
         match self {
             Self::Id(id) => (None, Some(id.as_uuid())),
-            Self::ClientId(client_id) => (Some(client_id), None),
-            Self::Any(text) => (Some(text), Uuid::try_parse(text).ok()),
+            Self::ClientId(client_id) => (storable(client_id), None),
+            Self::Any(text) => (storable(text), Uuid::try_parse(text).ok()),
         }
     }
+}
+
+/// A text that a database can hold. One with NUL is nobody's id, and asking for it is not a failure of the database.
+fn storable(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.contains('\0'))
 }
 
 /// `$1` is the account, `$2` the client's id or NULL, `$3` our id or NULL.

@@ -1,14 +1,20 @@
+use crate::postgres::PostgresAddress;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// Where the database is: `sqlite://PATH`, relative or absolute. PostgreSQL addresses are known and refused by this build.
+/// Where the database is: `sqlite://PATH`, relative or absolute, or `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`.
+///
+/// After a question mark a PostgreSQL address may have `host` (also the folder of a socket), `port`, `user`, `password`, `dbname`,
+/// `application_name` and `sslmode`. What it leaves out comes from `PGUSER`, `PGPASSWORD` and `~/.pgpass`. TLS to the database is
+/// not built yet, so an `sslmode` that insists on it is refused. `Display` and `Debug` leave the password out.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DatabaseUrl(Location);
 
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Location {
     Sqlite(PathBuf),
+    Postgres(Box<PostgresAddress>),
 }
 
 impl DatabaseUrl {
@@ -23,6 +29,7 @@ impl DatabaseUrl {
     pub fn file(&self) -> Option<&Path> {
         match &self.0 {
             Location::Sqlite(path) => Some(path),
+            Location::Postgres(_) => None,
         }
     }
 
@@ -39,7 +46,9 @@ impl FromStr for DatabaseUrl {
         let (scheme, rest) = text.split_once(':').ok_or(ParseDatabaseUrlError::Scheme)?;
         match scheme.to_ascii_lowercase().as_str() {
             "sqlite" => {}
-            "postgres" | "postgresql" => return Err(ParseDatabaseUrlError::PostgresNotBuilt),
+            "postgres" | "postgresql" => {
+                return PostgresAddress::parse(text).map(|address| Self(Location::Postgres(Box::new(address))));
+            }
             _ => return Err(ParseDatabaseUrlError::Scheme),
         }
         let path = rest.strip_prefix("//").unwrap_or(rest);
@@ -60,6 +69,7 @@ impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Location::Sqlite(path) => write!(f, "sqlite://{}", path.display()),
+            Location::Postgres(address) => address.fmt(f),
         }
     }
 }
@@ -74,11 +84,26 @@ impl fmt::Debug for DatabaseUrl {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseDatabaseUrlError {
     /// Neither `sqlite:` nor `postgresql:`.
-    #[error("DATABASE_URL must begin with sqlite://, as sqlite:///var/lib/tandem/tandem.db")]
+    #[error("DATABASE_URL must begin with sqlite:// or postgresql://, as sqlite:///var/lib/tandem/tandem.db")]
     Scheme,
-    /// PostgreSQL.
-    #[error("DATABASE_URL names PostgreSQL, which this build does not carry yet; use sqlite://PATH")]
-    PostgresNotBuilt,
+    /// No address of PostgreSQL.
+    #[error(
+        "DATABASE_URL is no address of PostgreSQL; write postgresql://USER:PASSWORD@HOST:5432/DATABASE, \
+         and in the password %23 for #, %2F for /, %3A for :, %3F for ?, %40 for @ and %25 for %"
+    )]
+    Postgres,
+    /// A PostgreSQL address without a database.
+    #[error("DATABASE_URL names no database; write postgresql://USER:PASSWORD@HOST:5432/DATABASE")]
+    NoDatabase,
+    /// An option of a PostgreSQL address that nothing follows.
+    #[error("after ? DATABASE_URL takes host, port, user, password, dbname, application_name and sslmode only")]
+    PostgresOptions,
+    /// TLS.
+    #[error(
+        "DATABASE_URL asks for TLS to the database, which is not built yet; \
+         let it go through a tunnel or a private network, with sslmode=disable"
+    )]
+    TlsNotBuilt,
     /// No file name.
     #[error("DATABASE_URL names no file; write sqlite:///var/lib/tandem/tandem.db")]
     NoFile,
@@ -103,11 +128,19 @@ mod tests {
     }
 
     #[test]
+    fn never_shows_a_password() {
+        let url: DatabaseUrl = "postgresql://tandem:hunter2@db/calls?password=hunter3".parse().unwrap();
+        assert_eq!((url.to_string().as_str(), url.file()), ("postgresql://tandem@db:5432/calls", None));
+        assert_eq!(format!("{url:?}"), url.to_string());
+    }
+
+    #[test]
     fn says_what_is_wrong_without_repeating_the_text() {
         for (text, expected) in [
             ("tandem.db", ParseDatabaseUrlError::Scheme),
             ("mysql://root:hunter2@db/tandem", ParseDatabaseUrlError::Scheme),
-            ("postgresql://tandem:hunter2@db/tandem", ParseDatabaseUrlError::PostgresNotBuilt),
+            ("postgresql://tandem:hunter2@db", ParseDatabaseUrlError::NoDatabase),
+            ("Postgres://tandem:hunter2@db/calls?sslmode=require", ParseDatabaseUrlError::TlsNotBuilt),
             ("sqlite://", ParseDatabaseUrlError::NoFile),
             ("sqlite:///var/lib/", ParseDatabaseUrlError::NoFile),
             ("sqlite::memory:", ParseDatabaseUrlError::InMemory),

@@ -1,5 +1,4 @@
 use crate::SealError;
-use crate::sqlite::{Refusal, refusal};
 
 /// What can go wrong below every operation: the database itself.
 #[derive(Debug, thiserror::Error)]
@@ -10,8 +9,8 @@ pub enum DatabaseError {
     /// Another process held the database for longer than the store waits. Trying again may work.
     #[error("the database is busy: another process holds it")]
     Busy,
-    /// The store was closed, or no connection became free in time.
-    #[error("no connection to the database is free")]
+    /// The store was closed, no connection became free in time, or the server takes none. Trying again may work.
+    #[error("the database takes no connection, or none is free")]
     Unavailable,
     /// A stored value is not what its column holds.
     #[error("column {column} holds what this build cannot read: {reason}")]
@@ -37,7 +36,8 @@ impl DatabaseError {
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         match self {
-            Self::Busy | Self::Unavailable => true,
+            // A connection that broke, or a server that did not answer in time.
+            Self::Busy | Self::Unavailable | Self::Query(sqlx::Error::Io(_)) => true,
             Self::DiskFull | Self::Unreadable { .. } | Self::Seal(_) | Self::Randomness(_) | Self::Query(_) => false,
         }
     }
@@ -48,12 +48,29 @@ impl From<sqlx::Error> for DatabaseError {
         if matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed) {
             return Self::Unavailable;
         }
-        match error.as_database_error().and_then(refusal) {
+        match refusal(&error) {
             Some(Refusal::DiskFull) => Self::DiskFull,
             Some(Refusal::Busy) => Self::Busy,
-            Some(Refusal::NotWritable | Refusal::NotADatabase) | None => Self::Query(error),
+            Some(Refusal::Unavailable) => Self::Unavailable,
+            None => Self::Query(error),
         }
     }
+}
+
+/// A refusal of a statement that every backend knows, under a code of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Somebody else held what the statement needs for too long.
+    Busy,
+    /// No space.
+    DiskFull,
+    /// The server takes no connection now.
+    Unavailable,
+}
+
+fn refusal(error: &sqlx::Error) -> Option<Refusal> {
+    let error = error.as_database_error()?;
+    crate::sqlite::refusal(error).or_else(|| crate::postgres::refusal(error))
 }
 
 impl From<getrandom::Error> for DatabaseError {

@@ -12,6 +12,7 @@ mod journal;
 mod master_key;
 mod migrations;
 mod pool;
+mod postgres;
 mod records;
 mod routing;
 mod row;

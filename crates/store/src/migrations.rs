@@ -1,18 +1,44 @@
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
+/// Version, name and statements.
+type Step = (i64, &'static str, &'static str);
+
 /// The migrations of SQLite, oldest first. One that was released is never edited: its checksum is kept in every database.
-const SQLITE: &[(i64, &str, &str)] = &[(1, "first schema", include_str!("../migrations/sqlite/0001_first_schema.sql"))];
+const SQLITE: &[Step] = &[(1, "first schema", include_str!("../migrations/sqlite/0001_first_schema.sql"))];
+
+/// The migrations of PostgreSQL: the same versions, under the same rule.
+const POSTGRES: &[Step] = &[(1, "first schema", include_str!("../migrations/postgres/0001_first_schema.sql"))];
 
 /// The migrations of SQLite, ready to run.
 pub(crate) fn sqlite() -> Migrator {
-    let migration = |&(version, name, sql): &(i64, &'static str, &'static str)| {
-        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
-    };
-    Migrator::with_migrations(SQLITE.iter().map(migration).collect())
+    migrator(SQLITE)
 }
 
-/// The newest schema that this build knows.
+/// The migrations of PostgreSQL, ready to run.
+pub(crate) fn postgres() -> Migrator {
+    migrator(POSTGRES)
+}
+
+/// The newest schema that this build knows, the same for every backend.
 pub(crate) fn newest() -> i64 {
     SQLITE.last().map_or(0, |(version, ..)| *version)
+}
+
+fn migrator(steps: &'static [Step]) -> Migrator {
+    let migration = |&(version, name, sql): &Step| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations(steps.iter().map(migration).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_backends_have_the_same_versions() {
+        let versions = |steps: &[Step]| steps.iter().map(|(version, name, _)| (*version, *name)).collect::<Vec<_>>();
+        assert_eq!(versions(SQLITE), versions(POSTGRES));
+    }
 }

@@ -1,11 +1,19 @@
+use crate::postgres::PostgresPools;
 use crate::sqlite::SqlitePools;
 
 /// The connections, per backend.
 ///
-/// Each backend has `reader` and `writer` pools; `begin`, which starts a transaction that no other writer can come between, so that
-/// what it reads stays true until it writes; and the bulk statements `known_accounts` and `write_batch`.
+/// Each backend has the pools `reader` and `writer`, and
+/// - `begin`: a transaction that changes accounts, trunks or keys. No other of its kind comes between, on any node, so that what it
+///   reads stays true until it writes.
+/// - `begin_calls`: a transaction that writes calls. Others may write other calls meanwhile; `hold_call` keeps one call as it is
+///   until the transaction ends.
+/// - `snapshot`: a transaction that reads, everything as of one moment.
+/// - `spare_writer`: a connection for what is not worth waiting for.
+/// - `known_accounts` and `write_batch`: the bulk statements.
 pub(crate) enum Pool {
     Sqlite(SqlitePools),
+    Postgres(PostgresPools),
 }
 
 /// Expands its body once per backend, so that both run the same text: `$1` parameters, UUIDs and booleans bound as such.
@@ -13,6 +21,7 @@ macro_rules! on_pool {
     ($store:expr, $pools:ident => $body:expr) => {
         match $store.pool() {
             crate::pool::Pool::Sqlite($pools) => $body,
+            crate::pool::Pool::Postgres($pools) => $body,
         }
     };
 }

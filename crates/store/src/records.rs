@@ -72,7 +72,7 @@ impl Store {
         let accounts: HashSet<AccountId> = records.iter().map(account_of).collect();
         let writer = Writer { node: self.node_id(), boot: self.boot_id(), at: now() };
         on_pool!(self, pools => {
-            let mut transaction = pools.begin().await?;
+            let mut transaction = pools.begin_calls().await?;
             let known = pools.known_accounts(&mut transaction, &accounts).await?;
             let (batch, rejected) = Batch::new(records, &known);
             pools.write_batch(&mut transaction, &batch, writer).await?;

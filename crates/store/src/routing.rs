@@ -40,7 +40,7 @@ impl Store {
         let mut unreadable = Vec::new();
         let revision = on_pool!(self, pools => {
             // One transaction, so that revision, accounts and trunks are of one moment.
-            let mut transaction = pools.reader.begin().await?;
+            let mut transaction = pools.snapshot().await?;
             let revision = sqlx::query(READ_REVISION).fetch_one(&mut *transaction).await?.number("revision")?;
             let mut after = Uuid::nil();
             loop {

@@ -2,6 +2,7 @@ use crate::DatabaseError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::Row;
+use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use std::fmt::Display;
 use std::str::FromStr;
@@ -100,6 +101,7 @@ macro_rules! columns_of {
 }
 
 columns_of!(SqliteRow);
+columns_of!(PgRow);
 
 fn parse<T: FromStr<Err: Display>>(column: &'static str, text: &str) -> Result<T, DatabaseError> {
     text.parse().map_err(|error: T::Err| DatabaseError::Unreadable { column, reason: error.to_string() })

@@ -1,5 +1,6 @@
 use crate::database_url::Location;
 use crate::pool::{Pool, on_pool};
+use crate::postgres::PostgresPools;
 use crate::seal::Place;
 use crate::sqlite::SqlitePools;
 use crate::{DatabaseError, DatabaseUrl, MasterKey, SealError};
@@ -91,6 +92,76 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
+    /// No server answers.
+    #[error("no PostgreSQL server answers at {server} ({reason}); start it, or correct DATABASE_URL")]
+    ServerUnreachable {
+        /// Host and port, or the folder of the socket.
+        server: String,
+        /// What the operating system or the server says.
+        reason: String,
+    },
+    /// The server does not let the user in.
+    #[error(
+        "the PostgreSQL server at {server} refuses user {user:?} ({reason}); correct DATABASE_URL, or let the user in"
+    )]
+    LoginRefused {
+        /// Host and port, or the folder of the socket.
+        server: String,
+        /// The user.
+        user: String,
+        /// What the server says.
+        reason: String,
+    },
+    /// The server has no database of this name.
+    #[error(
+        "the PostgreSQL server at {server} has no database {database:?}; create it with createdb, or correct DATABASE_URL"
+    )]
+    DatabaseMissing {
+        /// Host and port, or the folder of the socket.
+        server: String,
+        /// The database.
+        database: String,
+    },
+    /// The user may not make or fill the schema.
+    #[error(
+        "user {user:?} may not keep tables in the database {database:?} ({reason}); let its owner run: CREATE SCHEMA tandem AUTHORIZATION {user:?}"
+    )]
+    SchemaForbidden {
+        /// The user.
+        user: String,
+        /// The database.
+        database: String,
+        /// What the server says.
+        reason: String,
+    },
+    /// The schema is there already, with tables of something else.
+    #[error(
+        "schema tandem of the database {database:?} holds tables of another program; name another database in DATABASE_URL"
+    )]
+    SchemaTaken {
+        /// The database.
+        database: String,
+    },
+    /// All connections of the server are taken.
+    #[error("the PostgreSQL server at {server} takes no more connections; raise its max_connections")]
+    TooManyConnections {
+        /// Host and port, or the folder of the socket.
+        server: String,
+    },
+    /// The server is a standby.
+    #[error("the PostgreSQL server at {server} only reads; name the primary server in DATABASE_URL")]
+    ReadOnlyServer {
+        /// Host and port, or the folder of the socket.
+        server: String,
+    },
+    /// Its encoding cannot hold every text.
+    #[error("the database {database:?} has encoding {encoding}; create it with ENCODING 'UTF8'")]
+    Encoding {
+        /// The database.
+        database: String,
+        /// Its encoding.
+        encoding: String,
+    },
     /// Its secrets were sealed with another key.
     #[error("the master key is not the one that sealed this database; set TANDEM_MASTER_KEY_FILE to that key's file")]
     WrongMasterKey,
@@ -110,6 +181,7 @@ impl Store {
     pub async fn open(url: &DatabaseUrl, options: StoreOptions) -> Result<Self, OpenError> {
         let pool = match url.location() {
             Location::Sqlite(path) => Pool::Sqlite(SqlitePools::open(path).await?),
+            Location::Postgres(address) => Pool::Postgres(PostgresPools::open(address).await?),
         };
         let StoreOptions { master_key, node_id, boot_id } = options;
         let store = Self { inner: Arc::new(Inner { pool, master_key, node_id, boot_id }) };
@@ -129,10 +201,11 @@ impl Store {
     pub async fn migrate(url: &DatabaseUrl) -> Result<Migrated, OpenError> {
         match url.location() {
             Location::Sqlite(path) => SqlitePools::migrate(path).await,
+            Location::Postgres(address) => PostgresPools::migrate(address).await,
         }
     }
 
-    /// Waits for running statements and closes every connection; the write-ahead log is folded into the file.
+    /// Waits for running statements and closes every connection; the write-ahead log of a file is folded into it.
     pub async fn close(&self) {
         on_pool!(self, pools => pools.close().await);
     }

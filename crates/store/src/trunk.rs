@@ -179,19 +179,21 @@ impl Store {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn trunk(&self, account: AccountId, id: TrunkId) -> Result<Option<Trunk>, DatabaseError> {
-        let row = on_pool!(self, pools => sqlx::query(
+        on_pool!(self, pools => {
+            let row = sqlx::query(
                 "SELECT trunks.*, accounts.data_key FROM trunks JOIN accounts ON accounts.id = trunks.account_id
                  WHERE trunks.id = $1 AND trunks.account_id = $2 AND trunks.deleted_at IS NULL",
             )
             .bind(id.as_uuid())
             .bind(account.as_uuid())
             .fetch_optional(&pools.reader)
-            .await?);
-        let Some(row) = row else {
-            return Ok(None);
-        };
-        let key = read_data_key(&row, self.master_key(), account)?;
-        read_trunk(&row, &key).map(Some)
+            .await?;
+            let Some(row) = row else {
+                return Ok(None);
+            };
+            let key = read_data_key(&row, self.master_key(), account)?;
+            read_trunk(&row, &key).map(Some)
+        })
     }
 
     /// Trunks of an account by priority, then age, at most [`MAX_PAGE`](crate::MAX_PAGE).

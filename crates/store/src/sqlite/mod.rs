@@ -3,18 +3,24 @@
 mod bulk;
 
 use crate::OpenError;
+use crate::error::Refusal;
 use crate::migrations;
 use crate::store::Migrated;
 use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+    SqliteConnectOptions, SqliteConnection, SqliteError, SqliteJournalMode, SqlitePoolOptions, SqliteRow,
+    SqliteSynchronous,
 };
 use sqlx::{ConnectOptions, Connection, Row, Sqlite, SqlitePool, Transaction};
 use std::fs::OpenOptions;
+use std::future::{Ready, ready};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tandem_model::AccountId;
+use uuid::Uuid;
 
 /// SQLite takes one writer at a time, so it gets one connection: waiting for it is a fair queue in memory, not a busy lock.
 pub(crate) struct SqlitePools {
@@ -56,6 +62,32 @@ impl SqlitePools {
     /// fail, without waiting, if another process wrote in between.
     pub(crate) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
         self.writer.begin_with("BEGIN IMMEDIATE").await
+    }
+
+    /// As [`Self::begin`]: the file has one writer, whatever it writes.
+    pub(crate) async fn begin_calls(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+        self.begin().await
+    }
+
+    /// Nothing to do: the transaction has the whole file.
+    pub(crate) fn hold_call(
+        &self,
+        _: &mut Transaction<'static, Sqlite>,
+        _: AccountId,
+        _: Option<&str>,
+        _: Option<Uuid>,
+    ) -> Ready<Result<(), sqlx::Error>> {
+        ready(Ok(()))
+    }
+
+    /// Starts a transaction that reads: it sees the file as of its first statement.
+    pub(crate) async fn snapshot(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+        self.reader.begin().await
+    }
+
+    /// The writer, unless somebody has it.
+    pub(crate) fn spare_writer(&self) -> Ready<Option<PoolConnection<Sqlite>>> {
+        ready(self.writer.try_acquire())
     }
 
     /// The readers first: the connection that closes last folds the write-ahead log into the file.
@@ -165,37 +197,29 @@ async fn version(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> 
 /// Turns a failure while opening into one line with what to do.
 pub(crate) fn open_error(path: &Path, error: sqlx::Error) -> OpenError {
     let path = || PathBuf::from(path);
-    match error.as_database_error().and_then(refusal) {
-        Some(Refusal::Busy) => OpenError::Busy { path: path() },
-        Some(Refusal::DiskFull) => OpenError::DiskFull { path: path() },
-        Some(Refusal::NotWritable) => OpenError::NotWritable { path: path() },
-        Some(Refusal::NotADatabase) => OpenError::NotADatabase { path: path() },
-        None => OpenError::Database(error.into()),
+    match error.as_database_error().and_then(result_code) {
+        Some(SQLITE_BUSY | SQLITE_LOCKED) => OpenError::Busy { path: path() },
+        Some(SQLITE_FULL) => OpenError::DiskFull { path: path() },
+        Some(SQLITE_READONLY | SQLITE_CANTOPEN) => OpenError::NotWritable { path: path() },
+        Some(SQLITE_NOTADB) => OpenError::NotADatabase { path: path() },
+        Some(_) | None => OpenError::Database(error.into()),
     }
 }
 
-/// A refusal that somebody can do something about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    Busy,
-    DiskFull,
-    NotWritable,
-    NotADatabase,
-}
-
-/// Reads the primary result code (<https://www.sqlite.org/rescode.html>) out of an error.
+/// What a statement's error of SQLite means.
 pub(crate) fn refusal(error: &dyn DatabaseError) -> Option<Refusal> {
-    let extended: u32 = error.code()?.parse().ok()?;
-    if extended == SQLITE_IOERR_SHMSIZE {
-        return Some(Refusal::DiskFull);
-    }
-    match extended & 0xff {
+    match result_code(error)? {
         SQLITE_BUSY | SQLITE_LOCKED => Some(Refusal::Busy),
-        SQLITE_READONLY | SQLITE_CANTOPEN => Some(Refusal::NotWritable),
         SQLITE_FULL => Some(Refusal::DiskFull),
-        SQLITE_NOTADB => Some(Refusal::NotADatabase),
         _ => None,
     }
+}
+
+/// The primary result code (<https://www.sqlite.org/rescode.html>); `None` for errors of other databases.
+fn result_code(error: &dyn DatabaseError) -> Option<u32> {
+    error.try_downcast_ref::<SqliteError>()?;
+    let extended: u32 = error.code()?.parse().ok()?;
+    Some(if extended == SQLITE_IOERR_SHMSIZE { SQLITE_FULL } else { extended & 0xff })
 }
 
 const SQLITE_BUSY: u32 = 5;

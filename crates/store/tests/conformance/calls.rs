@@ -65,6 +65,7 @@ pub(crate) async fn a_call_is_found_by_either_id(store: &Store) {
     assert_eq!(found(CallKey::ClientId(call_id(1).to_string())).await, None);
     assert_eq!(found(CallKey::Id(call_id(9))).await, None);
     assert_eq!(found(CallKey::Any("nothing".into())).await, None);
+    assert_eq!(found(CallKey::Any("\0".into())).await, None);
 
     store.insert_external_call(&confusing).await.unwrap();
     assert_eq!(found(CallKey::Any(call_id(1).to_string())).await, Some(call_id(2)));

@@ -5,6 +5,8 @@
 mod accounts;
 mod api_keys;
 mod calls;
+#[path = "../postgres_server/mod.rs"]
+mod postgres_server;
 mod records;
 mod samples;
 mod trunks;
@@ -15,7 +17,7 @@ use uuid::Uuid;
 
 /// Makes empty stores of one backend.
 trait Factory {
-    /// What must live as long as the store: a folder, a schema.
+    /// What must live as long as the store: a folder, a database.
     type Guard;
 
     async fn empty_store() -> (Store, Self::Guard);
@@ -31,6 +33,18 @@ impl Factory for Sqlite {
         let url = DatabaseUrl::sqlite(folder.path().join("tandem.db"));
         let store = Store::open(&url, options()).await.unwrap();
         (store, folder)
+    }
+}
+
+struct Postgres;
+
+impl Factory for Postgres {
+    type Guard = postgres_server::Database;
+
+    async fn empty_store() -> (Store, Self::Guard) {
+        let database = postgres_server::Database::create().await;
+        let store = Store::open(&database.url(), options()).await.unwrap();
+        (store, database)
     }
 }
 
@@ -60,7 +74,7 @@ macro_rules! suite {
     };
 }
 
-suite!([sqlite: super::Sqlite], [
+suite!([sqlite: super::Sqlite, postgres: super::Postgres], [
     accounts::an_account_is_found_by_id_and_name,
     accounts::a_name_is_given_once,
     accounts::accounts_are_listed_by_name,

@@ -1,0 +1,197 @@
+//! Bulk statements: the rows of a table go in as one array a column, in the order of the statement, so a batch is one round trip a
+//! table and nothing is printed and parsed again on the way.
+
+use crate::postgres::PostgresPools;
+use crate::postgres::session::Transaction;
+use crate::records::{Batch, Writer};
+use crate::row::{stored, to_json};
+use std::borrow::Cow;
+use std::collections::HashSet;
+use tandem_model::{
+    AccountId, CallEvent, CallRecord, Codec, HangupCause, HungUpBy, LegId, LegRecord, Money, Timestamp, TrunkId,
+};
+use uuid::Uuid;
+
+/// Binds each column of these rows as an array.
+macro_rules! bind_columns {
+    ($query:expr, $rows:ident, $row:ident => $($column:expr),+ $(,)?) => {
+        $query $( .bind($rows.iter().map(|$row| $column).collect::<Vec<_>>()) )+
+    };
+}
+
+impl PostgresPools {
+    /// Which of these accounts exist.
+    pub(crate) async fn known_accounts(
+        &self,
+        transaction: &mut Transaction,
+        accounts: &HashSet<AccountId>,
+    ) -> Result<HashSet<AccountId>, sqlx::Error> {
+        let ids: Vec<Uuid> = accounts.iter().map(|account| account.as_uuid()).collect();
+        let known: Vec<Uuid> = sqlx::query_scalar("SELECT id FROM accounts WHERE id = ANY ($1)")
+            .bind(ids)
+            .fetch_all(&mut **transaction)
+            .await?;
+        Ok(known.into_iter().map(AccountId::from_uuid).collect())
+    }
+
+    /// Writes the rows of a batch.
+    pub(crate) async fn write_batch(
+        &self,
+        transaction: &mut Transaction,
+        batch: &Batch<'_>,
+        writer: Writer,
+    ) -> Result<(), sqlx::Error> {
+        for calls in batch.calls.chunks(ROWS_PER_STATEMENT) {
+            write_calls(transaction, calls, writer).await?;
+        }
+        for legs in batch.legs.chunks(ROWS_PER_STATEMENT) {
+            write_legs(transaction, legs).await?;
+        }
+        for events in batch.events.chunks(ROWS_PER_STATEMENT) {
+            write_events(transaction, events).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn write_calls(transaction: &mut Transaction, calls: &[&CallRecord], writer: Writer) -> Result<(), sqlx::Error> {
+    bind_columns!(sqlx::query(INSERT_CALL_IDS), calls, call =>
+        call.account_id.as_uuid(),
+        storable(&call.call_id),
+        call.id.as_uuid(),
+    )
+    .execute(&mut **transaction)
+    .await?;
+    bind_columns!(sqlx::query(UPSERT_CALLS), calls, call =>
+        call.id.as_uuid(),
+        call.account_id.as_uuid(),
+        storable(&call.call_id),
+        call.trunk_id.map(TrunkId::as_uuid),
+        call.direction.as_str(),
+        call.carried_by.as_str(),
+        call.conversation_id,
+        storable(&call.from_number),
+        storable(&call.to_number),
+        call.to_uri.as_deref().map(storable),
+        call.started_at.unix_micros(),
+        call.answered_at.map(Timestamp::unix_micros),
+        call.ended_at.map(Timestamp::unix_micros),
+        call.duration_ms.map(stored),
+        call.status.as_str(),
+        call.hangup_cause.as_deref().map(storable),
+        call.sip_status.map(i64::from),
+        call.hung_up_by.map(HungUpBy::as_str),
+        call.quality_score.filter(|score| score.is_finite()),
+        call.codec_used.as_deref().map(storable),
+        call.sip_call_id.as_deref().map(storable),
+        call.remote_ip.as_deref().map(storable),
+        call.cost.map(Money::micros),
+        call.credits_used.map(Money::micros),
+        to_json(&call.metadata),
+        call.receipt.as_ref().map(to_json),
+        call.created_at.unix_micros(),
+    )
+    .bind(writer.node.as_uuid())
+    .bind(writer.boot.as_uuid())
+    .bind(writer.at.unix_micros())
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+async fn write_legs(transaction: &mut Transaction, legs: &[&LegRecord]) -> Result<(), sqlx::Error> {
+    bind_columns!(sqlx::query(UPSERT_LEGS), legs, leg =>
+        leg.call_id.as_uuid(),
+        leg.id.as_uuid(),
+        leg.account_id.as_uuid(),
+        i64::from(leg.number),
+        leg.kind.as_str(),
+        leg.trunk_id.map(TrunkId::as_uuid),
+        leg.direction.as_str(),
+        storable(&leg.request_uri),
+        leg.started_at.unix_micros(),
+        leg.ringing_at.map(Timestamp::unix_micros),
+        leg.answered_at.map(Timestamp::unix_micros),
+        leg.ended_at.map(Timestamp::unix_micros),
+        leg.duration_ms.map(stored),
+        leg.status.as_str(),
+        leg.cause.map(HangupCause::as_str),
+        leg.sip_status.map(i64::from),
+        leg.hung_up_by.map(HungUpBy::as_str),
+        leg.codec.map(Codec::as_str),
+        storable(&leg.sip_call_id),
+        leg.transport.as_str(),
+        leg.remote_address.map(|address| address.to_string()),
+        leg.billed_seconds.map(stored),
+        leg.cost.map(Money::micros),
+        leg.media.as_ref().map(to_json),
+    )
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+async fn write_events(transaction: &mut Transaction, events: &[&CallEvent]) -> Result<(), sqlx::Error> {
+    bind_columns!(sqlx::query(INSERT_EVENTS), events, event =>
+        event.call_id.as_uuid(),
+        i64::from(event.number),
+        event.account_id.as_uuid(),
+        event.leg_id.map(LegId::as_uuid),
+        event.at.unix_micros(),
+        event.kind.as_str(),
+        to_json(&event.detail),
+    )
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+/// A text of PostgreSQL holds no NUL. One from a peer must not hold up its whole batch, so it is replaced.
+fn storable(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
+}
+
+const INSERT_CALL_IDS: &str = "
+INSERT INTO call_ids (account_id, call_id, call_log_id)
+SELECT * FROM unnest($1, $2, $3)
+ON CONFLICT (account_id, call_id) DO NOTHING";
+
+const UPSERT_CALLS: &str = "
+INSERT INTO call_logs AS stored (id, account_id, call_id, trunk_id, direction, carried_by, conversation_id, from_number, to_number,
+    to_uri, started_at, answered_at, ended_at, duration_ms, status, hangup_cause, sip_status, hung_up_by, quality_score, codec_used,
+    sip_call_id, remote_ip, cost_micros, credits_used_micros, metadata, receipt, created_at, node_id, boot_id, updated_at)
+SELECT calls.*, $28, $29, $30
+FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,
+    $27) AS calls
+ON CONFLICT (id) DO UPDATE SET trunk_id = excluded.trunk_id, direction = excluded.direction,
+    conversation_id = excluded.conversation_id, from_number = excluded.from_number, to_number = excluded.to_number,
+    to_uri = excluded.to_uri, started_at = excluded.started_at, answered_at = excluded.answered_at,
+    ended_at = excluded.ended_at, duration_ms = excluded.duration_ms, status = excluded.status,
+    hangup_cause = excluded.hangup_cause, sip_status = excluded.sip_status, hung_up_by = excluded.hung_up_by,
+    quality_score = coalesce(excluded.quality_score, stored.quality_score), codec_used = excluded.codec_used,
+    sip_call_id = excluded.sip_call_id, remote_ip = excluded.remote_ip, cost_micros = excluded.cost_micros,
+    credits_used_micros = coalesce(excluded.credits_used_micros, stored.credits_used_micros), receipt = excluded.receipt,
+    updated_at = excluded.updated_at
+WHERE stored.account_id = excluded.account_id";
+
+const UPSERT_LEGS: &str = "
+INSERT INTO call_legs AS stored (call_log_id, id, account_id, number, kind, trunk_id, direction, request_uri, started_at, ringing_at,
+    answered_at, ended_at, duration_ms, status, cause, sip_status, hung_up_by, codec, sip_call_id, transport, remote_address,
+    billed_seconds, cost_micros, media)
+SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)
+ON CONFLICT (call_log_id, id) DO UPDATE SET number = excluded.number, kind = excluded.kind, trunk_id = excluded.trunk_id,
+    direction = excluded.direction, request_uri = excluded.request_uri, started_at = excluded.started_at,
+    ringing_at = excluded.ringing_at, answered_at = excluded.answered_at, ended_at = excluded.ended_at,
+    duration_ms = excluded.duration_ms, status = excluded.status, cause = excluded.cause, sip_status = excluded.sip_status,
+    hung_up_by = excluded.hung_up_by, codec = excluded.codec, sip_call_id = excluded.sip_call_id,
+    transport = excluded.transport, remote_address = excluded.remote_address, billed_seconds = excluded.billed_seconds,
+    cost_micros = excluded.cost_micros, media = excluded.media
+WHERE stored.account_id = excluded.account_id";
+
+const INSERT_EVENTS: &str = "
+INSERT INTO call_events (call_log_id, number, account_id, leg_id, at, kind, detail)
+SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (call_log_id, number) DO NOTHING";
+
+/// Keeps one statement to a few megabytes, whatever the size of the batch.
+const ROWS_PER_STATEMENT: usize = 1_000;

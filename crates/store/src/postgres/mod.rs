@@ -1,0 +1,282 @@
+//! What only PostgreSQL knows: how it is opened, its error codes, its transactions, its bulk statements.
+
+mod address;
+mod bulk;
+mod session;
+
+pub(crate) use address::PostgresAddress;
+
+use crate::OpenError;
+use crate::error::Refusal;
+use crate::migrations;
+use crate::store::Migrated;
+use address::SCHEMA;
+use session::{STATEMENT_DEADLINE, STATEMENT_TIMEOUT, Session, Sessions, Transaction, no_answer};
+use sqlx::error::DatabaseError;
+use sqlx::migrate::MigrateError;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, Row};
+use std::time::Duration;
+use tandem_model::AccountId;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+/// Reads have connections of their own, so that however many lists are asked for, calls are stored.
+pub(crate) struct PostgresPools {
+    pub(crate) writer: Sessions,
+    pub(crate) reader: Sessions,
+}
+
+impl PostgresPools {
+    /// Connects and brings the schema up to date.
+    pub(crate) async fn open(address: &PostgresAddress) -> Result<Self, OpenError> {
+        Self::migrate(address).await?;
+        let options = address.connect_options(STATEMENT_TIMEOUT);
+        Ok(Self { writer: sessions(WRITERS, &options), reader: sessions(READERS, &options) })
+    }
+
+    /// Brings the schema up to date and disconnects.
+    pub(crate) async fn migrate(address: &PostgresAddress) -> Result<Migrated, OpenError> {
+        // A migration may take as long as it needs.
+        let connecting = address.connect_options(Duration::ZERO);
+        let mut connection = timeout(CONNECT_DEADLINE, connecting.connect())
+            .await
+            .unwrap_or_else(|_| Err(no_answer()))
+            .map_err(|error| connect_error(address, error))?;
+        let migrated = bring_up_to_date(address, &mut connection).await;
+        // Its farewell is a courtesy: a server that does not take it has no more to say about what was done.
+        let _ = timeout(PING_DEADLINE, connection.close()).await;
+        migrated
+    }
+
+    /// Starts a transaction that changes accounts, trunks or keys. The lock goes with the transaction.
+    pub(crate) async fn begin(&self) -> Result<Transaction, sqlx::Error> {
+        self.writer.begin(BEGIN_ALONE).await
+    }
+
+    /// Starts a transaction that writes calls.
+    pub(crate) async fn begin_calls(&self) -> Result<Transaction, sqlx::Error> {
+        self.writer.begin("BEGIN").await
+    }
+
+    /// Locks a call, if it is there, against everybody who writes it.
+    pub(crate) async fn hold_call(
+        &self,
+        transaction: &mut Transaction,
+        account: AccountId,
+        client_id: Option<&str>,
+        id: Option<Uuid>,
+    ) -> Result<(), sqlx::Error> {
+        sqlx::query(HOLD_CALL)
+            .bind(account.as_uuid())
+            .bind(client_id)
+            .bind(id)
+            .execute(&mut **transaction)
+            .await
+            .map(drop)
+    }
+
+    /// Starts a transaction that reads, every statement as of the first.
+    pub(crate) async fn snapshot(&self) -> Result<Transaction, sqlx::Error> {
+        self.reader.begin("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await
+    }
+
+    /// A writer, if one is there soon.
+    pub(crate) async fn spare_writer(&self) -> Option<Box<Session>> {
+        timeout(SPARE_WAIT, self.writer.session()).await.ok()?.ok().map(Box::new)
+    }
+
+    /// Waits for running statements, but not for a server that does not answer.
+    pub(crate) async fn close(&self) {
+        let closed = timeout(CLOSE_DEADLINE, async {
+            self.reader.close().await;
+            self.writer.close().await;
+        });
+        if closed.await.is_err() {
+            tracing::warn!("the database did not answer while its connections were closed");
+        }
+    }
+}
+
+/// A pool that opens its connections when they are needed.
+fn sessions(connections: u32, options: &PgConnectOptions) -> Sessions {
+    let pool = PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        // A server that was restarted leaves dead connections behind. One that worked a moment ago is not asked.
+        .before_acquire(|connection, history| {
+            Box::pin(async move { Ok(history.idle_for < TRUSTED_FOR || ping(connection).await.is_ok()) })
+        })
+        // An error closes the connection, so that one whose server went silent does not keep its place.
+        .after_release(|connection, _| Box::pin(async move { ping(connection).await.map(|()| true) }))
+        .connect_lazy_with(options.clone());
+    Sessions::new(pool)
+}
+
+async fn ping(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    timeout(PING_DEADLINE, connection.ping()).await.unwrap_or_else(|_| Err(no_answer()))
+}
+
+/// What a database is like before it is migrated.
+struct Found {
+    encoding: String,
+    has_schema: bool,
+    has_tables: bool,
+    version: i64,
+}
+
+async fn bring_up_to_date(address: &PostgresAddress, connection: &mut PgConnection) -> Result<Migrated, OpenError> {
+    let failed = |error| schema_error(address, error);
+    let found = soon(look(connection)).await.map_err(failed)?;
+    if found.encoding != "UTF8" {
+        return Err(OpenError::Encoding { database: address.database(), encoding: found.encoding });
+    }
+    if found.has_tables && found.version == 0 {
+        return Err(OpenError::SchemaTaken { database: address.database() });
+    }
+    let mut migrator = migrations::postgres();
+    if !found.has_schema {
+        // Only then: it takes a right to make schemas, even to make one that is there.
+        migrator.create_schema(SCHEMA);
+    }
+    let outcome = if found.version == migrations::newest() {
+        let checked = timeout(STATEMENT_DEADLINE, migrator.run(&mut *connection)).await;
+        checked.unwrap_or_else(|_| Err(MigrateError::Execute(no_answer())))
+    } else {
+        migrator.run(&mut *connection).await
+    };
+    match outcome {
+        Ok(()) => {
+            let now = soon(look(connection)).await.map_err(failed)?;
+            Ok(Migrated { from: found.version, to: now.version })
+        }
+        Err(MigrateError::VersionMissing(_)) => {
+            Err(OpenError::NewerSchema { found: found.version, known: migrations::newest() })
+        }
+        Err(MigrateError::VersionMismatch(version)) => Err(OpenError::ForeignSchema { version }),
+        Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => Err(failed(error)),
+        Err(other) => Err(failed(sqlx::Error::Migrate(Box::new(other)))),
+    }
+}
+
+async fn look(connection: &mut PgConnection) -> Result<Found, sqlx::Error> {
+    let row = sqlx::query(LOOK).fetch_one(&mut *connection).await?;
+    let migrated: bool = row.try_get("migrated")?;
+    let version = if migrated {
+        sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM tandem._sqlx_migrations")
+            .fetch_one(connection)
+            .await?
+    } else {
+        0
+    };
+    Ok(Found {
+        encoding: row.try_get("encoding")?,
+        has_schema: row.try_get("has_schema")?,
+        has_tables: row.try_get("has_tables")?,
+        version,
+    })
+}
+
+async fn soon<T>(statement: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    timeout(STATEMENT_DEADLINE, statement).await.unwrap_or_else(|_| Err(no_answer()))
+}
+
+/// Turns a failure to connect into one line with what to do. The server's own words hold names, never a password.
+fn connect_error(address: &PostgresAddress, error: sqlx::Error) -> OpenError {
+    let server = address.server();
+    if let sqlx::Error::Io(reason) = &error {
+        return OpenError::ServerUnreachable { server, reason: reason.to_string() };
+    }
+    let Some((code, reason)) = code_and_message(&error) else {
+        return OpenError::Database(error.into());
+    };
+    match code.as_str() {
+        INVALID_PASSWORD | INVALID_AUTHORIZATION | INSUFFICIENT_PRIVILEGE => {
+            OpenError::LoginRefused { server, user: address.user(), reason }
+        }
+        INVALID_CATALOG_NAME => OpenError::DatabaseMissing { server, database: address.database() },
+        TOO_MANY_CONNECTIONS => OpenError::TooManyConnections { server },
+        CANNOT_CONNECT_NOW => OpenError::ServerUnreachable { server, reason },
+        _ => OpenError::Database(error.into()),
+    }
+}
+
+/// Turns a failure to look at the schema or to change it into one line with what to do.
+fn schema_error(address: &PostgresAddress, error: sqlx::Error) -> OpenError {
+    let server = address.server();
+    if let sqlx::Error::Io(reason) = &error {
+        return OpenError::ServerUnreachable { server, reason: reason.to_string() };
+    }
+    let (user, database) = (address.user(), address.database());
+    match code_and_message(&error) {
+        Some((code, reason)) if code == INSUFFICIENT_PRIVILEGE => OpenError::SchemaForbidden { user, database, reason },
+        Some((code, _)) if code == READ_ONLY_TRANSACTION => OpenError::ReadOnlyServer { server },
+        Some(_) | None => OpenError::Database(error.into()),
+    }
+}
+
+fn code_and_message(error: &sqlx::Error) -> Option<(String, String)> {
+    let error = error.as_database_error()?.try_downcast_ref::<PgDatabaseError>()?;
+    Some((error.code().to_owned(), error.message().to_owned()))
+}
+
+/// What a statement's error of PostgreSQL means; `None` for errors of other databases.
+pub(crate) fn refusal(error: &dyn DatabaseError) -> Option<Refusal> {
+    match error.try_downcast_ref::<PgDatabaseError>()?.code() {
+        LOCK_NOT_AVAILABLE | DEADLOCK_DETECTED | SERIALIZATION_FAILURE | QUERY_CANCELED => Some(Refusal::Busy),
+        DISK_FULL => Some(Refusal::DiskFull),
+        TOO_MANY_CONNECTIONS | ADMIN_SHUTDOWN | CRASH_SHUTDOWN | CANNOT_CONNECT_NOW | IDLE_IN_TRANSACTION => {
+            Some(Refusal::Unavailable)
+        }
+        _ => None,
+    }
+}
+
+// Error codes: <https://www.postgresql.org/docs/15/errcodes-appendix.html>.
+const READ_ONLY_TRANSACTION: &str = "25006";
+const IDLE_IN_TRANSACTION: &str = "25P03";
+const INVALID_AUTHORIZATION: &str = "28000";
+const INVALID_PASSWORD: &str = "28P01";
+const INVALID_CATALOG_NAME: &str = "3D000";
+const SERIALIZATION_FAILURE: &str = "40001";
+const DEADLOCK_DETECTED: &str = "40P01";
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
+const DISK_FULL: &str = "53100";
+const TOO_MANY_CONNECTIONS: &str = "53300";
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+/// Of the statement's time limit.
+const QUERY_CANCELED: &str = "57014";
+const ADMIN_SHUTDOWN: &str = "57P01";
+const CRASH_SHUTDOWN: &str = "57P02";
+const CANNOT_CONNECT_NOW: &str = "57P03";
+
+/// 1,414,415,437 is "TNDM": a lock by agreement, on nothing but this number in this database.
+const BEGIN_ALONE: &str = "BEGIN; SELECT pg_advisory_xact_lock(1414415437)";
+
+/// `$1` is the account, `$2` the client's id or NULL, `$3` our id or NULL.
+const HOLD_CALL: &str = "SELECT 1 FROM call_logs WHERE account_id = $1
+    AND id = coalesce((SELECT call_log_id FROM call_ids WHERE account_id = $1 AND call_id = $2), $3) FOR UPDATE";
+
+const LOOK: &str = "SELECT current_setting('server_encoding') AS encoding,
+    to_regnamespace('tandem') IS NOT NULL AS has_schema,
+    to_regclass('tandem._sqlx_migrations') IS NOT NULL AS migrated,
+    EXISTS (SELECT FROM pg_class WHERE relnamespace = to_regnamespace('tandem')::oid AND relkind IN ('r', 'p', 'v', 'm', 'f')
+        AND relname <> '_sqlx_migrations') AS has_tables";
+
+/// Journals, and requests that change something. With the readers ten a node, of the hundred that a server has by default.
+const WRITERS: u32 = 4;
+/// Lists and look-ups, each about a millisecond.
+const READERS: u32 = 6;
+/// How long opening waits for the server to let us in.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a request waits for a connection, or for a new one to be made.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection may take to show that it is alive: one round trip.
+const PING_DEADLINE: Duration = Duration::from_secs(1);
+/// A connection that was idle for less is used without asking whether it is alive.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
+/// What is not worth waiting for may wait for a round trip or two.
+const SPARE_WAIT: Duration = Duration::from_millis(50);
+/// Longer than the longest statement.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(8);

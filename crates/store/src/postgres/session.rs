@@ -1,0 +1,230 @@
+//! Connections of which every statement has a deadline.
+//!
+//! The server ends a statement that takes too long, but a server that hangs, or a network that swallows everything, does not even say
+//! so. Then the client's own deadline cuts the connection: it is closed at once and its place in the pool is free for another.
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo};
+use sqlx::{Either, Execute, Executor, PgConnection, PgPool, Postgres, SqlStr};
+use std::io;
+use std::mem;
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
+
+/// A pool that gives out [`Session`]s. A reference to it runs a statement on any of them.
+#[derive(Debug)]
+pub(crate) struct Sessions(PgPool);
+
+/// A connection that is given back to its pool, or closed when it did not answer in time.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// `None` once it was cut.
+    connection: Option<PoolConnection<Postgres>>,
+}
+
+/// A transaction on a session; dropped without a commit it is rolled back.
+#[derive(Debug)]
+pub(crate) struct Transaction {
+    session: Session,
+    open: bool,
+}
+
+/// What a statement answers: how many rows it changed, and rows.
+type Answer = Either<PgQueryResult, PgRow>;
+
+impl Sessions {
+    pub(crate) const fn new(pool: PgPool) -> Self {
+        Self(pool)
+    }
+
+    /// Waits for a connection at most as long as the pool is told to.
+    pub(crate) async fn session(&self) -> Result<Session, sqlx::Error> {
+        Ok(Session { connection: Some(self.0.acquire().await?) })
+    }
+
+    /// Starts a transaction with statements of the caller's, the first of which is a `BEGIN`; they take one round trip.
+    pub(crate) async fn begin(&self, statements: &'static str) -> Result<Transaction, sqlx::Error> {
+        let session = self.session().await?;
+        // Open from here: if a statement after the BEGIN fails, there is something to roll back.
+        let mut transaction = Transaction { session, open: true };
+        sqlx::raw_sql(statements).execute(&mut *transaction).await?;
+        Ok(transaction)
+    }
+
+    pub(crate) async fn close(&self) {
+        self.0.close().await;
+    }
+}
+
+impl Session {
+    async fn answers<'q, E: Execute<'q, Postgres> + 'q>(&mut self, query: E) -> Result<Vec<Answer>, sqlx::Error> {
+        let connection = self.connection()?;
+        // Every list is bounded, so that its rows may as well be collected here.
+        let answers = timeout(STATEMENT_DEADLINE, connection.fetch_many(query).try_collect()).await;
+        self.settle(answers)
+    }
+
+    fn connection(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
+        self.connection.as_deref_mut().ok_or_else(no_answer)
+    }
+
+    fn settle<T>(&mut self, outcome: Result<Result<T, sqlx::Error>, Elapsed>) -> Result<T, sqlx::Error> {
+        let result = outcome.unwrap_or_else(|_| Err(no_answer()));
+        if result.as_ref().is_err_and(spoils_the_connection) {
+            self.cut();
+        }
+        result
+    }
+
+    /// Closes the socket, without a word to the server: it may not be listening.
+    fn cut(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            drop(connection.detach());
+        }
+    }
+}
+
+impl Transaction {
+    pub(crate) async fn commit(mut self) -> Result<(), sqlx::Error> {
+        sqlx::raw_sql("COMMIT").execute(&mut self.session).await?;
+        self.open = false;
+        Ok(())
+    }
+
+    pub(crate) async fn rollback(mut self) -> Result<(), sqlx::Error> {
+        sqlx::raw_sql("ROLLBACK").execute(&mut self.session).await?;
+        self.open = false;
+        Ok(())
+    }
+}
+
+impl Deref for Transaction {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        &self.session
+    }
+}
+
+impl DerefMut for Transaction {
+    fn deref_mut(&mut self) -> &mut Session {
+        &mut self.session
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if !self.open || self.session.connection.is_none() {
+            return;
+        }
+        let mut session = mem::replace(&mut self.session, Session { connection: None });
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(async move {
+                if sqlx::raw_sql("ROLLBACK").execute(&mut session).await.is_err() {
+                    session.cut();
+                }
+            })),
+            // The server rolls back what it has of a closed connection.
+            Err(_) => session.cut(),
+        }
+    }
+}
+
+impl<'c> Executor<'c> for &'c mut Session {
+    type Database = Postgres;
+
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Answer, sqlx::Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        self.answers(query).map_ok(each).try_flatten_stream().boxed()
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        self.answers(query).map_ok(first_row).boxed()
+    }
+
+    fn prepare_with<'e>(
+        self,
+        sql: SqlStr,
+        parameters: &'e [PgTypeInfo],
+    ) -> BoxFuture<'e, Result<PgStatement, sqlx::Error>>
+    where
+        'c: 'e,
+    {
+        async move {
+            let prepared = timeout(STATEMENT_DEADLINE, self.connection()?.prepare_with(sql, parameters)).await;
+            self.settle(prepared)
+        }
+        .boxed()
+    }
+}
+
+impl<'c> Executor<'c> for &'c Sessions {
+    type Database = Postgres;
+
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Answer, sqlx::Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        async move { self.session().await?.answers(query).await }.map_ok(each).try_flatten_stream().boxed()
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        async move { self.session().await?.answers(query).await.map(first_row) }.boxed()
+    }
+
+    fn prepare_with<'e>(
+        self,
+        sql: SqlStr,
+        parameters: &'e [PgTypeInfo],
+    ) -> BoxFuture<'e, Result<PgStatement, sqlx::Error>>
+    where
+        'c: 'e,
+    {
+        async move { self.session().await?.prepare_with(sql, parameters).await }.boxed()
+    }
+}
+
+fn each(answers: Vec<Answer>) -> impl stream::Stream<Item = Result<Answer, sqlx::Error>> {
+    stream::iter(answers.into_iter().map(Ok))
+}
+
+fn first_row(answers: Vec<Answer>) -> Option<PgRow> {
+    answers.into_iter().find_map(Either::right)
+}
+
+/// Whether a connection is of no more use after an error.
+fn spoils_the_connection(error: &sqlx::Error) -> bool {
+    match error.as_database_error() {
+        // "Cached plan must not change result type": a newer node has changed a table, and this connection would never again run
+        // the statements that it prepared before.
+        Some(refusal) => refusal.code().is_some_and(|code| code == "0A000"),
+        None => matches!(error, sqlx::Error::Io(_) | sqlx::Error::Protocol(_)),
+    }
+}
+
+pub(crate) fn no_answer() -> sqlx::Error {
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the server does not answer"))
+}
+
+/// How long the server may work on one statement. A batch takes milliseconds, a list far down an account's calls a second.
+pub(crate) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
+/// When a statement is given up whatever the server says: a little after the server would have said that it took too long.
+pub(crate) const STATEMENT_DEADLINE: Duration = Duration::from_secs(6);
