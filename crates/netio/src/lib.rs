@@ -44,6 +44,7 @@
 //! - [`Poller`], [`Events`], [`Waker`]: wait for sockets, deadlines and other threads.
 //! - [`raise_open_file_limit`], [`interface_addresses`], [`first_global_address`], [`available_bytes`],
 //!   [`thread_cpu_time`]: what else must be asked of the kernel.
+//! - [`set_ipv6_only`], [`set_user_timeout`]: options of TCP sockets.
 //!
 //! Unsafe code is denied crate-wide and permitted function by function. Socket addresses and control messages are
 //! written and read as bytes in the kernel's layout, in safe code; only the system calls themselves are unsafe.
@@ -62,6 +63,7 @@ mod poller;
 mod receive;
 mod send;
 mod socket;
+mod stream;
 mod syscall;
 
 pub use delivery_error::{DeliveryError, DeliveryErrorKind};
@@ -70,3 +72,4 @@ pub use poller::{Event, Events, Interest, Poller, Waker};
 pub use receive::{RECEIVE_BATCH, ReceiveBatch, ReceiveTotals, Received};
 pub use send::{SEND_BATCH, SendBatch, SendBatchFull, SendFailure, SendOutcome, SendTotals};
 pub use socket::{BindError, MAX_DATAGRAM_BYTES, UdpOptions, UdpSocket};
+pub use stream::{set_ipv6_only, set_user_timeout};

@@ -148,6 +148,12 @@ impl Endpoint {
         }
     }
 
+    /// Whether a session or an awaited response depends on that path: an idle stream that none does may be closed.
+    /// Walks both.
+    pub fn uses_flow(&self, flow: &Flow) -> bool {
+        self.sessions.iter().any(|(_, session)| session.uses_flow(flow)) || self.context.transactions.awaits_on(flow)
+    }
+
     /// When [`Self::handle_timeout`] must be called; may be earlier than needed, never later.
     pub fn poll_timeout(&self) -> Option<Instant> {
         match (self.context.transactions.poll_timeout(), self.deadlines.next()) {

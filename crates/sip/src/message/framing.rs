@@ -1,8 +1,10 @@
 //! Messages out of a stream: TCP and TLS (RFC 3261 §18.3, RFC 5626 §3.5.1).
 
+use super::error::{BadHeader, Flaw, ParseError, Refusal};
 use super::header_name::HeaderName;
 use super::index::{self, Nature};
 use super::limits::MAX_MESSAGE_BYTES;
+use super::salvage;
 use super::scan;
 
 /// Cuts a stream of octets into whole messages.
@@ -107,6 +109,29 @@ impl StreamDecoder {
                 Ok(Some(Frame::Message(message)))
             }
             Some(_) | None => Ok(None),
+        }
+    }
+
+    /// Whether a frame has begun and is not whole.
+    pub fn is_mid_frame(&self) -> bool {
+        self.start < self.buffer.len()
+    }
+
+    /// After an error: what its sender can still be told before the stream is closed (RFC 3261 §18.3). `None` for
+    /// responses and ACKs, and when the headers are not all there or unreadable.
+    pub fn refusal(&self, error: FramingError) -> Option<Refusal> {
+        let flaw = match error {
+            FramingError::TooLarge => Flaw::TooLarge,
+            FramingError::NoContentLength => Flaw::BadHeader(BadHeader(HeaderName::ContentLength)),
+            FramingError::NotSip => return None,
+        };
+        let pending = self.buffer.get(self.start..)?;
+        let head_length = pending.windows(HEAD_END.len()).position(|octets| octets == HEAD_END)? + HEAD_END.len();
+        let head = pending.get(..head_length)?;
+        let (nature, after_line) = index::nature(head);
+        match salvage::refuse(head, nature, after_line, flaw) {
+            ParseError::Answerable(refusal) => Some(*refusal),
+            ParseError::KeepAlive | ParseError::NotSip | ParseError::Discard(_) => None,
         }
     }
 }
@@ -236,6 +261,39 @@ mod tests {
             decoder.push(line.as_bytes());
             assert_eq!(decoder.next_frame(), Err(FramingError::NotSip));
         }
+    }
+
+    #[test]
+    fn a_request_that_ends_the_stream_can_be_answered_and_an_ack_cannot() {
+        let head = |method: &str, length: &str| {
+            format!(
+                "{method} sip:a@b SIP/2.0\r\nVia: SIP/2.0/TCP h;branch=z9hG4bK1\r\nFrom: <sip:c@d>;tag=1\r\nTo: <sip:a@b>\r\n\
+                 Call-ID: 1\r\nCSeq: 1 {method}\r\n{length}\r\n"
+            )
+        };
+        let status = |text: &str| {
+            let mut decoder = StreamDecoder::new();
+            decoder.push(text.as_bytes());
+            let error = decoder.next_frame().unwrap_err();
+            decoder.refusal(error).map(|refusal| refusal.status.as_u16())
+        };
+        assert_eq!(status(&head("OPTIONS", "")), Some(400));
+        assert_eq!(status(&head("OPTIONS", "Content-Length: 99999999\r\n")), Some(513));
+        assert_eq!(status(&head("ACK", "")), None);
+        assert_eq!(status("OPTIONS sip:a@b SIP/2.0\r\n\r\n"), None);
+        assert_eq!(status("GET / HTTP/1.1\r\n\r\n"), None);
+    }
+
+    #[test]
+    fn a_frame_that_has_begun_is_told_from_silence() {
+        let mut decoder = StreamDecoder::new();
+        assert!(!decoder.is_mid_frame());
+        decoder.push(&[OPTIONS, b"OPT"].concat());
+        assert_eq!(drain(&mut decoder).len(), 1);
+        assert!(decoder.is_mid_frame());
+        decoder.push(&OPTIONS[3..]);
+        assert_eq!(drain(&mut decoder).len(), 1);
+        assert!(!decoder.is_mid_frame());
     }
 
     fn drain(decoder: &mut StreamDecoder) -> Vec<Frame> {

@@ -211,8 +211,20 @@ impl Session {
 
     /// A stream that this session used is closed.
     pub(crate) fn handle_flow_closed(&mut self, flow: &Flow) {
-        if let Phase::Established(usage) = &mut self.phase {
-            usage.handle_flow_closed(flow);
+        match &mut self.phase {
+            Phase::Ringing(ringing) => ringing.handle_flow_closed(flow),
+            Phase::Established(usage) => usage.handle_flow_closed(flow),
+            Phase::Calling(_) | Phase::Over => {}
+        }
+    }
+
+    /// Whether messages of this session go or come over that path.
+    pub(crate) fn uses_flow(&self, flow: &Flow) -> bool {
+        match &self.phase {
+            Phase::Calling(calling) => calling.flow() == flow,
+            Phase::Ringing(ringing) => ringing.dialog().0 == flow,
+            Phase::Established(usage) => usage.dialog().0 == flow,
+            Phase::Over => false,
         }
     }
 

@@ -14,6 +14,8 @@ use crate::transaction::Reply;
 
 pub(crate) struct Ringing {
     flow: Flow,
+    /// False once a stream is closed.
+    is_flow_alive: bool,
     server: Key,
     secure: bool,
     /// The CSeq number of the INVITE. Requests in the early dialog go beyond it.
@@ -27,7 +29,7 @@ pub(crate) struct Ringing {
 impl Ringing {
     pub(crate) fn new(flow: Flow, server: Key, secure: bool, dialog: Dialog) -> Self {
         let cseq = dialog.remote_seq.unwrap_or_default();
-        Self { flow, server, secure, cseq, dialog, refresh: None }
+        Self { flow, is_flow_alive: true, server, secure, cseq, dialog, refresh: None }
     }
 
     pub(super) fn dialog(&self) -> (&Flow, &Dialog) {
@@ -36,6 +38,12 @@ impl Ringing {
 
     pub(super) fn dialog_mut(&mut self) -> &mut Dialog {
         &mut self.dialog
+    }
+
+    pub(super) fn handle_flow_closed(&mut self, flow: &Flow) {
+        if self.flow == *flow {
+            self.is_flow_alive = false;
+        }
     }
 
     pub(super) fn progress(&mut self, context: &mut Context, status: StatusCode, body: Option<Body>, now: Instant) {
@@ -66,6 +74,9 @@ impl Ringing {
             return over(context, id, Ending::Rejected);
         };
         let mut usage = Usage::incoming(self.flow, self.secure, self.dialog);
+        if !self.is_flow_alive {
+            usage.handle_flow_closed(&self.flow);
+        }
         usage.await_ack(AwaitedAck::first(self.cseq, transmit, now));
         Phase::Established(Box::new(usage))
     }

@@ -73,6 +73,8 @@ struct Closing {
     request: Request,
     hop: Flow,
     ending: Ending,
+    /// The stream broke under it, and it was sent again over another.
+    was_repeated: bool,
 }
 
 /// Each takes what is under way, if it is of that kind, and leaves nothing under way.
@@ -273,7 +275,7 @@ impl Usage {
         let mut request = self.dialog.request(Method::Bye);
         request.headers.extend(reason);
         let transaction = context.send_request(&mut request, hop, ClientOwner::Bye(id.0), now);
-        self.bye = Some(Box::new(Closing { transaction, request, hop, ending }));
+        self.bye = Some(Box::new(Closing { transaction, request, hop, ending, was_repeated: false }));
     }
 
     /// The peer's BYE, answered already.
@@ -381,8 +383,17 @@ impl Usage {
         silence: Silence,
         now: Instant,
     ) -> Phase {
-        if let Some(bye) = &self.bye {
+        if let Some(bye) = &mut self.bye {
             if bye.transaction != transaction {
+                return Phase::Established(self);
+            }
+            if silence == Silence::Transport && bye.hop.transport.is_reliable() && !bye.was_repeated {
+                // The peer closed the stream just then. On another it can still be told.
+                bye.was_repeated = true;
+                bye.hop = self.dialog.next_hop(&self.flow, false, &*context.peers);
+                self.dialog.local_seq += 1;
+                bye.request.cseq = self.dialog.local_seq;
+                bye.transaction = context.send_request(&mut bye.request, bye.hop, ClientOwner::Bye(id.0), now);
                 return Phase::Established(self);
             }
             let ending = bye.unconfirmed();

@@ -290,6 +290,11 @@ impl Transactions {
         failed
     }
 
+    /// Whether a response is awaited over that path.
+    pub(crate) fn awaits_on(&self, flow: &Flow) -> bool {
+        self.clients.iter().any(|(_, client)| client.flow == *flow && client.is_waiting())
+    }
+
     fn settle_client(&mut self, key: Key) {
         let Some(client) = self.clients.get_mut(key) else { return };
         if client.machine.is_terminated() {

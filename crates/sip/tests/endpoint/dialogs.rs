@@ -190,6 +190,44 @@ fn a_closed_stream_is_left_for_the_address_that_the_peer_named() {
 }
 
 #[test]
+fn a_stream_that_closes_while_it_rings_is_left_as_well() {
+    let mut lab = Lab::new();
+    lab.transport = Transport::Tcp;
+    let ephemeral = "192.0.2.2:49152";
+    lab.receive_from(ephemeral, &invite("a"));
+    let session = lab.invited();
+    let flow = lab.flow(ephemeral);
+    assert!(lab.endpoint.uses_flow(&flow));
+    lab.endpoint.handle_transport_error(&flow, lab.now);
+    lab.endpoint.accept(session, None, Vec::new(), lab.now);
+    let ok = lab.sent_one();
+    lab.receive_from("192.0.2.2:49153", &in_dialog("ACK", 1, ok.tag("To"), ""));
+    lab.endpoint.bye(session, None, lab.now);
+    let bye = lab.sent_one();
+    assert_eq!(bye.flow.remote, address(PEER));
+    lab.receive(&response(&bye, 200, "OK", "", ""));
+    assert!(!lab.endpoint.uses_flow(&flow) && !lab.endpoint.uses_flow(&bye.flow));
+}
+
+#[test]
+fn a_bye_under_which_the_stream_breaks_is_sent_once_more() {
+    let mut lab = Lab::new();
+    lab.transport = Transport::Tcp;
+    let (session, _) = lab.established_call();
+    lab.endpoint.bye(session, None, lab.now);
+    let bye = lab.sent_one();
+    lab.endpoint.handle_transport_error(&bye.flow, lab.now);
+    let again = lab.sent_one();
+    assert_eq!(again.kind(), "BYE");
+    assert_ne!((again.header("CSeq"), again.header("Via")), (bye.header("CSeq"), bye.header("Via")));
+    assert!(lab.told().is_empty());
+    lab.endpoint.handle_transport_error(&again.flow, lab.now);
+    assert!(lab.sent().is_empty());
+    assert_eq!(lab.told(), ["Ended LocalByeUnconfirmed"]);
+    lab.finish();
+}
+
+#[test]
 fn requests_out_of_order_get_500() {
     let mut lab = Lab::new();
     let (_, ok) = lab.answered_call();
