@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 use std::process::Command;
-use std::time::{Duration, Instant};
-use tandem_e2e::{Capture, Network, Options, Tandem, text_at};
+use std::time::Duration;
+use tandem_e2e::{Capture, Network, Options, Tandem, eventually, text_at};
+use tandem_model::Timestamp;
 
 #[test]
 fn the_printed_curl_line_places_a_call_that_is_answered_heard_and_billed() {
@@ -14,7 +15,6 @@ fn the_printed_curl_line_places_a_call_that_is_answered_heard_and_billed() {
 
     let printed = tandem.stdout();
     let line = printed.lines().find(|line| line.trim_start().starts_with("curl ")).expect("a curl line is printed");
-    let begun = Instant::now();
     let ran = Command::new("sh").args(["-c", line]).output().expect("there is a shell");
     assert!(ran.status.success(), "{line}\nsays {}", String::from_utf8_lossy(&ran.stderr));
     let call: Value = serde_json::from_slice(&ran.stdout).expect("the answer is JSON");
@@ -22,12 +22,15 @@ fn the_printed_curl_line_places_a_call_that_is_answered_heard_and_billed() {
     assert_eq!(call["status"], "initiated", "{call:#}");
     let id = text_at(&call, "/id");
 
-    let _ = api.wait_for_status(&id, "answered", Duration::from_secs(3).saturating_sub(begun.elapsed()));
-    // Audio goes both ways before we hang up: an echo needs something to give back.
+    let answered = api.wait_for_status(&id, "answered", Duration::from_secs(10));
+    let time = |name| text_at(&answered, name).parse::<Timestamp>().expect("a time is RFC 3339");
+    let waited = time("/answered_at").since(time("/started_at"));
+    assert!(waited < Duration::from_secs(3), "answered after {waited:?}");
+    // Audio goes both ways for a second: what is played comes back.
     let (us, carrier) = (network.host(1), network.host(2));
-    let answered = Instant::now();
-    tandem_e2e::eventually("second of the call", Duration::from_secs(3), || {
-        (answered.elapsed() >= Duration::from_millis(1_200)).then_some(())
+    eventually("RTP both ways", Duration::from_secs(5), || {
+        let (sent, heard) = (capture.rtp(us, carrier).len(), capture.rtp(carrier, us).len());
+        (sent > 50 && heard > 50).then_some(())
     });
     let hung_up = api.hang_up(&id).expect(200);
     assert_eq!(hung_up["id"], call["id"]);
@@ -36,7 +39,7 @@ fn the_printed_curl_line_places_a_call_that_is_answered_heard_and_billed() {
     assert_eq!(ended["status"], "completed", "{ended:#}");
     assert_eq!((&ended["hangup_cause"], &ended["hung_up_by"]), (&Value::from("normal_clearing"), &Value::from("api")));
     let duration = ended["duration_ms"].as_u64().expect("a duration is a number");
-    assert!((1_200..3_000).contains(&duration), "{ended:#}");
+    assert!((900..10_000).contains(&duration), "{ended:#}");
     assert_eq!(ended["duration_seconds"], duration / 1_000);
     // 0.0042 a minute, by whole seconds begun.
     let seconds = duration.div_ceil(1_000);
@@ -61,6 +64,4 @@ fn the_printed_curl_line_places_a_call_that_is_answered_heard_and_billed() {
     capture.wait_for("200 to the INVITE", Duration::from_secs(2), |packet, text| {
         packet.from == network.sip(2) && text.status() == Some(200) && text.cseq().is_some_and(|(_, of)| of == "INVITE")
     });
-    let (sent, heard) = (capture.rtp(us, carrier).len(), capture.rtp(carrier, us).len());
-    assert!(sent > 0 && heard > 0, "{sent} RTP packets to the carrier, {heard} from it");
 }
