@@ -9,7 +9,7 @@ mod stop;
 
 use crate::config::Config;
 use crate::runtime::{
-    Admission, BindPortsError, BindSignallingError, MediaSockets, MediaThread, OsRandom, Recorder, Resolver,
+    Admission, BindPortsError, BindSignallingError, MAX_CONNECTIONS, MediaSockets, MediaThread, OsRandom, Recorder, Resolver,
     RouteLoader, Shard, ShardCommand, ShardHandle, ShardSwitchboard, SignallingSockets, SwitchMachine,
     SwitchboardParts, SystemClock,
 };
@@ -82,7 +82,7 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     make_data_dir(&config)?;
 
     // What can be refused is asked for first, so that a failed start changes nothing.
-    let signalling = SignallingSockets::bind(config.sip_listen.iter().map(|listen| listen.address))?;
+    let signalling = SignallingSockets::bind(config.sip_listen.iter().map(|listen| (listen.transport, listen.address)))?;
     let http = tokio::net::TcpListener::bind(config.http_listen).await;
     let http = http.map_err(|source| ServeError::BindHttp { address: config.http_listen, source })?;
     let http_address = http.local_addr()?;
@@ -110,7 +110,7 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     let (shard_handle, media_handle) = (shard.handle(), media.handle());
     let machine = SwitchMachine::new(switch, records.clone(), lookups, Arc::clone(&admission));
     let media_thread = media.spawn("media", shard_handle.clone())?;
-    let shard_thread = shard.spawn("signalling", machine, &media_handle)?;
+    let shard_thread = shard.spawn("signalling", machine, &media_handle, tokio::runtime::Handle::current())?;
     let recorder = Recorder::new(recorded, store.clone(), shard_handle.clone(), Arc::clone(&admission));
     let recorder_thread = recorder.spawn(tokio::runtime::Handle::current())?;
 
@@ -229,7 +229,7 @@ fn new_switch(config: &Config, local: &[SocketAddr], ports: Vec<(PortId, u16)>, 
 
 /// How long requests that are under way may take to finish once the calls are over.
 const HTTP_GRACE: Duration = Duration::from_secs(2);
-/// Open files for everything but media: signalling, HTTP clients, the database.
-const RESERVED_FILES: u64 = 1_024;
+/// Open files for everything but media: signalling with its connections, HTTP clients, the database.
+const RESERVED_FILES: u64 = 1_024 + MAX_CONNECTIONS as u64;
 /// RTP and RTCP.
 const FILES_PER_PORT: u64 = 2;

@@ -69,8 +69,11 @@ fn value_of(setting: Setting, config: &Config) -> Option<String> {
         Setting::RtpPorts => config.rtp_ports.to_string(),
         Setting::AdminApiKey => if config.admin_api_key.is_some() { "(set)" } else { "" }.to_owned(),
         Setting::MasterKeyFile => config.master_key_file.display().to_string(),
-        Setting::JwtIssuer | Setting::JwtAudience | Setting::JwtKeyFile | Setting::JwtJwksUrl => return None,
-        Setting::TrustedProxies => joined(&config.trusted_proxies),
+        Setting::JwtIssuer
+        | Setting::JwtAudience
+        | Setting::JwtKeyFile
+        | Setting::JwtJwksUrl
+        | Setting::TrustedProxies => return None,
         Setting::PeerAllow => joined(&config.peer_allow),
         Setting::DnsServers => joined(&config.dns_servers),
         Setting::Currency => config.currency.clone(),

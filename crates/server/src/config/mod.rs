@@ -47,8 +47,6 @@ pub(crate) struct Config {
     pub(crate) admin_api_key: Option<Secret>,
     /// Holds the key that seals stored secrets.
     pub(crate) master_key_file: PathBuf,
-    /// Whose `Forwarded` headers count.
-    pub(crate) trusted_proxies: Vec<IpNet>,
     /// Private and loopback ranges that SIP targets may name.
     pub(crate) peer_allow: Vec<IpNet>,
     /// Resolvers to ask; empty stands for the system's.
@@ -135,7 +133,6 @@ impl Reading {
             master_key_file: self
                 .parsed(Setting::MasterKeyFile, text::path)
                 .unwrap_or_else(|| data_dir.join(MASTER_KEY_FILE)),
-            trusted_proxies: self.parsed(Setting::TrustedProxies, address::networks).unwrap_or_default(),
             peer_allow: self.parsed(Setting::PeerAllow, address::networks).unwrap_or_else(|| match preset {
                 Preset::Node => Vec::new(),
                 Preset::Demo => vec![LOOPBACK_NETWORK],
@@ -171,10 +168,17 @@ impl Reading {
 
     /// Names that are reserved for what is not there yet: taking them silently would leave a node open or shut by surprise.
     fn refuse_unbuilt(&mut self) {
-        for setting in [Setting::JwtIssuer, Setting::JwtAudience, Setting::JwtKeyFile, Setting::JwtJwksUrl] {
+        const TOKENS: &str =
+            "platform tokens are not built yet; remove the setting and use API keys (tandem key create)";
+        const PROXIES: &str = "Forwarded headers are not read yet; remove the setting";
+        for (setting, message) in [
+            (Setting::JwtIssuer, TOKENS),
+            (Setting::JwtAudience, TOKENS),
+            (Setting::JwtKeyFile, TOKENS),
+            (Setting::JwtJwksUrl, TOKENS),
+            (Setting::TrustedProxies, PROXIES),
+        ] {
             if let Some(given) = self.settings.given(setting) {
-                let message =
-                    "platform tokens are not built yet; remove the setting and use API keys (tandem key create)";
                 self.problems.push(Problem::new(given.origin.clone(), message));
             }
         }
@@ -247,7 +251,7 @@ mod tests {
         assert_eq!(config.rtp_ports.to_string(), "20000-29999");
         assert!(config.admin_api_key.is_none());
         assert_eq!(config.master_key_file, PathBuf::from("./data/master.key"));
-        assert!(config.trusted_proxies.is_empty() && config.peer_allow.is_empty() && config.dns_servers.is_empty());
+        assert!(config.peer_allow.is_empty() && config.dns_servers.is_empty());
         assert_eq!(
             (config.currency.as_str(), config.log.as_str(), config.log_format),
             ("USD", "info", LogFormat::Text)
@@ -286,7 +290,6 @@ mod tests {
             ("TANDEM_RTP_PORTS", "40000-40099"),
             ("TANDEM_ADMIN_API_KEY", "tdm_0123456789abcdef"),
             ("TANDEM_MASTER_KEY_FILE", "/etc/tandem/master.key"),
-            ("TANDEM_TRUSTED_PROXIES", "192.0.2.2"),
             ("TANDEM_PEER_ALLOW", "10.0.0.0/8"),
             ("TANDEM_DNS_SERVERS", "9.9.9.9"),
             ("TANDEM_CURRENCY", "EUR"),
@@ -295,7 +298,9 @@ mod tests {
             ("TANDEM_DRAIN_TIMEOUT", "5"),
             ("TANDEM_DEMO_CARRIER", "127.0.0.4:5060,127.0.0.5:5060"),
         ];
-        let is_built = |setting: &&Setting| !setting.variable().starts_with("TANDEM_JWT_");
+        let is_built = |setting: &&Setting| {
+            **setting != Setting::TrustedProxies && !setting.variable().starts_with("TANDEM_JWT_")
+        };
         assert_eq!(values.len(), Setting::ALL.iter().filter(is_built).count());
         let file: String = values
             .iter()
@@ -315,7 +320,6 @@ mod tests {
             assert_eq!(config.rtp_ports, PortRange { first: 40_000, last: 40_099 });
             assert_eq!(config.admin_api_key.as_ref().unwrap().expose(), "tdm_0123456789abcdef");
             assert_eq!(config.master_key_file, PathBuf::from("/etc/tandem/master.key"));
-            assert_eq!(config.trusted_proxies[0].to_string(), "192.0.2.2/32");
             assert_eq!(config.peer_allow[0].to_string(), "10.0.0.0/8");
             assert_eq!(config.dns_servers[0].to_string(), "9.9.9.9:53");
             assert_eq!(config.currency, "EUR");
@@ -342,7 +346,7 @@ mod tests {
             ("TANDEM_JWT_AUDIENCE", "tandem", "not built yet"),
             ("TANDEM_JWT_KEY_FILE", "/etc/jwt.pem", "not built yet"),
             ("TANDEM_JWT_JWKS_URL", "https://hunter2.example", "not built yet"),
-            ("TANDEM_TRUSTED_PROXIES", "proxy", "not a network"),
+            ("TANDEM_TRUSTED_PROXIES", "10.0.0.0/8", "not read yet"),
             ("TANDEM_PEER_ALLOW", "10.0.0.1/8", "10.0.0.0/8"),
             ("TANDEM_DNS_SERVERS", "dns.example", "a resolver"),
             ("TANDEM_CURRENCY", "usd", "ISO 4217"),

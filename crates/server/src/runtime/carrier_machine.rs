@@ -30,6 +30,10 @@ impl Machine for CarrierMachine {
         self.carrier.handle_transport_error(flow, now);
     }
 
+    fn uses_flow(&self, flow: &Flow) -> bool {
+        self.carrier.uses_flow(flow)
+    }
+
     fn handle_media_event(&mut self, event: engine::Event, now: Now) {
         self.carrier.handle_media_event(event, now);
     }

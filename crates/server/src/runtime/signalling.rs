@@ -1,6 +1,7 @@
 use super::backlog::Backlog;
 use super::clock::SystemClock;
 use super::media::{MediaHandle, MediaInput};
+use super::streams::{self, Arrival, BoundListener, StreamLimits, StreamTable};
 use super::vital;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use std::io;
@@ -11,6 +12,7 @@ use tandem_media::engine;
 use tandem_model::{Now, Transport};
 use tandem_netio::{BindError, Events, Interest, Poller, ReceiveBatch, SendBatch, UdpOptions, UdpSocket, Waker};
 use tandem_sip::endpoint::{Flow, Transmit};
+use tokio::runtime;
 
 /// A sans-IO machine that a signalling thread drives.
 pub(crate) trait Machine: Send + 'static {
@@ -19,6 +21,8 @@ pub(crate) trait Machine: Send + 'static {
 
     fn handle_datagram(&mut self, flow: Flow, octets: &[u8], now: Now);
     fn handle_transport_error(&mut self, flow: &Flow, now: Now);
+    /// Whether a call depends on that path: an idle connection that none does is closed.
+    fn uses_flow(&self, flow: &Flow) -> bool;
     fn handle_media_event(&mut self, event: engine::Event, now: Now);
     fn handle_command(&mut self, command: Self::Command, now: Now);
     fn handle_timeout(&mut self, now: Now);
@@ -92,6 +96,9 @@ impl<C> ShardHandle<C> {
 /// The bound signalling sockets of a shard.
 pub(crate) struct SignallingSockets {
     sockets: Vec<UdpSocket>,
+    listeners: Vec<BoundListener>,
+    /// In the order in which they were asked for.
+    local: Vec<SocketAddr>,
 }
 
 /// Why signalling cannot start.
@@ -99,25 +106,50 @@ pub(crate) struct SignallingSockets {
 pub(crate) enum BindSignallingError {
     #[error("{0}; stop the program that has it, or set TANDEM_SIP_LISTEN to another address or port")]
     Bind(#[from] BindError),
+    #[error(
+        "TCP {address} cannot be bound: {source}; stop the program that has it, or set TANDEM_SIP_LISTEN to another address or port"
+    )]
+    BindTcp { address: SocketAddr, source: io::Error },
+    #[error("{0} is not built yet; listen on udp: or tcp:")]
+    NotBuilt(Transport),
     #[error("the kernel gives no event queue: {0}")]
     Poller(#[from] io::Error),
 }
 
 impl SignallingSockets {
-    pub(crate) fn bind(addresses: impl IntoIterator<Item = SocketAddr>) -> Result<Self, BindSignallingError> {
-        let bind = |address| UdpSocket::bind(address, UdpOptions::signalling());
-        let sockets = addresses.into_iter().map(bind).collect::<Result<_, _>>()?;
-        Ok(Self { sockets })
+    /// Must be called within a tokio runtime, which the connections live in.
+    pub(crate) fn bind(places: impl IntoIterator<Item = (Transport, SocketAddr)>) -> Result<Self, BindSignallingError> {
+        let mut bound = Self { sockets: Vec::new(), listeners: Vec::new(), local: Vec::new() };
+        for (transport, address) in places {
+            match transport {
+                Transport::Udp => {
+                    let socket = UdpSocket::bind(address, UdpOptions::signalling())?;
+                    bound.local.push(socket.local_addr());
+                    bound.sockets.push(socket);
+                }
+                Transport::Tcp => {
+                    let listener = streams::bind(address)
+                        .map_err(|source| BindSignallingError::BindTcp { address, source })?;
+                    bound.local.push(listener.local());
+                    bound.listeners.push(listener);
+                }
+                Transport::Tls | Transport::Ws | Transport::Wss => {
+                    return Err(BindSignallingError::NotBuilt(transport));
+                }
+            }
+        }
+        Ok(bound)
     }
 
     pub(crate) fn local_addresses(&self) -> Vec<SocketAddr> {
-        self.sockets.iter().map(UdpSocket::local_addr).collect()
+        self.local.clone()
     }
 }
 
 /// A signalling shard before its thread runs.
 pub(crate) struct Shard<C> {
     sockets: Vec<UdpSocket>,
+    listeners: Vec<BoundListener>,
     poller: Poller,
     inputs: Receiver<Input<C>>,
     handle: ShardHandle<C>,
@@ -131,27 +163,32 @@ impl<C: Send + 'static> Shard<C> {
         }
         let waker = poller.waker(WAKE_TOKEN)?;
         let (sender, inputs) = crossbeam_channel::bounded(INPUT_QUEUE);
-        Ok(Self { sockets: sockets.sockets, poller, inputs, handle: ShardHandle { queue: sender, waker } })
+        let SignallingSockets { sockets, listeners, .. } = sockets;
+        Ok(Self { sockets, listeners, poller, inputs, handle: ShardHandle { queue: sender, waker } })
     }
 
     pub(crate) fn handle(&self) -> ShardHandle<C> {
         self.handle.clone()
     }
 
-    /// Starts the thread that owns the machine.
+    /// Starts the thread that owns the machine. Its connections live in the runtime.
     pub(crate) fn spawn<M: Machine<Command = C>>(
         self,
         name: &str,
         machine: M,
         media: &MediaHandle,
+        runtime: runtime::Handle,
     ) -> io::Result<JoinHandle<()>> {
         let media = media.clone();
+        let streams =
+            StreamTable::start(self.listeners, runtime, self.handle.waker.clone(), StreamLimits::default());
         vital::spawn(name, move || {
             let batches = self.sockets.iter().map(|_| SendBatch::new()).collect();
             Loop {
                 machine,
                 sockets: self.sockets,
                 batches,
+                streams,
                 poller: self.poller,
                 inputs: self.inputs,
                 media: media.backlog(),
@@ -168,6 +205,7 @@ struct Loop<M: Machine> {
     sockets: Vec<UdpSocket>,
     /// One a socket.
     batches: Vec<SendBatch>,
+    streams: StreamTable,
     poller: Poller,
     inputs: Receiver<Input<M::Command>>,
     media: Backlog<MediaInput>,
@@ -195,6 +233,7 @@ impl<M: Machine> Loop<M> {
                     self.take_delivery_errors(index, now);
                 }
             }
+            self.take_arrivals(now);
             is_stopping = self.take_inputs(now);
             self.machine.handle_timeout(now);
             self.send_all(now);
@@ -202,7 +241,7 @@ impl<M: Machine> Loop<M> {
     }
 
     fn wait(&mut self, events: &mut Events) {
-        let is_behind = !self.inputs.is_empty() || self.media.waiting() > 0;
+        let is_behind = !self.inputs.is_empty() || self.media.waiting() > 0 || self.streams.is_waiting();
         let until_deadline =
             self.machine.poll_timeout().map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let timeout = if is_behind { Some(std::time::Duration::ZERO) } else { until_deadline };
@@ -242,6 +281,22 @@ impl<M: Machine> Loop<M> {
         }
     }
 
+    /// What came over connections, or became of them.
+    fn take_arrivals(&mut self, now: Now) {
+        for _ in 0..ARRIVALS_PER_TURN {
+            match self.streams.poll() {
+                Some(Arrival::Message { flow, octets }) => self.machine.handle_datagram(flow, &octets, now),
+                Some(Arrival::Failed(flow)) => self.machine.handle_transport_error(&flow, now),
+                Some(Arrival::Idle(idle)) => {
+                    if !idle.flows.iter().any(|flow| self.machine.uses_flow(flow)) {
+                        self.streams.release(&idle);
+                    }
+                }
+                None => return,
+            }
+        }
+    }
+
     /// Whether the thread is to stop.
     fn take_inputs(&mut self, now: Now) -> bool {
         for _ in 0..INPUTS_PER_TURN {
@@ -269,8 +324,15 @@ impl<M: Machine> Loop<M> {
                 }
             }
             // What the kernel refuses at once makes the machine try elsewhere, so there may be more to send.
-            let refused = (0..self.sockets.len()).filter(|index| self.flush(*index, now)).count();
-            if refused == 0 {
+            let mut is_refused = false;
+            for index in 0..self.sockets.len() {
+                is_refused |= self.flush(index, now);
+            }
+            while let Some(flow) = self.streams.poll_failed() {
+                self.machine.handle_transport_error(&flow, now);
+                is_refused = true;
+            }
+            if !is_refused {
                 break;
             }
         }
@@ -280,7 +342,15 @@ impl<M: Machine> Loop<M> {
     }
 
     fn enqueue(&mut self, transmit: &Transmit, now: Now) {
-        let Flow { local, remote, .. } = transmit.flow;
+        let Flow { transport, local, remote } = transmit.flow;
+        match transport {
+            Transport::Udp => {}
+            Transport::Tcp => return self.streams.send(transmit),
+            Transport::Tls | Transport::Ws | Transport::Wss => {
+                tracing::warn!(%transport, %remote, "this transport is not built yet");
+                return self.machine.handle_transport_error(&transmit.flow, now);
+            }
+        }
         let Some(index) = self.socket_for(local, remote) else {
             tracing::warn!(%local, %remote, "no socket sends from this address");
             return self.machine.handle_transport_error(&transmit.flow, now);
@@ -328,6 +398,8 @@ impl<M: Machine> Loop<M> {
 const INPUT_QUEUE: usize = 16_384;
 /// Inputs taken in one turn, so that datagrams are never kept waiting by commands.
 const INPUTS_PER_TURN: usize = 1_024;
+/// The same for what comes over connections.
+const ARRIVALS_PER_TURN: usize = 1_024;
 const EVENTS_PER_WAIT: usize = 16;
 /// No socket has this number.
 const WAKE_TOKEN: u64 = u64::MAX;

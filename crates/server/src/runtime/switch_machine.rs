@@ -65,6 +65,10 @@ impl Machine for SwitchMachine {
         self.switch.handle_transport_error(flow, now);
     }
 
+    fn uses_flow(&self, flow: &Flow) -> bool {
+        self.switch.uses_flow(flow)
+    }
+
     fn handle_media_event(&mut self, event: engine::Event, now: Now) {
         self.switch.handle_media_event(event, now);
     }

@@ -8,11 +8,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tandem_control::{
-    DialError, HangupError, LiveCall, LiveNumbers, ProbeResult, QueueDepths, Readiness, Switchboard, TrunkState,
+    DialError, HangupError, LiveCall, LiveNumbers, ProbeError, ProbeResult, QueueDepths, Readiness, Switchboard, TrunkState,
     Unavailable,
 };
 use tandem_model::{AccountId, CallId, CallRecord, DialOrder, Receipt, Record, TrunkId};
-use tandem_switch::{Command, Counts, Reply, ReplyId};
+use tandem_switch::{Command, Counts, ProbeFailure, Reply, ReplyId};
 use tokio::sync::oneshot;
 
 /// What the API reaches calls by: commands to the shard, and its replies.
@@ -44,10 +44,15 @@ impl ShardSwitchboard {
         tokio::time::timeout(wait, replied).await.map_err(|_| Unavailable)?.map_err(|_| Unavailable)
     }
 
-    fn tell(&self, command: Command) {
-        if self.parts.shard.send(ShardCommand::Tell(command)).is_err() {
-            tracing::error!("the shard takes no commands");
+    /// Hands over a command that must not be lost: a full queue is waited for.
+    async fn tell(&self, make: impl Fn() -> Command + Send) {
+        for _ in 0..ROOM_ATTEMPTS {
+            if self.parts.shard.send(ShardCommand::Tell(make())).is_ok() {
+                return;
+            }
+            tokio::time::sleep(ROOM_INTERVAL).await;
         }
+        tracing::error!(command = ?make(), "the shard takes no commands; the slots of an external call are wrong until the next start");
     }
 
     async fn counts(&self) -> Result<Counts, Unavailable> {
@@ -91,15 +96,18 @@ impl Switchboard for ShardSwitchboard {
         Ok(call.map(|call| LiveCall { record: call.record, legs: call.legs, events: call.events }))
     }
 
-    async fn probe(&self, trunk_id: TrunkId) -> Result<ProbeResult, Unavailable> {
+    async fn probe(&self, trunk_id: TrunkId) -> Result<ProbeResult, ProbeError> {
         // The trunk may have been written a moment ago.
         self.parts.routes.refresh().await.map_err(|error| {
             tracing::warn!(%error, "the routing table could not be loaded");
             Unavailable
         })?;
         let reply = self.ask(PROBE_TIMEOUT, move |reply| Command::Probe { trunk_id, reply }).await?;
-        let Reply::Probed(result) = reply else { return Err(mismatched(&reply)) };
+        let Reply::Probed(result) = reply else { return Err(mismatched(&reply).into()) };
         let result = result.ok_or(Unavailable)?;
+        if result.failure == Some(ProbeFailure::Busy) {
+            return Err(ProbeError::Busy);
+        }
         Ok(ProbeResult {
             health: result.health,
             sip_status: result.sip_status,
@@ -121,11 +129,11 @@ impl Switchboard for ShardSwitchboard {
     }
 
     async fn external_call_started(&self, account_id: AccountId, trunk_id: TrunkId, call_id: CallId) {
-        self.tell(Command::ExternalStarted { account_id, trunk_id, call_id });
+        self.tell(|| Command::ExternalStarted { account_id, trunk_id, call_id }).await;
     }
 
     async fn external_call_ended(&self, call_id: CallId) {
-        self.tell(Command::ExternalEnded { call_id });
+        self.tell(|| Command::ExternalEnded { call_id }).await;
     }
 
     async fn readiness(&self) -> Readiness {
@@ -141,6 +149,7 @@ impl Switchboard for ShardSwitchboard {
             live: LiveNumbers {
                 calls: counts.calls,
                 legs: counts.legs,
+                sessions: count(counts.sip.sessions),
                 dialogs: count(counts.sip.dialogs),
                 client_transactions: count(counts.sip.client_transactions),
                 server_transactions: count(counts.sip.server_transactions),
@@ -150,6 +159,8 @@ impl Switchboard for ShardSwitchboard {
                 max_calls: counts.ports_total / 2,
                 trunk_slots: counts.trunk_slots,
                 account_slots: counts.account_slots,
+                external_calls: counts.external_calls,
+                unstored_calls: counts.unstored_calls,
                 records_unstored: unstored,
                 queues: QueueDepths {
                     commands: count(self.parts.shard.depth()),
@@ -167,5 +178,8 @@ impl Switchboard for ShardSwitchboard {
 
 /// How long the shard may take: it answers within one turn, which takes far less than a millisecond.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often, and how many times, a full queue is tried: 5 s, as long as for a reply.
+const ROOM_INTERVAL: Duration = Duration::from_millis(20);
+const ROOM_ATTEMPTS: u32 = 250;
 /// The switch gives a probe up after 4 s.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(6);
