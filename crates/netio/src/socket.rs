@@ -250,6 +250,16 @@ impl UdpSocket {
         if written < MEMINFO_WORDS { Err(io::ErrorKind::Unsupported.into()) } else { Ok(drops) }
     }
 
+    /// Changes the receive buffer. A socket that nobody reads for now should have a small one (0 asks for the least that the kernel
+    /// gives): what strangers send to it would else fill memory that all sockets of the host share (`net.ipv4.udp_mem`).
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn set_receive_buffer_bytes(&self, bytes: u32) -> io::Result<()> {
+        wish_buffer(self.as_fd(), libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, bytes)
+    }
+
     /// The receive buffer that was granted, in the terms of [`UdpOptions::receive_buffer_bytes`]. Less than was wished
     /// for means that `net.core.rmem_max` stands in the way.
     ///

@@ -375,3 +375,22 @@ fn receive(socket: &UdpSocket, batch: &mut ReceiveBatch) -> usize {
     readable(socket);
     socket.receive_batch(batch).expect("a receive")
 }
+
+#[test]
+fn a_socket_with_the_least_buffer_keeps_few_datagrams() {
+    let reader = UdpSocket::bind("127.0.0.1:0".parse().unwrap(), UdpOptions::media()).unwrap();
+    reader.set_receive_buffer_bytes(0).unwrap();
+    let sender = UdpSocket::bind("127.0.0.1:0".parse().unwrap(), UdpOptions::media()).unwrap();
+    for _ in 0..100 {
+        sender.send_to(&[0; 172], reader.local_addr()).unwrap();
+    }
+    let mut buffer = [0; 256];
+    let kept = std::iter::from_fn(|| reader.recv_from(&mut buffer).unwrap()).count();
+    assert!(kept < 10, "{kept} of 100 were kept");
+
+    reader.set_receive_buffer_bytes(64 * 1024).unwrap();
+    for _ in 0..20 {
+        sender.send_to(&[0; 172], reader.local_addr()).unwrap();
+    }
+    assert_eq!(std::iter::from_fn(|| reader.recv_from(&mut buffer).unwrap()).count(), 20);
+}

@@ -40,7 +40,7 @@ impl MediaSockets {
             if sockets.pairs.len() >= most {
                 break;
             }
-            let bind = |port| UdpSocket::bind(SocketAddr::new(address, port), UdpOptions::media());
+            let bind = |port| UdpSocket::bind(SocketAddr::new(address, port), UNUSED_PORT);
             match bind(port).and_then(|rtp| Ok(Pair { rtp, rtcp: bind(port + 1)? })) {
                 Ok(pair) => sockets.pairs.push(pair),
                 Err(BindError::InUse { .. }) => sockets.taken += 1,
@@ -233,6 +233,7 @@ impl<C> Loop<C> {
         let mut stale = [0; 1];
         for channel in [Channel::Rtp, Channel::Rtcp] {
             let Some(socket) = socket_of(&self.pairs, port, channel) else { return };
+            set_buffer(socket, port, RECEIVE_BUFFER_BYTES);
             for _ in 0..MAX_STALE_PACKETS {
                 if !matches!(socket.recv_from(&mut stale), Ok(Some(_))) {
                     break;
@@ -246,9 +247,9 @@ impl<C> Loop<C> {
 
     fn unwatch(&self, port: PortId) {
         for channel in [Channel::Rtp, Channel::Rtcp] {
-            if let Some(socket) = socket_of(&self.pairs, port, channel)
-                && let Err(error) = self.poller.remove(socket)
-            {
+            let Some(socket) = socket_of(&self.pairs, port, channel) else { return };
+            set_buffer(socket, port, 0);
+            if let Err(error) = self.poller.remove(socket) {
                 tracing::error!(%error, port = port.0, "a media socket cannot be let go");
             }
         }
@@ -282,6 +283,12 @@ fn socket_of(pairs: &[Pair], port: PortId, channel: Channel) -> Option<&UdpSocke
     })
 }
 
+fn set_buffer(socket: &UdpSocket, port: PortId, bytes: u32) {
+    if let Err(error) = socket.set_receive_buffer_bytes(bytes) {
+        tracing::warn!(%error, port = port.0, "a media socket's buffer cannot be changed");
+    }
+}
+
 /// Sends or drops: late audio is worth nothing, and the peer's own counters show the loss.
 fn send(pairs: &[Pair], transmit: &Transmit<'_>) {
     if let Some(socket) = socket_of(pairs, transmit.port, transmit.channel)
@@ -307,8 +314,13 @@ const INPUTS_PER_TURN: usize = 1_024;
 const EVENTS_PER_WAIT: usize = 256;
 /// Packets taken from one socket in one turn: a burst of a third of a second.
 const PACKETS_PER_TURN: usize = 16;
-/// Packets that wait on a port that was not in use: what a socket buffer holds at most.
-const MAX_STALE_PACKETS: usize = 4_096;
+/// Packets that wait on a port that was not in use: more than the smallest buffer holds.
+const MAX_STALE_PACKETS: usize = 64;
+/// A second of G.711 with the kernel's bookkeeping: a media thread that is further behind has lost the call anyway.
+const RECEIVE_BUFFER_BYTES: u32 = 64 * 1024;
+/// Nobody reads a port that is not in use, so it may keep next to nothing: whoever sprays the range must not fill the memory that
+/// the host has for all of UDP.
+const UNUSED_PORT: UdpOptions = UdpOptions { receive_buffer_bytes: Some(0), ..UdpOptions::media() };
 /// How long a thread that is behind waits before it tries again.
 const BEHIND_PAUSE: Duration = Duration::from_micros(500);
 /// No port has this token.
