@@ -153,6 +153,11 @@ impl Carrier {
         self.drain_endpoint(now);
     }
 
+    /// Whether a call depends on that path. Walks them.
+    pub fn uses_flow(&self, flow: &Flow) -> bool {
+        self.exchange.endpoint.uses_flow(flow)
+    }
+
     /// Takes an event of the media engine whose tag the carrier gave.
     pub fn handle_media_event(&mut self, event: engine::Event, now: Now) {
         match event {

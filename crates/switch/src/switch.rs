@@ -67,6 +67,12 @@ impl Switch {
         self.handle_endpoint_outputs(now);
     }
 
+    /// Whether a call or an awaited response depends on that path. Walks them.
+    #[must_use]
+    pub fn uses_flow(&self, flow: &Flow) -> bool {
+        self.resources.endpoint.uses_flow(flow)
+    }
+
     /// Takes what the media thread tells.
     pub fn handle_media_event(&mut self, event: engine::Event, now: Now) {
         let tag = match &event {

@@ -121,24 +121,28 @@ impl SignallingSockets {
     pub(crate) fn bind(places: impl IntoIterator<Item = (Transport, SocketAddr)>) -> Result<Self, BindSignallingError> {
         let mut bound = Self { sockets: Vec::new(), listeners: Vec::new(), local: Vec::new() };
         for (transport, address) in places {
-            match transport {
-                Transport::Udp => {
-                    let socket = UdpSocket::bind(address, UdpOptions::signalling())?;
-                    bound.local.push(socket.local_addr());
-                    bound.sockets.push(socket);
-                }
-                Transport::Tcp => {
-                    let listener = streams::bind(address)
-                        .map_err(|source| BindSignallingError::BindTcp { address, source })?;
-                    bound.local.push(listener.local());
-                    bound.listeners.push(listener);
-                }
-                Transport::Tls | Transport::Ws | Transport::Wss => {
-                    return Err(BindSignallingError::NotBuilt(transport));
-                }
-            }
+            bound.add(transport, address)?;
         }
         Ok(bound)
+    }
+
+    /// Binds one more; within a tokio runtime.
+    pub(crate) fn add(&mut self, transport: Transport, address: SocketAddr) -> Result<(), BindSignallingError> {
+        match transport {
+            Transport::Udp => {
+                let socket = UdpSocket::bind(address, UdpOptions::signalling())?;
+                self.local.push(socket.local_addr());
+                self.sockets.push(socket);
+            }
+            Transport::Tcp => {
+                let bound = streams::bind(address);
+                let listener = bound.map_err(|source| BindSignallingError::BindTcp { address, source })?;
+                self.local.push(listener.local());
+                self.listeners.push(listener);
+            }
+            Transport::Tls | Transport::Ws | Transport::Wss => return Err(BindSignallingError::NotBuilt(transport)),
+        }
+        Ok(())
     }
 
     pub(crate) fn local_addresses(&self) -> Vec<SocketAddr> {
@@ -180,8 +184,7 @@ impl<C: Send + 'static> Shard<C> {
         runtime: runtime::Handle,
     ) -> io::Result<JoinHandle<()>> {
         let media = media.clone();
-        let streams =
-            StreamTable::start(self.listeners, runtime, self.handle.waker.clone(), StreamLimits::default());
+        let streams = StreamTable::start(self.listeners, runtime, self.handle.waker.clone(), StreamLimits::default());
         vital::spawn(name, move || {
             let batches = self.sockets.iter().map(|_| SendBatch::new()).collect();
             Loop {

@@ -6,7 +6,9 @@ use crate::runtime::{
 use std::net::SocketAddr;
 use std::thread::JoinHandle;
 use tandem_carrier::{Carrier, CarrierConfig, Limits, MediaPort};
+use tandem_model::Transport;
 use tandem_sip::endpoint::Identity;
+use tokio::runtime;
 
 /// The simulated carrier with threads and sockets of its own: reached only by the network, as any carrier.
 pub(super) struct SimulatedCarrier {
@@ -15,9 +17,13 @@ pub(super) struct SimulatedCarrier {
 }
 
 impl SimulatedCarrier {
+    /// Must be called within a tokio runtime.
     pub(super) fn start(addresses: [SocketAddr; 2]) -> Result<Self, ServeError> {
-        let signalling = SignallingSockets::bind(addresses)?;
+        let mut signalling = SignallingSockets::bind(addresses.map(|address| (Transport::Udp, address)))?;
         let bound = signalling.local_addresses();
+        for address in &bound {
+            signalling.add(Transport::Tcp, *address)?;
+        }
         let [first, second] = addresses;
         let bound_pair = [bound.first().copied().unwrap_or(first), bound.get(1).copied().unwrap_or(second)];
         let media_sockets = MediaSockets::bind(first.ip(), FIRST_RTP_PORT, LAST_RTP_PORT, MEDIA_PORTS)?;
@@ -38,7 +44,8 @@ impl SimulatedCarrier {
         let media = MediaThread::new(media_sockets)?;
         let (shard_handle, media_handle): (ShardHandle<_>, MediaHandle) = (shard.handle(), media.handle());
         let media_thread = media.spawn("carrier-media", shard_handle.clone())?;
-        let shard_thread = shard.spawn("carrier", CarrierMachine::new(carrier), &media_handle)?;
+        let shard_thread =
+            shard.spawn("carrier", CarrierMachine::new(carrier), &media_handle, runtime::Handle::current())?;
         tracing::info!(addresses = ?bound, "the simulated carrier answers");
         let stop = move || {
             shard_handle.stop();
@@ -67,8 +74,11 @@ fn loopback_ranges() -> Vec<ipnet::IpNet> {
 /// [`ServeError`] when it cannot start.
 pub(crate) fn carrier(config: &Config, addresses: [SocketAddr; 2]) -> Result<(), ServeError> {
     super::logging::start(config);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let carrier = SimulatedCarrier::start(addresses)?;
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    let carrier = {
+        let _within = runtime.enter();
+        SimulatedCarrier::start(addresses)?
+    };
     runtime.block_on(super::stop_signal())?;
     carrier.stop();
     Ok(())
