@@ -289,6 +289,11 @@ fn merged(mut base: Value, more: &Value) -> Value {
     base
 }
 
+/// Waits for a future from a test's thread.
+pub(crate) fn wait<F: Future>(future: F) -> F::Output {
+    RUNTIME.block_on(future)
+}
+
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.worker_threads(1).enable_all().build().expect("a runtime needs one thread and one epoll")

@@ -173,6 +173,24 @@ impl Tandem {
         self.api.with_key(&crate::api::text_at(&printed, "/key"))
     }
 
+    /// Makes every call of the stopped node's log look as if it had been written so much earlier.
+    ///
+    /// # Panics
+    /// When the database is not that of the node.
+    pub fn age_calls(&self, span: Duration) {
+        let path = self.data_dir().join("tandem.db");
+        let micros = i64::try_from(span.as_micros()).expect("a span of hours");
+        let aged = crate::api::wait(async {
+            let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+            let mut database = sqlx::ConnectOptions::connect(&options).await?;
+            let update = sqlx::query("UPDATE call_logs SET updated_at = updated_at - $1").bind(micros);
+            let aged = update.execute(&mut database).await?.rows_affected();
+            sqlx::Connection::close(database).await?;
+            Ok::<_, sqlx::Error>(aged)
+        });
+        assert!(aged.as_ref().is_ok_and(|calls| *calls > 0), "{}: {aged:?}", path.display());
+    }
+
     /// Asks it to stop. It drains.
     pub fn terminate(&self) {
         signal(&self.child, "TERM");

@@ -45,11 +45,23 @@ impl Met {
 
 #[test]
 fn every_reason_and_every_cause() {
+    let parts: [fn(&mut Met); 5] = [final_answers_and_timers, routing, small_node, stopping_node, forgotten_call];
     let mut met = Met::default();
-    final_answers_and_timers(&mut met);
-    routing(&mut met);
-    small_node(&mut met);
-    stopping_node(&mut met);
+    // Each has a node of its own and mostly waits.
+    std::thread::scope(|scope| {
+        let run = |part: fn(&mut Met)| {
+            scope.spawn(move || {
+                let mut met = Met::default();
+                part(&mut met);
+                met
+            })
+        };
+        for running in parts.map(run) {
+            let Met { reasons, causes } = running.join().expect("each part passes");
+            met.reasons.extend(reasons);
+            met.causes.extend(causes);
+        }
+    });
 
     let known: BTreeSet<String> = Reason::CODES.iter().map(|code| (*code).to_owned()).collect();
     let never: Vec<&String> = known.difference(&met.reasons).collect();
@@ -224,4 +236,26 @@ fn stopping_node(met: &mut Met) {
     met.refusal(&api, &peer.uri("echo"), &json!({}), "node_unavailable");
     tandem.restart();
     met.call(&api, &id);
+}
+
+/// A call that something else carried, and of which nothing was heard for hours.
+fn forgotten_call(met: &mut Met) {
+    let network = Network::claim();
+    let mut tandem = Tandem::start(&network, &Options::default());
+    let api = tandem.api();
+    let trunk = api.create_trunk("shared", network.sip(2), &json!({}));
+    let log = json!({
+        "call_id": "forgotten", "sip_trunk_id": trunk, "direction": "inbound", "from_number": "1", "to_number": "2",
+        "started_at": "2026-01-01T00:00:00Z", "status": "answered", "answered_at": "2026-01-01T00:00:00Z",
+    });
+    let _ = api.post("/calls", &log).expect(201);
+    tandem.terminate();
+    let _ = tandem.wait_for_exit(Duration::from_secs(10));
+    tandem.age_calls(Duration::from_secs(5 * 60 * 60));
+    tandem.restart();
+    let call = api.wait_for_end("forgotten", Duration::from_secs(10));
+    assert_eq!(call["cost"], Value::Null, "nobody knows what it cost: {call:#}");
+    let freed = || (api.get(&format!("/trunks/{trunk}")).expect(200)["current_active_calls"] == 0).then_some(());
+    tandem_e2e::eventually("free slot", Duration::from_secs(3), freed);
+    met.causes.extend(call["hangup_cause"].as_str().map(str::to_owned));
 }
