@@ -15,14 +15,23 @@
 //!
 //! Deliberately absent: threads, clocks, logging, the free space of the disk (the owner asks for it).
 
+mod appender;
+mod directory;
 mod entry;
+mod format;
+mod ledger;
+mod new_segment;
 mod position;
 mod recovered;
+mod segment;
+mod set_aside;
 mod tailer;
 mod writer;
 
 pub use entry::{Entry, Kept, KeptFlow};
+pub use format::{EntryError, FORMAT_VERSION, MAX_PAYLOAD_BYTES, SegmentHeader, UnknownVersion};
 pub use position::{Damage, DamageReason, Position};
 pub use recovered::{OpenCall, OpenLeg, Recovered};
+pub use segment::{Piece, SegmentReader, read_segment};
 pub use tailer::{Batch, SetAside, Tailer};
 pub use writer::{AppendError, DEFAULT_SEGMENT_BYTES, OpenError, Options, RotationError, Sync, Writer};

@@ -1,7 +1,7 @@
 use std::fmt;
 
 /// A place in the journal of a shard. Ordered as the journal was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     /// Number of the segment; grows.
     pub segment: u64,
@@ -24,6 +24,16 @@ pub struct Damage {
     pub bytes: u64,
     /// What is wrong.
     pub reason: DamageReason,
+}
+
+impl Damage {
+    /// Whether it is what an unfinished write leaves at the end of a segment; a whole frame of unknown content is not.
+    pub(crate) const fn may_be_torn(&self) -> bool {
+        match self.reason {
+            DamageReason::Length { .. } | DamageReason::Checksum | DamageReason::Torn => true,
+            DamageReason::Header | DamageReason::Content { .. } => false,
+        }
+    }
 }
 
 /// What is wrong with a part of a segment.

@@ -1,16 +1,41 @@
-use crate::{Entry, Recovered};
+use crate::appender::Appender;
+use crate::directory::ShardDirectory;
+use crate::format::{EntryError, Parsed, parse_frame, push_frame};
+use crate::ledger::{Ledger, Subject};
+use crate::new_segment::{NewSegment, begin_segment};
+use crate::recovered::{FrameRef, read_back};
+use crate::segment::size;
+use crate::{Entry, Position, Recovered};
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use tandem_model::{NodeId, Timestamp};
 
 /// The writing end of the journal of one shard. There is one per shard and directory at a time, in all processes.
 #[derive(Debug)]
-pub struct Writer {}
+pub struct Writer {
+    directory: ShardDirectory,
+    /// Held as long as the writer lives.
+    _lock: File,
+    node: NodeId,
+    shard: u16,
+    options: Options,
+    segment: u64,
+    appender: Appender<File>,
+    ledger: Ledger<FrameRef>,
+    /// Where the current segment is long enough.
+    rotate_at: u64,
+    rotation_error: Option<RotationError>,
+    /// Frames of one turn, and where each ends. Kept to spare the allocation.
+    buffer: Vec<u8>,
+    ends: Vec<usize>,
+}
 
 /// How a journal is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// A segment that has this many bytes is followed by a new one.
+    /// A segment that has this many bytes is followed by a new one, unless most of it is its snapshot.
     pub segment_bytes: u64,
     /// Whether to wait for the disk.
     pub sync: Sync,
@@ -45,7 +70,7 @@ pub enum OpenError {
     },
     /// A segment was written by a newer build.
     #[error(
-        "{path:?} has version {version} of the journal format, this build reads up to {known}; start the newer build once more"
+        "{path:?} has version {version} of the journal format, this build reads version {known}; start the newer build once more"
     )]
     UnknownVersion {
         /// Which file.
@@ -89,13 +114,13 @@ pub enum AppendError {
     /// All entries are in the file, but the disk may not have them ([`Sync::EveryTurn`]).
     #[error("the journal could not be brought to the disk: {0}")]
     Sync(io::Error),
-    /// One entry has more bytes than an entry may have, or cannot be written as JSON. All others are in the journal.
-    #[error("entry {index} of the turn is too large for the journal ({bytes} bytes)")]
-    TooLarge {
+    /// One entry cannot be in a journal. All others are in it. The first such entry of the turn is named.
+    #[error("entry {index} of the turn is not in the journal: {source}")]
+    Entry {
         /// Its place in the slice.
         index: usize,
-        /// Its encoded size.
-        bytes: usize,
+        /// Why.
+        source: EntryError,
     },
 }
 
@@ -105,7 +130,7 @@ pub enum RotationError {
     /// There is no new segment; the old one grows on, and the next attempt comes after some more bytes.
     #[error("no new journal segment could be begun: {0}")]
     Io(#[from] io::Error),
-    /// There is one, but what was kept in these frames of the old one can no longer be read.
+    /// There is one, but some frames of the old one that belong into its snapshot can no longer be read.
     #[error("{frames} frames of the old journal segment are damaged and were left behind")]
     LeftBehind {
         /// How many.
@@ -117,33 +142,168 @@ impl Writer {
     /// Opens the journal of a shard in `directory`, which is made if it is missing: takes its lock, cuts an unfinished write from
     /// the end, tells what was open, and begins a new segment.
     ///
-    /// `now` numbers the first segment, so that the numbers grow even when the directory was lost.
+    /// `now` numbers the first segment, so that numbers grow even when the directory was lost and a position in the store was not.
     ///
     /// # Errors
     /// [`OpenError`].
     pub fn open(
         directory: &Path,
-        _shard: u16,
-        _node: NodeId,
-        _now: Timestamp,
-        _options: Options,
+        shard: u16,
+        node: NodeId,
+        now: Timestamp,
+        options: Options,
     ) -> Result<(Self, Recovered), OpenError> {
-        Err(OpenError::Locked { directory: directory.to_owned(), pid: None })
+        let directory = ShardDirectory::new(directory, shard);
+        let io_error = |source| OpenError::Io { path: directory.path().to_owned(), source };
+        directory.create().map_err(io_error)?;
+        let lock = match directory.lock().map_err(io_error)? {
+            Ok(lock) => lock,
+            Err(pid) => return Err(OpenError::Locked { directory: directory.path().to_owned(), pid }),
+        };
+        let back = read_back(&directory, node)?;
+        let segment = back.newest.map_or(0, |newest| newest.saturating_add(1)).max(now.unix_millis() / 1_000).max(1);
+        let new = NewSegment { directory: &directory, node, shard, number: segment };
+        let begun = begin_segment(&new, &back.ledger, |place, buffer| back.copy_frame(place, buffer), Sync::EveryTurn)
+            .map_err(io_error)?;
+        let mut writer = Self {
+            _lock: lock,
+            node,
+            shard,
+            options,
+            segment,
+            appender: begun.appender,
+            ledger: begun.ledger,
+            rotate_at: 0,
+            rotation_error: left_behind(begun.left_behind),
+            buffer: Vec::new(),
+            ends: Vec::new(),
+            directory,
+        };
+        writer.plan_rotation();
+        Ok((writer, back.recovered))
     }
 
     /// Appends the entries of one turn, in order, in one write.
     ///
     /// # Errors
     /// [`AppendError`].
-    pub fn append(&mut self, _entries: &[Entry]) -> Result<(), AppendError> {
-        Err(AppendError::Sync(io::ErrorKind::Unsupported.into()))
+    pub fn append(&mut self, entries: &[Entry]) -> Result<(), AppendError> {
+        let refused = self.encode(entries);
+        if self.ends.is_empty() {
+            return refused.map_or(Ok(()), Err);
+        }
+        let start = self.appender.end();
+        let appended = self.appender.append(&self.buffer, &self.ends);
+        let frames = appended.as_ref().map_or_else(|short| short.frames, |()| self.ends.len());
+        let written = self.follow(entries, frames, start);
+        self.spare_memory();
+        if let Err(short) = appended {
+            return Err(AppendError::Write { written, source: short.source });
+        }
+        if self.options.sync == Sync::EveryTurn {
+            self.appender.medium().sync_data().map_err(AppendError::Sync)?;
+        }
+        if self.appender.end() >= self.rotate_at {
+            self.rotate();
+        }
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// The end of the journal: what a tailer has reached when it has read all.
+    #[must_use]
+    pub const fn end(&self) -> Position {
+        Position { segment: self.segment, offset: self.appender.end() }
     }
 
     /// What went wrong when the last segment was begun, if it was not asked for yet.
-    pub fn take_rotation_error(&mut self) -> Option<RotationError> {
-        None
+    pub const fn take_rotation_error(&mut self) -> Option<RotationError> {
+        self.rotation_error.take()
     }
+
+    /// Fills the buffer. An entry that cannot be encoded gets no bytes, so its frame ends where it begins.
+    fn encode(&mut self, entries: &[Entry]) -> Option<AppendError> {
+        self.buffer.clear();
+        self.ends.clear();
+        let mut refused = None;
+        for (index, entry) in entries.iter().enumerate() {
+            if let Err(source) = push_frame(&mut self.buffer, entry) {
+                refused = refused.or(Some(AppendError::Entry { index, source }));
+            }
+            self.ends.push(self.buffer.len());
+        }
+        if self.buffer.is_empty() {
+            self.ends.clear();
+        }
+        refused
+    }
+
+    /// Enters the first frames, which are in the file, into the ledger.
+    fn follow(&mut self, entries: &[Entry], frames: usize, start: u64) -> usize {
+        let mut begin = 0;
+        for (entry, end) in entries.iter().zip(&self.ends).take(frames) {
+            let bytes = end - begin;
+            if bytes > 0 {
+                let place = FrameRef { segment: self.segment, offset: start.saturating_add(size(begin)), bytes };
+                self.ledger.apply(Subject::from(entry), place);
+            }
+            begin = *end;
+        }
+        frames
+    }
+
+    fn rotate(&mut self) {
+        let number = self.segment.saturating_add(1);
+        let new = NewSegment { directory: &self.directory, node: self.node, shard: self.shard, number };
+        let old = self.appender.medium();
+        let copy = |place: FrameRef, buffer: &mut Vec<u8>| copy_frame(old, place, buffer);
+        match begin_segment(&new, &self.ledger, copy, self.options.sync) {
+            Ok(begun) => {
+                self.segment = number;
+                self.appender = begun.appender;
+                self.ledger = begun.ledger;
+                self.rotation_error = left_behind(begun.left_behind);
+                self.plan_rotation();
+            }
+            Err(error) => {
+                self.rotation_error = Some(RotationError::Io(error));
+                self.rotate_at = self.appender.end().saturating_add(ROTATION_RETRY_BYTES);
+            }
+        }
+    }
+
+    fn plan_rotation(&mut self) {
+        self.rotate_at = self.options.segment_bytes.max(self.appender.end().saturating_mul(SNAPSHOT_SHARE));
+    }
+
+    fn spare_memory(&mut self) {
+        if self.buffer.capacity() > KEPT_BUFFER_BYTES {
+            self.buffer = Vec::new();
+        }
+    }
+}
+
+/// Adds a frame of a file to a buffer; whether it is whole.
+fn copy_frame(file: &File, place: FrameRef, buffer: &mut Vec<u8>) -> bool {
+    let start = buffer.len();
+    buffer.resize(start.saturating_add(place.bytes), 0);
+    let frame = buffer.get_mut(start..).unwrap_or_default();
+    let is_whole = file.read_exact_at(frame, place.offset).is_ok()
+        && matches!(parse_frame(frame), Parsed::Whole { bytes, .. } if bytes == place.bytes);
+    if !is_whole {
+        buffer.truncate(start);
+    }
+    is_whole
+}
+
+fn left_behind(frames: usize) -> Option<RotationError> {
+    (frames > 0).then_some(RotationError::LeftBehind { frames })
 }
 
 /// Large enough that a new segment, with its snapshot, is a rare event; small enough that stored ones free the disk soon.
 pub const DEFAULT_SEGMENT_BYTES: u64 = 32 * 1024 * 1024;
+/// A segment is at least so many times as long as its snapshot, so that snapshots are at most a quarter of what is written.
+const SNAPSHOT_SHARE: u64 = 4;
+/// How much a segment grows after one could not be begun until the next attempt, which costs a snapshot.
+const ROTATION_RETRY_BYTES: u64 = 4 * 1024 * 1024;
+/// A turn's buffer that is larger was an exception; its memory is given back.
+const KEPT_BUFFER_BYTES: usize = 1024 * 1024;

@@ -1,0 +1,247 @@
+use crate::Entry;
+use std::collections::BTreeMap;
+use tandem_model::{CallId, LegId, Record};
+
+/// What an entry is about: all that the ledger wants to know of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    Call { call: CallId, is_over: bool },
+    Leg { call: CallId, leg: LegId },
+    Event { call: CallId, number: u32 },
+    Keep { call: CallId, leg: LegId },
+    Forget { leg: LegId },
+    Heartbeat,
+}
+
+impl From<&Entry> for Subject {
+    fn from(entry: &Entry) -> Self {
+        match entry {
+            Entry::Record(Record::Call(call)) => Self::Call { call: call.id, is_over: call.status.is_final() },
+            Entry::Record(Record::Leg(leg)) => Self::Leg { call: leg.call_id, leg: leg.id },
+            Entry::Record(Record::Event(event)) => Self::Event { call: event.call_id, number: event.number },
+            Entry::Keep { leg, call, .. } => Self::Keep { call: *call, leg: *leg },
+            Entry::Forget { leg } => Self::Forget { leg: *leg },
+            Entry::Heartbeat { .. } => Self::Heartbeat,
+        }
+    }
+}
+
+/// The journal folded: where the last word on each thing stands that is not over yet. `T` is that place.
+///
+/// A call is here from its first state, or from the first thing kept for one of its legs, until it is over and nothing is kept for any
+/// of its legs. Other records of a call that is not here are not followed: they come after its end.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Ledger<T> {
+    calls: BTreeMap<CallId, LedgerCall<T>>,
+    /// The call of every leg for which something is kept.
+    kept: BTreeMap<LegId, CallId>,
+    heartbeat: Option<T>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct LedgerCall<T> {
+    pub(crate) record: Option<T>,
+    is_over: bool,
+    /// Sorted by id. A call has a handful, and a map would take ten times the memory for each of them.
+    pub(crate) legs: Vec<LedgerLeg<T>>,
+    pub(crate) last_event: Option<(u32, T)>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct LedgerLeg<T> {
+    pub(crate) id: LegId,
+    pub(crate) record: Option<T>,
+    pub(crate) kept: Option<T>,
+}
+
+impl<T> Default for Ledger<T> {
+    fn default() -> Self {
+        Self { calls: BTreeMap::new(), kept: BTreeMap::new(), heartbeat: None }
+    }
+}
+
+impl<T> Default for LedgerCall<T> {
+    fn default() -> Self {
+        Self { record: None, is_over: false, legs: Vec::new(), last_event: None }
+    }
+}
+
+impl<T> LedgerCall<T> {
+    fn leg_mut(&mut self, id: LegId) -> Option<&mut LedgerLeg<T>> {
+        self.legs.iter_mut().find(|leg| leg.id == id)
+    }
+
+    fn leg_or_new(&mut self, id: LegId) -> Option<&mut LedgerLeg<T>> {
+        let at = match self.legs.binary_search_by_key(&id, |leg| leg.id) {
+            Ok(at) => at,
+            Err(at) => {
+                self.legs.insert(at, LedgerLeg { id, record: None, kept: None });
+                at
+            }
+        };
+        self.legs.get_mut(at)
+    }
+}
+
+impl<T: Copy> Ledger<T> {
+    pub(crate) fn apply(&mut self, subject: Subject, place: T) {
+        match subject {
+            Subject::Call { call, is_over: false } => {
+                let entry = self.calls.entry(call).or_default();
+                entry.record = Some(place);
+                entry.is_over = false;
+            }
+            Subject::Call { call, is_over: true } => {
+                if let Some(entry) = self.calls.get_mut(&call) {
+                    entry.record = Some(place);
+                    entry.is_over = true;
+                    entry.legs.retain(|leg| leg.kept.is_some());
+                }
+                self.drop_if_over(call);
+            }
+            Subject::Leg { call, leg } => {
+                if let Some(entry) = self.calls.get_mut(&call) {
+                    let followed = if entry.is_over { entry.leg_mut(leg) } else { entry.leg_or_new(leg) };
+                    if let Some(followed) = followed {
+                        followed.record = Some(place);
+                    }
+                }
+            }
+            Subject::Event { call, number } => {
+                if let Some(entry) = self.calls.get_mut(&call)
+                    && entry.last_event.is_none_or(|(last, _)| last <= number)
+                {
+                    entry.last_event = Some((number, place));
+                }
+            }
+            Subject::Keep { call, leg } => {
+                if let Some(followed) = self.calls.entry(call).or_default().leg_or_new(leg) {
+                    followed.kept = Some(place);
+                    self.kept.insert(leg, call);
+                }
+            }
+            Subject::Forget { leg } => self.forget(leg),
+            Subject::Heartbeat => self.heartbeat = Some(place),
+        }
+    }
+
+    fn forget(&mut self, leg: LegId) {
+        let Some(call) = self.kept.remove(&leg) else { return };
+        if let Some(entry) = self.calls.get_mut(&call) {
+            let is_over = entry.is_over;
+            entry.legs.retain_mut(|candidate| {
+                if candidate.id != leg {
+                    return true;
+                }
+                candidate.kept = None;
+                !is_over && candidate.record.is_some()
+            });
+        }
+        self.drop_if_over(call);
+    }
+
+    fn drop_if_over(&mut self, call: CallId) {
+        let is_over = self.calls.get(&call).is_some_and(|entry| {
+            (entry.is_over || entry.record.is_none()) && entry.legs.iter().all(|leg| leg.kept.is_none())
+        });
+        if is_over {
+            self.calls.remove(&call);
+        }
+    }
+
+    pub(crate) fn calls(&self) -> impl Iterator<Item = (CallId, &LedgerCall<T>)> {
+        self.calls.iter().map(|(id, call)| (*id, call))
+    }
+
+    pub(crate) const fn heartbeat(&self) -> Option<T> {
+        self.heartbeat
+    }
+
+    /// The last words in an order that folds to the same ledger again: of each call what is kept first, because only that keeps a call
+    /// that is over, then the call, because only that lets its legs and events in.
+    pub(crate) fn last_words(&self) -> impl Iterator<Item = (Subject, T)> {
+        let of_calls = self.calls().flat_map(|(call, entry)| {
+            let kept = entry.legs.iter().filter_map(move |leg| Some((Subject::Keep { call, leg: leg.id }, leg.kept?)));
+            let record = entry.record.map(|place| (Subject::Call { call, is_over: entry.is_over }, place));
+            let legs = entry.legs.iter().filter_map(move |leg| Some((Subject::Leg { call, leg: leg.id }, leg.record?)));
+            let event = entry.last_event.map(|(number, place)| (Subject::Event { call, number }, place));
+            kept.chain(record).chain(legs).chain(event)
+        });
+        of_calls.chain(self.heartbeat.map(|place| (Subject::Heartbeat, place)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use tandem_model::Timestamp;
+
+    fn call(number: u8) -> CallId {
+        CallId::new(Timestamp::from_unix_micros(0), [number; 10])
+    }
+
+    /// Legs belong to one call each, as in life.
+    fn leg(of: u8, number: u8) -> LegId {
+        LegId::new(Timestamp::from_unix_micros(0), [of * 16 + number; 10])
+    }
+
+    fn subject() -> impl Strategy<Value = Subject> {
+        (0..4_u8, 0..3_u8, 0..9_u32, 0..7_u8, any::<bool>()).prop_map(|(of, number, event, kind, is_over)| {
+            let (call, leg) = (call(of), leg(of, number));
+            match kind {
+                0 | 1 => Subject::Call { call, is_over },
+                2 => Subject::Leg { call, leg },
+                3 => Subject::Event { call, number: event },
+                4 => Subject::Keep { call, leg },
+                5 => Subject::Forget { leg },
+                _ => Subject::Heartbeat,
+            }
+        })
+    }
+
+    #[test]
+    fn a_call_that_is_over_stays_while_a_leg_has_to_be_ended() {
+        let mut ledger = Ledger::default();
+        ledger.apply(Subject::Call { call: call(1), is_over: false }, 1);
+        ledger.apply(Subject::Leg { call: call(1), leg: leg(1, 1) }, 2);
+        ledger.apply(Subject::Leg { call: call(1), leg: leg(1, 2) }, 3);
+        ledger.apply(Subject::Keep { call: call(1), leg: leg(1, 2) }, 4);
+        ledger.apply(Subject::Call { call: call(1), is_over: true }, 5);
+        let places: Vec<_> = ledger.last_words().map(|(_, place)| place).collect();
+        assert_eq!(places, [4, 5, 3]);
+        ledger.apply(Subject::Forget { leg: leg(1, 2) }, 6);
+        assert_eq!(ledger, Ledger::default());
+    }
+
+    #[test]
+    fn late_words_on_a_call_that_is_over_do_not_bring_it_back() {
+        let mut ledger = Ledger::default();
+        ledger.apply(Subject::Call { call: call(1), is_over: false }, 1);
+        ledger.apply(Subject::Call { call: call(1), is_over: true }, 2);
+        ledger.apply(Subject::Leg { call: call(1), leg: leg(1, 1) }, 3);
+        ledger.apply(Subject::Event { call: call(1), number: 9 }, 4);
+        ledger.apply(Subject::Call { call: call(1), is_over: true }, 5);
+        assert_eq!(ledger, Ledger::default());
+    }
+
+    proptest! {
+        #[test]
+        fn folding_the_last_words_gives_the_same_ledger(before in prop::collection::vec(subject(), 0..60), after in prop::collection::vec(subject(), 0..60)) {
+            let mut whole = Ledger::default();
+            for (place, subject) in before.iter().enumerate() {
+                whole.apply(*subject, place);
+            }
+            let mut from_snapshot = Ledger::default();
+            for (subject, place) in whole.last_words() {
+                from_snapshot.apply(subject, place);
+            }
+            prop_assert_eq!(&from_snapshot, &whole);
+            for (place, subject) in after.iter().enumerate() {
+                whole.apply(*subject, place + 1_000);
+                from_snapshot.apply(*subject, place + 1_000);
+            }
+            prop_assert_eq!(from_snapshot, whole);
+        }
+    }
+}
