@@ -1,4 +1,5 @@
-//! What a call costs in the store, in CPU time of this process: `cargo bench -p tandem-store`.
+//! What a call costs in the store, in CPU time of this process: `cargo bench -p tandem-store`. On SQLite, or on the database that
+//! `DATABASE_URL` names, in which it leaves its calls.
 //!
 //! A call is two states of the call, two of its leg and eight events, written in two batches, as at 1,000 calls a second with a
 //! batch every 50 ms.
@@ -27,7 +28,11 @@ async fn main() {
         node_id: NodeId::from_uuid(Uuid::from_u128(1)),
         boot_id: BootId::from_uuid(Uuid::from_u128(2)),
     };
-    let store = Store::open(&DatabaseUrl::sqlite(folder.path().join("tandem.db")), options).await.unwrap();
+    let url = match std::env::var("DATABASE_URL") {
+        Ok(url) => url.parse().unwrap(),
+        Err(_) => DatabaseUrl::sqlite(folder.path().join("tandem.db")),
+    };
+    let store = Store::open(&url, options).await.unwrap();
     let account = store.ensure_admin_account("bench").await.unwrap().id;
 
     for round in 0..3 {

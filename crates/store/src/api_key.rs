@@ -220,7 +220,7 @@ impl Store {
             .collect())
     }
 
-    /// Notes that a key was used, about once a minute, and only if a connection is there at once: a request never waits for one.
+    /// Notes that a key was used, about once a minute, and only if a connection is to spare: a request does not wait for those who write.
     async fn note_use(&self, id: ApiKeyId, last_used_at: Option<Timestamp>) {
         let now = now();
         if last_used_at.is_some_and(|last| now.since(last) < USE_NOTED_EVERY) {

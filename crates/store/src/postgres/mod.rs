@@ -11,7 +11,7 @@ use crate::error::Refusal;
 use crate::migrations;
 use crate::store::Migrated;
 use address::SCHEMA;
-use session::{STATEMENT_DEADLINE, STATEMENT_TIMEOUT, Session, Sessions, Transaction, no_answer};
+use session::{PING_DEADLINE, STATEMENT_DEADLINE, STATEMENT_TIMEOUT, Session, Sessions, Transaction, no_answer};
 use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgPoolOptions};
@@ -106,16 +106,14 @@ fn sessions(connections: u32, options: &PgConnectOptions) -> Sessions {
         .test_before_acquire(false)
         // A server that was restarted leaves dead connections behind. One that worked a moment ago is not asked.
         .before_acquire(|connection, history| {
-            Box::pin(async move { Ok(history.idle_for < TRUSTED_FOR || ping(connection).await.is_ok()) })
+            Box::pin(async move {
+                let alive = history.idle_for < TRUSTED_FOR
+                    || matches!(timeout(PING_DEADLINE, connection.ping()).await, Ok(Ok(())));
+                Ok(alive)
+            })
         })
-        // An error closes the connection, so that one whose server went silent does not keep its place.
-        .after_release(|connection, _| Box::pin(async move { ping(connection).await.map(|()| true) }))
         .connect_lazy_with(options.clone());
     Sessions::new(pool)
-}
-
-async fn ping(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    timeout(PING_DEADLINE, connection.ping()).await.unwrap_or_else(|_| Err(no_answer()))
 }
 
 /// What a database is like before it is migrated.
@@ -272,11 +270,9 @@ const READERS: u32 = 6;
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// How long a request waits for a connection, or for a new one to be made.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a connection may take to show that it is alive: one round trip.
-const PING_DEADLINE: Duration = Duration::from_secs(1);
 /// A connection that was idle for less is used without asking whether it is alive.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
-/// What is not worth waiting for may wait for a round trip or two.
-const SPARE_WAIT: Duration = Duration::from_millis(50);
+/// What is not worth waiting for may wait for a connection to be made, and no longer.
+const SPARE_WAIT: Duration = Duration::from_secs(1);
 /// Longer than the longest statement.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(8);

@@ -90,6 +90,20 @@ impl Session {
     }
 }
 
+/// As `PoolConnection` does it, which asks whether the connection still works and keeps its place in the pool until it answers; but
+/// not for longer than [`PING_DEADLINE`].
+impl Drop for Session {
+    fn drop(&mut self) {
+        let Some(mut connection) = self.connection.take() else {
+            return;
+        };
+        let returned = connection.return_to_pool();
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(timeout(PING_DEADLINE, returned));
+        }
+    }
+}
+
 impl Transaction {
     pub(crate) async fn commit(mut self) -> Result<(), sqlx::Error> {
         sqlx::raw_sql("COMMIT").execute(&mut self.session).await?;
@@ -228,3 +242,5 @@ pub(crate) fn no_answer() -> sqlx::Error {
 pub(crate) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 /// When a statement is given up whatever the server says: a little after the server would have said that it took too long.
 pub(crate) const STATEMENT_DEADLINE: Duration = Duration::from_secs(6);
+/// How long a connection may take to show that it is alive: one round trip.
+pub(crate) const PING_DEADLINE: Duration = Duration::from_secs(1);

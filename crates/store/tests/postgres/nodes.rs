@@ -1,0 +1,114 @@
+//! Several processes on one database.
+
+use crate::postgres_server::Database;
+use crate::{call, open, state, trunk};
+use std::convert::Infallible;
+use tandem_model::CallStatus;
+use tandem_store::{CallFilter, CallKey, Store};
+
+#[tokio::test]
+async fn two_processes_may_migrate_at_once() {
+    let database = Database::create().await;
+    let url = database.url();
+    let (one, other) = tokio::join!(Store::migrate(&url), Store::migrate(&url));
+    assert_eq!(one.unwrap().to, other.unwrap().to);
+}
+
+#[tokio::test]
+async fn two_processes_share_a_database() {
+    let database = Database::create().await;
+    let (server, cli) = (open(&database).await.unwrap(), open(&database).await.unwrap());
+    let account = cli.ensure_admin_account("admin").await.unwrap();
+    let before = server.revision().await.unwrap();
+    let (_, key) = cli.create_api_key(account.id, "key").await.unwrap();
+    assert!(server.revision().await.unwrap() > before);
+    assert_eq!(server.authenticate(key.expose()).await.unwrap().unwrap().account, account);
+
+    // Together they may not pass the limit either.
+    let writes = (1..=20).map(|number| {
+        let store = if number % 2 == 0 { server.clone() } else { cli.clone() };
+        let trunk = trunk(account.id, number);
+        tokio::spawn(async move { store.insert_trunk(&trunk, 15).await.is_ok() })
+    });
+    let mut written = 0;
+    for write in writes.collect::<Vec<_>>() {
+        written += usize::from(write.await.unwrap());
+    }
+    assert_eq!((written, server.trunks(account.id, 0, 100).await.unwrap().len()), (15, 15));
+    server.close().await;
+    cli.close().await;
+}
+
+#[tokio::test]
+async fn batches_of_several_nodes_are_all_written() {
+    let database = Database::create().await;
+    let nodes = [open(&database).await.unwrap(), open(&database).await.unwrap(), open(&database).await.unwrap()];
+    let account = nodes[0].ensure_admin_account("admin").await.unwrap().id;
+    let writes = (0..30_u64).map(|batch| {
+        let node = nodes[usize::try_from(batch).unwrap() % nodes.len()].clone();
+        let records: Vec<_> = (0..10).map(|number| state(call(account, batch * 10 + number))).collect();
+        tokio::spawn(async move { node.write_records(&records).await })
+    });
+    for write in writes.collect::<Vec<_>>() {
+        assert_eq!(write.await.unwrap().unwrap().rejected, []);
+    }
+    let all = CallFilter { trunk_id: None, skip: 0, limit: 1_000 };
+    assert_eq!(nodes[1].calls(account, all).await.unwrap().len(), 300);
+    for node in nodes {
+        node.close().await;
+    }
+}
+
+/// A change reads the call, and a state of the call path may be written before it writes the call: then one of them would be lost.
+#[tokio::test]
+async fn a_change_of_a_call_and_its_states_do_not_undo_each_other() {
+    let database = Database::create().await;
+    let (api, tailer) = (open(&database).await.unwrap(), open(&database).await.unwrap());
+    let account = api.ensure_admin_account("admin").await.unwrap().id;
+    tailer.write_records(&[state(call(account, 1))]).await.unwrap();
+    let key = CallKey::Id(call(account, 1).id);
+    for round in 0..20_u32 {
+        let ringing = tandem_model::CallRecord { status: CallStatus::Ringing, ..call(account, 1) };
+        let answered = tandem_model::CallRecord {
+            status: CallStatus::Answered,
+            answered_at: Some(tandem_model::Timestamp::from_unix_micros(round.into())),
+            ..call(account, 1)
+        };
+        tailer.write_records(&[state(ringing)]).await.unwrap();
+        let (update, batch) = ([state(answered.clone())], api.clone());
+        let (changed, written) = tokio::join!(
+            batch.update_call(account, &key, |call| {
+                call.metadata.insert(round.to_string(), true.into());
+                Ok::<(), Infallible>(())
+            }),
+            tailer.write_records(&update),
+        );
+        changed.unwrap();
+        written.unwrap();
+        let call = api.call(account, &key).await.unwrap().unwrap();
+        assert_eq!((call.status, call.answered_at), (CallStatus::Answered, answered.answered_at));
+        assert_eq!(call.metadata.len(), round as usize + 1);
+    }
+    api.close().await;
+    tailer.close().await;
+}
+
+/// Each account that is added counts the revision up by one: so a snapshot shows whether its parts are of one moment.
+#[tokio::test]
+async fn a_snapshot_is_of_one_moment_while_others_write() {
+    let database = Database::create().await;
+    let (writing, reading) = (open(&database).await.unwrap(), open(&database).await.unwrap());
+    let empty = reading.revision().await.unwrap();
+    let writer = tokio::spawn(async move {
+        for number in 0..60 {
+            writing.ensure_admin_account(&format!("account {number}")).await.unwrap();
+        }
+        writing.close().await;
+    });
+    while !writer.is_finished() {
+        let snapshot = reading.routing_snapshot().await.unwrap();
+        assert_eq!(snapshot.revision - empty, snapshot.accounts.len() as u64);
+    }
+    writer.await.unwrap();
+    reading.close().await;
+}

@@ -1,0 +1,134 @@
+//! What the tables hold, and how it is found.
+
+use crate::postgres_server::Database;
+use crate::{PASSWORD, call, connect, execute, open, run, state, trunk};
+use sqlx::AssertSqlSafe;
+use tandem_model::{Account, AccountId, CallRecord, Tier, Timestamp};
+use tandem_store::{CallFilter, CallKey};
+use uuid::Uuid;
+
+#[tokio::test]
+async fn everything_is_in_schema_tandem() {
+    let database = Database::create().await;
+    open(&database).await.unwrap().close().await;
+    let mut connection = connect(&database).await;
+    let schemas: Vec<String> = sqlx::query_scalar(
+        "SELECT DISTINCT schemaname::text FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    assert_eq!(schemas, ["tandem"]);
+}
+
+#[tokio::test]
+async fn no_secret_is_in_a_table_in_any_spelling() {
+    let database = Database::create().await;
+    let store = open(&database).await.unwrap();
+    let account = store.ensure_admin_account("admin").await.unwrap().id;
+    store.insert_trunk(&trunk(account, 1), 10).await.unwrap();
+    let (_, key) = store.create_api_key(account, "laptop").await.unwrap();
+    let mut connection = connect(&database).await;
+    for table in ["trunks", "api_keys", "accounts"] {
+        let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(format!("SELECT {table}::text FROM {table}")))
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+        assert!(!rows.is_empty());
+        for row in rows {
+            // Bytes are shown in hexadecimal digits.
+            for secret in [PASSWORD, key.expose()] {
+                assert!(!row.contains(secret) && !row.contains(&hex::encode(secret)), "{table}");
+            }
+        }
+    }
+    let deleted = trunk(account, 1).id;
+    store.delete_trunk(account, deleted, Timestamp::from_unix_micros(5)).await.unwrap();
+    let (sip, auth): (Vec<u8>, Option<Vec<u8>>) =
+        sqlx::query_as("SELECT sip_password, auth_password FROM trunks").fetch_one(&mut connection).await.unwrap();
+    assert_eq!((sip, auth), (Vec::new(), None));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn names_are_ordered_by_bytes_whatever_the_database_collates_by() {
+    let database = Database::create_with("TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en' LOCALE 'C'").await;
+    let store = open(&database).await.unwrap();
+    for (number, name) in [(1, "b"), (2, "B"), (3, "a"), (4, "ä")] {
+        let account = Account {
+            id: AccountId::from_uuid(Uuid::from_u128(number)),
+            name: name.into(),
+            tier: Tier::Pro,
+            max_trunks: None,
+            max_calls: None,
+            created_at: Timestamp::from_unix_micros(1),
+        };
+        store.insert_account(&account).await.unwrap();
+    }
+    let listed = store.accounts(0, 10).await.unwrap();
+    assert_eq!(listed.iter().map(|account| account.name.as_str()).collect::<Vec<_>>(), ["B", "a", "b", "ä"]);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_nul_from_a_peer_holds_up_no_batch() {
+    let database = Database::create().await;
+    let store = open(&database).await.unwrap();
+    let account = store.ensure_admin_account("admin").await.unwrap().id;
+    let odd = CallRecord { to_uri: Some("sip:a\0b@example.com".into()), ..call(account, 1) };
+    store.write_records(&[state(odd.clone()), state(call(account, 2))]).await.unwrap();
+    let stored = store.call(account, &CallKey::Id(odd.id)).await.unwrap().unwrap();
+    assert_eq!(stored.to_uri.as_deref(), Some("sip:a\u{fffd}b@example.com"));
+    assert_eq!(store.calls(account, CallFilter { trunk_id: None, skip: 0, limit: 10 }).await.unwrap().len(), 2);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn lists_walk_their_indexes() {
+    let database = Database::create().await;
+    let store = open(&database).await.unwrap();
+    let mut accounts = Vec::new();
+    for name in ["one", "two", "three"] {
+        accounts.push(store.ensure_admin_account(name).await.unwrap().id);
+    }
+    let calls: Vec<_> =
+        (0..6_000).zip(accounts.iter().cycle()).map(|(number, account)| state(call(*account, number))).collect();
+    store.write_records(&calls).await.unwrap();
+    store.close().await;
+    execute(&database, "ANALYZE").await;
+
+    let mut connection = connect(&database).await;
+    // As a statement that is used often is planned: for any value.
+    run(&mut connection, "SET plan_cache_mode TO force_generic_plan").await;
+    for (number, (parameters, query, index)) in [
+        (
+            "uuid, bigint, bigint",
+            "SELECT * FROM call_logs WHERE account_id = $1 ORDER BY started_at DESC, created_at DESC, id DESC LIMIT $2 OFFSET $3",
+            "call_logs_of_account",
+        ),
+        (
+            "uuid, bigint, bigint, uuid",
+            "SELECT * FROM call_logs WHERE trunk_id = $4 AND account_id = $1
+             ORDER BY started_at DESC, created_at DESC, id DESC LIMIT $2 OFFSET $3",
+            "call_logs_of_trunk",
+        ),
+        (
+            "bigint, uuid, bigint",
+            "SELECT id FROM call_logs WHERE carried_by = 'external' AND ended_at IS NULL AND (updated_at, id) > ($1, $2)
+             ORDER BY updated_at, id LIMIT $3",
+            "call_logs_open_external",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        run(&mut connection, &format!("PREPARE list_{number} ({parameters}) AS {query}")).await;
+        let nulls = vec!["NULL"; parameters.split(',').count()].join(", ");
+        let plan: Vec<String> = sqlx::query_scalar(AssertSqlSafe(format!("EXPLAIN EXECUTE list_{number} ({nulls})")))
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+        let plan = plan.join("\n");
+        assert!(plan.contains(index) && !plan.contains("Sort") && !plan.contains("Seq Scan"), "{plan}");
+    }
+}
