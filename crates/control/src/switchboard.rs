@@ -42,8 +42,8 @@ pub trait Switchboard: Send + Sync + 'static {
     /// The trunk may have been written a moment ago: an implementation that does not know it yet loads the snapshot first.
     ///
     /// # Errors
-    /// [`Unavailable`] when the probe could not be made at all.
-    async fn probe(&self, trunk: TrunkId) -> Result<ProbeResult, Unavailable>;
+    /// [`ProbeError`] when there was no probe, and so nothing was found.
+    async fn probe(&self, trunk: TrunkId) -> Result<ProbeResult, ProbeError>;
 
     /// What is going on at these trunks now. A trunk that is missing from the answer is at rest: [`TrunkState::default`].
     ///
@@ -52,9 +52,10 @@ pub trait Switchboard: Send + Sync + 'static {
     async fn trunk_states(&self, trunks: Vec<TrunkId>) -> Result<HashMap<TrunkId, TrunkState>, Unavailable>;
 
     /// A call that something else carries takes a slot of its trunk and of its account, whatever the limits say. Repeats count once.
+    /// It waits some seconds for a call path that has no room for more commands: a slot that is lost is wrong until the next start.
     async fn external_call_started(&self, account: AccountId, trunk: TrunkId, call: CallId);
 
-    /// Frees the slots that [`Switchboard::external_call_started`] took. Unknown calls are ignored.
+    /// Frees the slots that [`Switchboard::external_call_started`] took. Unknown calls are ignored. It waits likewise.
     async fn external_call_ended(&self, call: CallId);
 
     /// Whether new calls are taken, and the numbers of the node.
@@ -87,6 +88,17 @@ pub enum HangupError {
     #[error("no such live call")]
     NotFound,
     /// The call path did not answer in time.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// Why nothing was probed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProbeError {
+    /// As many probes as may be are under way.
+    #[error("too many probes are under way")]
+    Busy,
+    /// The call path did not answer in time, or does not know the trunk.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
@@ -142,11 +154,14 @@ pub struct Readiness {
 /// What the node holds at this moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LiveNumbers {
-    /// Calls that are not over.
+    /// Calls, with those whose last legs are being ended.
     pub calls: u64,
-    /// Their legs and attempts, with those given up that still wait for a late answer.
+    /// Their legs that have a dialog or an INVITE under way. An attempt that was given up and still waits for a late answer is a
+    /// session only.
     pub legs: u64,
-    /// SIP dialogs.
+    /// SIP sessions: every INVITE until nothing can follow from it, given-up attempts included.
+    pub sessions: u64,
+    /// Those of the sessions that have an established dialog.
     pub dialogs: u64,
     /// SIP client transactions.
     pub client_transactions: u64,
@@ -162,6 +177,10 @@ pub struct LiveNumbers {
     pub trunk_slots: u64,
     /// Slots taken, over all accounts.
     pub account_slots: u64,
+    /// Calls that something else carries and that hold slots.
+    pub external_calls: u64,
+    /// Calls that are over and that the store does not have yet; they are shown from memory until then.
+    pub unstored_calls: u64,
     /// Records of ended and running calls that the store does not have yet.
     pub records_unstored: u64,
     /// Filled places of the bounded queues.

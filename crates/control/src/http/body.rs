@@ -15,8 +15,8 @@ impl<S: Sync> FromRequest<S> for JsonObject {
         })?;
         match serde_json::from_slice(&bytes) {
             Ok(Value::Object(object)) => Ok(Self(object)),
-            Ok(_) => Err(Problem::new(ProblemCode::MalformedBody, "the body must be a JSON object")),
-            Err(error) => Err(Problem::new(ProblemCode::MalformedBody, format!("the body is not JSON: {error}"))),
+            Ok(_) => Err(Problem::of_field(ProblemCode::MalformedBody, "body", "must be a JSON object")),
+            Err(error) => Err(Problem::of_field(ProblemCode::MalformedBody, "body", format!("is not JSON: {error}"))),
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::service::{
     UpdateCallError, UpdateTrunkError,
 };
 use crate::wire::{FieldError, Invalid};
-use crate::{DialError, Unavailable};
+use crate::{DialError, ProbeError, Unavailable};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -75,6 +75,7 @@ problem_codes! {
     NoTrunkAvailable = "no_trunk_available", SERVICE_UNAVAILABLE, "No trunk can take a call now";
     NodeUnavailable = "node_unavailable", SERVICE_UNAVAILABLE, "The node takes no calls now";
     CallPathUnavailable = "call_path_unavailable", SERVICE_UNAVAILABLE, "The call path does not answer";
+    ProbesBusy = "probes_busy", SERVICE_UNAVAILABLE, "Too many probes are under way";
     CallNotStoredYet = "call_not_stored_yet", SERVICE_UNAVAILABLE, "The call is not stored yet";
     DatabaseUnavailable = "database_unavailable", SERVICE_UNAVAILABLE, "The database does not answer";
 }
@@ -95,7 +96,7 @@ pub(crate) struct ProblemDocument {
     code: ProblemCode,
     /// The request, as in the `x-request-id` header and in the log.
     request_id: String,
-    /// Each wrong field, for 422.
+    /// Each wrong field: at least one with 422. `body` is all of the body.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     errors: Vec<FieldError>,
@@ -143,10 +144,16 @@ impl Problem {
         Self::new(ProblemCode::NotFound, format!("the account has no such {what}"))
     }
 
+    /// A problem of one field, which is told for people and for programs.
+    pub(crate) fn of_field(code: ProblemCode, field: &str, message: impl Into<String>) -> Self {
+        let message = message.into();
+        let error = FieldError { field: field.to_owned(), message: message.clone() };
+        Self { errors: vec![error], ..Self::new(code, format!("{field} {message}")) }
+    }
+
     fn name_taken() -> Self {
-        let error = FieldError { field: "name".to_owned(), message: "is the name of another trunk".to_owned() };
-        let problem = Self::new(ProblemCode::NameTaken, "the account has a trunk of that name");
-        Self { errors: vec![error], ..problem }
+        let message = "is the name of another trunk of the account; the names of its trunks are unique";
+        Self::of_field(ProblemCode::NameTaken, "name", message)
     }
 }
 
@@ -157,8 +164,8 @@ impl IntoResponse for Problem {
         if self.code == ProblemCode::Unauthorized {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"tandem\""));
         }
-        // What passes by itself within a second.
-        if matches!(self.code, ProblemCode::CallNotStoredYet | ProblemCode::CpsLimit) {
+        // What passes by itself within a second, or nearly.
+        if matches!(self.code, ProblemCode::CallNotStoredYet | ProblemCode::CpsLimit | ProblemCode::ProbesBusy) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response.extensions_mut().insert(self);
@@ -258,7 +265,11 @@ impl From<HealthCheckError> for Problem {
     fn from(error: HealthCheckError) -> Self {
         match error {
             HealthCheckError::NotFound => Self::no_such("trunk"),
-            HealthCheckError::Unavailable(error) => error.into(),
+            HealthCheckError::Probe(ProbeError::Busy) => Self::new(
+                ProblemCode::ProbesBusy,
+                "as many probes as may be are under way; each takes some seconds at most",
+            ),
+            HealthCheckError::Probe(ProbeError::Unavailable(error)) => error.into(),
             HealthCheckError::Database(error) => error.into(),
         }
     }
@@ -333,7 +344,9 @@ impl From<DialError> for Problem {
                 (ProblemCode::Internal, "the call was refused without a reason".to_owned())
             }
         };
-        Self { receipt: Some(receipt), ..Self::new(code, detail) }
+        let is_of_field = code.status() == StatusCode::UNPROCESSABLE_ENTITY;
+        let errors = is_of_field.then(|| FieldError { field: "to_number".to_owned(), message: detail.clone() });
+        Self { receipt: Some(receipt), errors: errors.into_iter().collect(), ..Self::new(code, detail) }
     }
 }
 

@@ -195,6 +195,7 @@ pub(crate) struct CallCreate {
     sip_call_id: Option<String>,
     #[schema(max_length = 45)]
     remote_ip: Option<String>,
+    /// At most 16 KiB as JSON.
     #[schema(value_type = Option<Object>)]
     metadata: (),
 }
@@ -220,6 +221,7 @@ pub(crate) struct CallUpdate {
     cost: Option<f64>,
     #[schema(minimum = 0)]
     credits_used: Option<f64>,
+    /// At most 16 KiB as JSON.
     #[schema(value_type = Option<Object>)]
     metadata: (),
 }
@@ -244,7 +246,7 @@ pub(crate) struct Dial {
     max_duration_seconds: Option<u32>,
     /// `X-…` and a short list of others.
     headers: Option<BTreeMap<String, String>>,
-    /// Kept with the call log.
+    /// Kept with the call log; at most 16 KiB as JSON.
     #[schema(value_type = Option<Object>)]
     metadata: (),
     conversation_id: Option<Uuid>,

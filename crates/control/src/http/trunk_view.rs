@@ -41,8 +41,8 @@ pub(crate) struct TrunkView {
     last_health_check: Option<Timestamp>,
     #[schema(value_type = model_schema::HealthStatus)]
     health_status: HealthStatus,
-    /// Round trip of the last answered probe, to the millisecond.
-    latency_ms: Option<u64>,
+    /// Round trip of the last answered probe, in milliseconds with its fraction.
+    latency_ms: Option<f64>,
     /// The same in microseconds.
     latency_us: Option<u64>,
     /// Unanswered probes of the last round.
@@ -162,8 +162,8 @@ pub(crate) struct HealthCheckView {
     trunk_id: Uuid,
     #[schema(value_type = model_schema::HealthStatus)]
     status: HealthStatus,
-    /// Round trip, to the millisecond; none without an answer.
-    latency_ms: Option<u64>,
+    /// Round trip in milliseconds with its fraction; none without an answer.
+    latency_ms: Option<f64>,
     /// Unanswered probes.
     packet_loss_percent: Option<f64>,
     /// When it was probed.
@@ -204,9 +204,10 @@ impl HealthCheckView {
     }
 }
 
-/// To the nearest millisecond: clients read a whole number here.
-fn latency_ms(health: TrunkHealth) -> Option<u64> {
-    health.latency_us.map(|micros| micros.saturating_add(500) / 1_000)
+/// As a fraction: most round trips within one data centre are shorter than a millisecond.
+fn latency_ms(health: TrunkHealth) -> Option<f64> {
+    // The quotient of whole numbers is the float nearest to the decimal. An hour, where u32 ends, is longer than any probe waits.
+    health.latency_us.map(|micros| f64::from(u32::try_from(micros).unwrap_or(u32::MAX)) / 1_000.0)
 }
 
 fn loss_percent(health: TrunkHealth) -> Option<f64> {
@@ -221,4 +222,17 @@ fn utilization_percent(active: u32, limit: u32) -> f64 {
 /// A single address is written without its prefix length.
 fn network_text(network: &IpNet) -> String {
     if network.prefix_len() == network.max_prefix_len() { network.addr().to_string() } else { network.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_latency_is_shown_to_the_microsecond() {
+        for (micros, shown) in [(489, "0.489"), (1_600, "1.6"), (3, "0.003"), (2_000, "2.0"), (123_456, "123.456")] {
+            let health = TrunkHealth { latency_us: Some(micros), ..TrunkHealth::UNKNOWN };
+            assert_eq!(serde_json::to_string(&latency_ms(health)).unwrap(), shown);
+        }
+    }
 }

@@ -149,7 +149,7 @@ pub(crate) async fn delete(
         (status = 200, description = "What the probe found.", body = HealthCheckView),
         Unauthorized,
         NoSuchTrunk,
-        (status = 503, description = "The call path does not answer.", body = ProblemDocument,
+        (status = 503, description = "The call path does not answer, or too many probes are under way. Nothing was found.", body = ProblemDocument,
             content_type = "application/problem+json"),
     )
 )]

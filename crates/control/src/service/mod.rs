@@ -4,6 +4,7 @@ mod access;
 mod calls;
 mod dialling;
 mod node;
+mod probing;
 mod trunks;
 
 use crate::{Clock, ControlSettings, Switchboard};
@@ -15,9 +16,8 @@ pub(crate) use access::{Access, Caller};
 pub(crate) use calls::{CallPage, Calls, CreateCallError, FindCallError, UpdateCallError};
 pub(crate) use dialling::{Dialling, HangUpError};
 pub(crate) use node::Node;
-pub(crate) use trunks::{
-    CreateTrunkError, DeleteTrunkError, HealthCheckError, ReadTrunkError, ShownTrunk, Trunks, UpdateTrunkError,
-};
+pub(crate) use probing::HealthCheckError;
+pub(crate) use trunks::{CreateTrunkError, DeleteTrunkError, ReadTrunkError, ShownTrunk, Trunks, UpdateTrunkError};
 
 /// Everything the handlers call. Cheap to clone.
 #[derive(Clone)]

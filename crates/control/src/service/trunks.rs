@@ -1,3 +1,4 @@
+use crate::service::probing::{HealthCheckError, Probing, Target};
 use crate::service::{Caller, Core, id_bits};
 use crate::wire::{Invalid, NewTrunk, Parsed, TrunkChange, capability_warnings, next_hop_address};
 use crate::{ProbeResult, TrunkState, Unavailable};
@@ -5,19 +6,15 @@ use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tandem_model::{
-    CallDirection, DtmfMode, Money, OutboundRouting, Reason, Timestamp, Transport, Trunk, TrunkHealth, TrunkId,
-    TrunkStatus,
+    CallDirection, DtmfMode, Money, OutboundRouting, Reason, Timestamp, Trunk, TrunkHealth, TrunkId, TrunkStatus,
 };
 use tandem_store::DatabaseError;
-use tokio::sync::{Mutex, Semaphore};
 
 /// Trunks of an account.
 #[derive(Clone)]
 pub(crate) struct Trunks {
     core: Arc<Core>,
-    /// A partial change reads, edits and writes; two at once would lose one of them.
-    changing: Arc<Mutex<()>>,
-    own_probes: Arc<Semaphore>,
+    probing: Probing,
 }
 
 /// A trunk with what is going on at it.
@@ -119,20 +116,10 @@ pub(crate) enum DeleteTrunkError {
     Database(#[from] DatabaseError),
 }
 
-/// Why a trunk was not probed.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum HealthCheckError {
-    #[error("no such trunk")]
-    NotFound,
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
-    #[error(transparent)]
-    Database(#[from] DatabaseError),
-}
-
 impl Trunks {
     pub(super) fn new(core: Arc<Core>) -> Self {
-        Self { core, changing: Arc::default(), own_probes: Arc::new(Semaphore::new(MAX_OWN_PROBES)) }
+        let probing = Probing::new(Arc::clone(&core));
+        Self { core, probing }
     }
 
     /// Makes a trunk, active and of unknown health, and has it probed.
@@ -150,7 +137,7 @@ impl Trunks {
             },
         )?;
         self.core.switchboard.routing_changed();
-        self.probe_by_itself(&trunk);
+        self.probing.probe_by_itself(&trunk);
         Ok(ShownTrunk::new(trunk, TrunkState::default(), warnings))
     }
 
@@ -181,28 +168,32 @@ impl Trunks {
         change: Parsed<TrunkChange>,
     ) -> Result<ShownTrunk, UpdateTrunkError> {
         let Parsed { value: change, warnings } = change;
-        let changing = self.changing.lock().await;
-        let mut trunk = self.core.store.trunk(caller.account_id(), id).await?.ok_or(UpdateTrunkError::NotFound)?;
-        let target_before = target_of(&trunk);
-        change.apply(&mut trunk);
-        trunk.updated_at = self.core.now();
-        self.check_next_hop(&trunk)?;
-        self.core.store.update_trunk(&trunk).await.map_err(|error| match error {
-            tandem_store::UpdateTrunkError::NotFound => UpdateTrunkError::NotFound,
-            tandem_store::UpdateTrunkError::NameTaken => UpdateTrunkError::NameTaken,
-            tandem_store::UpdateTrunkError::FailoverUnknown => failover_unknown().into(),
-            tandem_store::UpdateTrunkError::Database(error) => error.into(),
+        let now = self.core.now();
+        let mut target_before = None;
+        let changed = self.core.store.change_trunk(caller.account_id(), id, |trunk| {
+            target_before = Some(Target::of(trunk));
+            change.apply(trunk);
+            trunk.updated_at = now;
+            self.check_next_hop(trunk)
+        });
+        let mut trunk = changed.await.map_err(|error| match error {
+            tandem_store::ChangeTrunkError::NotFound => UpdateTrunkError::NotFound,
+            tandem_store::ChangeTrunkError::NameTaken => UpdateTrunkError::NameTaken,
+            tandem_store::ChangeTrunkError::FailoverUnknown => failover_unknown().into(),
+            tandem_store::ChangeTrunkError::Refused(invalid) => invalid.into(),
+            tandem_store::ChangeTrunkError::Database(error) => error.into(),
         })?;
-        drop(changing);
         self.core.switchboard.routing_changed();
-        if target_of(&trunk) != target_before {
-            self.probe_by_itself(&trunk);
+        if target_before != Some(Target::of(&trunk)) {
+            self.probing.target_changed(&trunk).await;
+            trunk.health = TrunkHealth::UNKNOWN;
         }
         let state = self.state(id).await?;
         Ok(ShownTrunk::new(trunk, state, warnings))
     }
 
-    /// Takes a trunk without calls out of service for good.
+    /// Takes a trunk without calls out of service for good. A call that begins between the question and the deletion goes on to its
+    /// end.
     pub(crate) async fn delete(&self, caller: &Caller, id: TrunkId) -> Result<(), DeleteTrunkError> {
         let account = caller.account_id();
         if self.core.store.trunk(account, id).await?.is_none() {
@@ -222,37 +213,7 @@ impl Trunks {
 
     /// Probes a trunk now and keeps what was found.
     pub(crate) async fn check_health(&self, caller: &Caller, id: TrunkId) -> Result<ProbeResult, HealthCheckError> {
-        if self.core.store.trunk(caller.account_id(), id).await?.is_none() {
-            return Err(HealthCheckError::NotFound);
-        }
-        let mut found = self.core.switchboard.probe(id).await?;
-        found.health.checked_at.get_or_insert_with(|| self.core.now());
-        self.core.store.set_trunk_health(id, found.health).await?;
-        Ok(found)
-    }
-
-    /// Probes a trunk whose target is new, once, in the background, unless its configuration says never.
-    fn probe_by_itself(&self, trunk: &Trunk) {
-        if trunk.advanced_config.get("options_interval").and_then(Value::as_f64) == Some(0.0) {
-            return;
-        }
-        let id = trunk.id;
-        let Ok(permit) = Arc::clone(&self.own_probes).try_acquire_owned() else {
-            tracing::info!(trunk_id = %id, "too many trunks are new at once: this one is not probed by itself");
-            return;
-        };
-        let core = Arc::clone(&self.core);
-        tokio::spawn(async move {
-            let _permit = permit;
-            match core.switchboard.probe(id).await {
-                Ok(found) => {
-                    if let Err(error) = core.store.set_trunk_health(id, found.health).await {
-                        tracing::warn!(trunk_id = %id, %error, "what a probe found was not stored");
-                    }
-                }
-                Err(error) => tracing::warn!(trunk_id = %id, %error, "a trunk was not probed"),
-            }
-        });
+        self.probing.probe(caller.account_id(), id).await
     }
 
     /// An address that is written out must not lead into a network that the operator has not opened. Names are judged when resolved.
@@ -317,11 +278,6 @@ fn new_trunk(caller: &Caller, new: NewTrunk, id: TrunkId, now: Timestamp) -> Tru
     trunk
 }
 
-/// What a probe reaches: when it changes, what earlier probes found says nothing any more.
-fn target_of(trunk: &Trunk) -> (String, u16, Option<String>, Transport) {
-    (trunk.sip_domain.clone(), trunk.sip_port, trunk.sip_proxy.clone(), trunk.transport())
-}
-
 fn failover_unknown() -> Invalid {
     Invalid::field("failover_trunk_id", "names no other trunk of the account")
 }
@@ -334,5 +290,3 @@ const DEFAULT_CONCURRENT_CALLS: u32 = 10;
 const DEFAULT_COST_PER_MINUTE: Money = Money::from_micros(10_000);
 /// Defaults of the wire contract.
 const DEFAULT_PRIORITY: u8 = 1;
-/// Probes in the background at once: each waits up to 5 s for a peer that may not exist.
-const MAX_OWN_PROBES: usize = 64;

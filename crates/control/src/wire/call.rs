@@ -62,7 +62,7 @@ impl NewCall {
         let conversation_id = fields.read("conversation_id", uuid_of).value();
         let sip_call_id = fields.text("sip_call_id", 0..=255).value();
         let remote_ip = fields.text("remote_ip", 0..=45).value();
-        let metadata = fields.object("metadata").value().unwrap_or_default();
+        let metadata = fields.metadata().value().unwrap_or_default();
         Some(Self {
             call_id: call_id?,
             trunk_id: trunk_id?,
@@ -98,7 +98,7 @@ impl CallChange {
             duration: fields.read("duration_seconds", duration_of).value(),
             cost: fields.read("cost", money_of).value(),
             credits_used: fields.read("credits_used", money_of).value(),
-            metadata: fields.object("metadata").value(),
+            metadata: fields.metadata().value(),
         }
     }
 

@@ -58,7 +58,7 @@ impl DialRequest {
         let ring_timeout = fields.integer("ring_timeout_seconds", 1..=MAX_RING_SECONDS).value();
         let max_duration = fields.integer("max_duration_seconds", 1..=MAX_CALL_SECONDS).value();
         let headers = fields.read("headers", |value| headers_of(value, HeaderPolicy::Call)).value();
-        let metadata = fields.object("metadata").value();
+        let metadata = fields.metadata().value();
         let conversation_id = fields.read("conversation_id", uuid_of).value();
         if fields.boolean("record").value() == Some(true) {
             fields.refuse("record", "recording is not built yet; leave it out");

@@ -187,6 +187,17 @@ impl Fields {
         self.read(name, |value| value.as_object().cloned().ok_or("must be an object"))
     }
 
+    /// The client's own object, of at most [`MAX_METADATA`] bytes.
+    pub(crate) fn metadata(&mut self) -> Given<Map<String, Value>> {
+        self.read("metadata", |value| {
+            let object = value.as_object().ok_or_else(|| "must be an object".to_owned())?;
+            if value.to_string().len() > MAX_METADATA {
+                return Err(format!("must have at most {MAX_METADATA} bytes as JSON"));
+            }
+            Ok::<_, String>(object.clone())
+        })
+    }
+
     /// A list of at most `most` items, each read with `item`; a wrong item is named by its place.
     pub(crate) fn list<T>(
         &mut self,
@@ -329,6 +340,9 @@ fn shortened(name: &str) -> String {
 
 /// Jaro-Winkler likeness from which a name is worth proposing; below it proposals confuse more than they help.
 const LIKENESS: f64 = 0.8;
+/// Most bytes of a call's metadata, written as JSON without spaces: it is kept in memory while the call lives, and it is part of each
+/// of its records that waits for the database.
+const MAX_METADATA: usize = 16 * 1024;
 /// Longest part of an unknown field's name that is repeated to the client.
 const MAX_ECHOED_NAME: usize = 60;
 

@@ -3,7 +3,6 @@ use crate::wire::advanced_config::read_advanced_config;
 use crate::wire::fields::{Fields, Given, Invalid, Parsed, UnknownFields, string_of, text_of};
 use crate::wire::headers::{HeaderPolicy, headers_of};
 use crate::wire::money::money_of;
-use crate::wire::number::is_user_part;
 use crate::wire::outbound_routing::read_outbound_routing;
 use ipnet::IpNet;
 use serde_json::{Map, Value};
@@ -67,7 +66,7 @@ impl NewTrunk {
         let name = fields.read("name", name_of);
         let provider = fields.choice("provider");
         let sip_domain = fields.read("sip_domain", sip_domain_of);
-        let sip_username = fields.read("sip_username", sip_username_of);
+        let sip_username = fields.read("sip_username", user_name_of);
         let sip_password = fields.read("sip_password", password_of);
         // All are asked for before any is missed, so that every error is told at once.
         let name = fields.require("name", name);
@@ -100,7 +99,7 @@ impl TrunkChange {
         let provider = fields.choice("provider");
         let status = fields.choice("status");
         let sip_domain = fields.read("sip_domain", sip_domain_of);
-        let sip_username = fields.read("sip_username", sip_username_of);
+        let sip_username = fields.read("sip_username", user_name_of);
         let sip_password = fields.read("sip_password", password_of);
         Self {
             name: fields.not_null("name", name),
@@ -127,7 +126,7 @@ impl TrunkChange {
             description: fields.text("description", 0..=MAX_DESCRIPTION).nullable(),
             sip_port: fields.not_null("sip_port", sip_port).and_then(|port| u16::try_from(port).ok()),
             sip_proxy: fields.read_or_blank("sip_proxy", sip_proxy_of).nullable(),
-            auth_username: fields.read_or_blank("auth_username", auth_username_of).nullable(),
+            auth_username: fields.read_or_blank("auth_username", user_name_of).nullable(),
             auth_password: fields.read_or_blank("auth_password", password_of).nullable(),
             call_direction: fields.not_null("call_direction", call_direction),
             max_concurrent_calls: fields
@@ -247,15 +246,8 @@ fn sip_proxy_of(value: &Value) -> Result<String, String> {
     parse_next_hop(&proxy).map(|_| proxy)
 }
 
-fn sip_username_of(value: &Value) -> Result<String, String> {
-    let name = text_of(value, &(1..=100))?;
-    if is_user_part(&name) {
-        return Ok(name);
-    }
-    Err("must be the user part of a SIP address: letters, digits and -_.!~*'()&=+$,;?/ (auth_username takes any other name)".to_owned())
-}
-
-fn auth_username_of(value: &Value) -> Result<String, String> {
+/// Any name that a carrier may give out: what a SIP address cannot hold as it is, is escaped there (RFC 3261 §19.1.2).
+fn user_name_of(value: &Value) -> Result<String, String> {
     let name = text_of(value, &(1..=100))?;
     if name.chars().any(char::is_control) {
         return Err("must not have control characters".to_owned());

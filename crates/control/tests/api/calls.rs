@@ -1,4 +1,4 @@
-use crate::harness::{Api, call_body, live_call};
+use crate::harness::{Api, call_body, live_call, metadata};
 use serde_json::{Value, json};
 use tandem_model::{CallId, DialOrder, Record, Tier};
 
@@ -56,7 +56,11 @@ async fn every_field_of_a_new_call_has_its_bounds() {
         ("conversation_id", vec![json!(null), json!("0b8f8c5e-0000-4000-8000-000000000001")], vec![json!("x")]),
         ("sip_call_id", vec![text(255), json!(null)], vec![text(256)]),
         ("remote_ip", vec![text(45), json!(null)], vec![text(46)]),
-        ("metadata", vec![json!({"a": 1}), json!(null)], vec![json!([]), json!("x")]),
+        (
+            "metadata",
+            vec![json!({"a": 1}), json!(null), metadata(16_384)],
+            vec![json!([]), json!("x"), metadata(16_385)],
+        ),
     ] {
         for value in right {
             number += 1;
@@ -179,7 +183,7 @@ async fn every_field_of_a_change_has_its_bounds() {
         ("duration_seconds", vec![json!(0), json!(12), json!(12.5)], vec![json!(-1), json!("12")]),
         ("cost", vec![json!(0), json!(0.123456), json!("0.5")], vec![json!(-0.1), json!("x")]),
         ("credits_used", vec![json!(0), json!(3)], vec![json!(-1)]),
-        ("metadata", vec![json!({"k": "v"})], vec![json!([])]),
+        ("metadata", vec![json!({"k": "v"}), metadata(16_384)], vec![json!([]), metadata(16_385)]),
     ] {
         for (place, value) in right.into_iter().enumerate() {
             let call_id = format!("{field}{place}");

@@ -1,4 +1,4 @@
-use crate::harness::{Api, live_call};
+use crate::harness::{Api, live_call, metadata};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tandem_model::{Connect, DialTarget, Reason, Record, RefusalKind};
@@ -72,7 +72,7 @@ async fn every_field_has_its_bounds() {
                 "headers",
                 vec![json!({"Via": "x"}), json!({"X-A": "a\r\nb"}), json!({"P-Asserted-Identity": "x"}), json!([])],
             ),
-            ("metadata", vec![json!([])]),
+            ("metadata", vec![json!([]), metadata(16_385)]),
             ("conversation_id", vec![json!("x")]),
             ("record", vec![json!(true), json!("no")]),
         ] {
@@ -93,7 +93,11 @@ async fn every_field_has_its_bounds() {
             .expect_wrong_field("connect.tune");
         assert!(message.contains("tone"), "{message}");
     }
+    let message =
+        api.post("/calls/dial", body(json!({"metadata": metadata(16_385)}))).await.expect_wrong_field("metadata");
+    assert!(message.contains("16384"), "{message}");
     assert!(api.switchboard.script(|script| script.orders.is_empty()), "nothing wrong reaches the switch");
+    api.post("/calls/dial", body(json!({"metadata": metadata(16_384)}))).await.expect(201);
 }
 
 #[tokio::test]

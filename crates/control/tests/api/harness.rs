@@ -9,8 +9,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use tandem_control::{
-    Clock, ControlSettings, DialError, HangupError, LiveCall, ProbeResult, Readiness, Services, Switchboard,
-    TrunkState, Unavailable, router,
+    Clock, ControlSettings, DialError, HangupError, LiveCall, ProbeError, ProbeResult, Readiness, Services,
+    Switchboard, TrunkState, Unavailable, router,
 };
 use tandem_model::{
     Account, AccountId, CallDirection, CallEvent, CallId, CallRecord, CallStatus, CarriedBy, DialOrder, EventKind,
@@ -19,6 +19,7 @@ use tandem_model::{
 };
 use tandem_store::{DatabaseUrl, MasterKey, Store, StoreOptions};
 use tempfile::TempDir;
+use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
 /// 2026-01-31T12:00:00Z.
@@ -62,6 +63,11 @@ impl Reply {
         assert_eq!(self.body["request_id"], self.headers["x-request-id"].to_str().unwrap());
         for member in ["type", "title", "detail"] {
             assert!(self.body[member].as_str().is_some_and(|text| !text.is_empty()), "{}", self.body);
+        }
+        let errors = self.body["errors"].as_array().map_or(&[][..], Vec::as_slice);
+        assert!(status != 422 || !errors.is_empty(), "a 422 names what is wrong: {}", self.body);
+        for error in errors {
+            assert!(error["field"].is_string() && error["message"].is_string(), "{}", self.body);
         }
         self.body
     }
@@ -179,6 +185,12 @@ pub(crate) fn call_body(trunk: &str, changes: Value) -> Value {
     merged(body, changes)
 }
 
+/// Metadata of so many bytes as JSON.
+pub(crate) fn metadata(bytes: usize) -> Value {
+    let empty = json!({"a": ""}).to_string().len();
+    json!({"a": "x".repeat(bytes - empty)})
+}
+
 /// The first object with the members of the second; `{"__remove": name}` takes one out.
 pub(crate) fn merged(mut body: Value, changes: Value) -> Value {
     let object = body.as_object_mut().unwrap();
@@ -237,8 +249,14 @@ pub(crate) struct Script {
     /// Every slot that was ever taken or freed, in order.
     pub(crate) slot_log: Vec<(&'static str, CallId)>,
     pub(crate) probes: Vec<TrunkId>,
+    /// No more probes are taken.
+    pub(crate) probes_busy: bool,
+    /// Probes wait for a permit of it before they answer.
+    pub(crate) probe_gate: Option<Arc<Semaphore>>,
     pub(crate) routing_changes: usize,
     pub(crate) readiness: Readiness,
+    /// How often it was asked for.
+    pub(crate) readiness_asked: usize,
     pub(crate) panics: bool,
 }
 
@@ -286,9 +304,18 @@ impl Switchboard for ScriptedSwitchboard {
         self.answer(|script| script.live.get(&call).filter(|live| live.record.account_id == account).cloned())
     }
 
-    async fn probe(&self, trunk: TrunkId) -> Result<ProbeResult, Unavailable> {
-        self.answer(|script| {
+    async fn probe(&self, trunk: TrunkId) -> Result<ProbeResult, ProbeError> {
+        let gate = self.script(|script| {
             script.probes.push(trunk);
+            script.probe_gate.clone()
+        });
+        if let Some(gate) = gate {
+            gate.acquire().await.unwrap().forget();
+        }
+        self.answer(|script| {
+            if script.probes_busy {
+                return Err(ProbeError::Busy);
+            }
             let health = TrunkHealth {
                 status: HealthStatus::Healthy,
                 checked_at: Some(at(1)),
@@ -296,8 +323,8 @@ impl Switchboard for ScriptedSwitchboard {
                 loss_basis_points: Some(0),
             };
             let target = Some("127.0.0.2:5060".parse().unwrap());
-            ProbeResult { health, sip_status: Some(200), target, failure: None }
-        })
+            Ok(ProbeResult { health, sip_status: Some(200), target, failure: None })
+        })?
     }
 
     async fn trunk_states(&self, trunks: Vec<TrunkId>) -> Result<HashMap<TrunkId, TrunkState>, Unavailable> {
@@ -327,7 +354,12 @@ impl Switchboard for ScriptedSwitchboard {
     }
 
     async fn readiness(&self) -> Readiness {
-        let (panics, readiness) = self.script(|script| (script.panics, script.readiness.clone()));
+        // Others get their turn, as if the call path took some time.
+        tokio::task::yield_now().await;
+        let (panics, readiness) = self.script(|script| {
+            script.readiness_asked += 1;
+            (script.panics, script.readiness.clone())
+        });
         assert!(!panics, "a secret of the inside");
         readiness
     }

@@ -1,8 +1,10 @@
 use crate::harness::{Api, at, trunk_body};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 use tandem_control::TrunkState;
 use tandem_model::{Tier, TrunkId};
+use tokio::sync::Semaphore;
 
 #[tokio::test]
 async fn a_new_trunk_has_the_defaults_and_every_field_of_the_contract() {
@@ -75,7 +77,11 @@ fn bounds() -> Vec<(&'static str, Vec<Value>, Vec<Value>)> {
             vec![json!("sip.example.com"), json!("8.8.8.8"), json!("[2606:4700::1]")],
             vec![json!(""), json!("a b"), json!("sip:x.com"), json!("x.com:5060"), text(256)],
         ),
-        ("sip_username", vec![text(1), text(100)], vec![text(0), text(101), json!("a@b"), json!("a\r\nVia: x")]),
+        (
+            "sip_username",
+            vec![text(1), text(100), json!("user@domain"), json!("acct#7"), json!("50% Büro 7")],
+            vec![text(0), text(101), json!("a\r\nVia: x"), json!("a\u{7f}")],
+        ),
         ("sip_password", vec![text(1), text(255), json!("ü \" \\")], vec![text(0), text(256)]),
         (
             "sip_port",
@@ -240,6 +246,7 @@ async fn a_name_is_free_once_in_an_account() {
     let id = api.trunk(json!({"name": "a"})).await;
     let problem = api.post("/trunks", trunk_body(json!({"name": "a"}))).await.expect_problem(422, "name_taken");
     assert_eq!(problem["errors"][0]["field"], "name");
+    assert!(problem["detail"].as_str().unwrap().contains("unique"), "{problem}");
     api.trunk(json!({"name": "b"})).await;
     api.put(&format!("/trunks/{id}"), json!({"name": "b"})).await.expect_problem(422, "name_taken");
     api.put(&format!("/trunks/{id}"), json!({"name": "a"})).await.expect(200);
@@ -379,14 +386,14 @@ async fn a_health_check_is_real_and_kept() {
     assert_eq!(
         found,
         json!({
-            "trunk_id": id, "status": "healthy", "latency_ms": 2, "packet_loss_percent": 0.0, "timestamp": "2026-01-31T12:00:01.000000Z",
+            "trunk_id": id, "status": "healthy", "latency_ms": 1.6, "packet_loss_percent": 0.0, "timestamp": "2026-01-31T12:00:01.000000Z",
             "details": {"sip_status": 200, "target": "127.0.0.2:5060", "failure": null, "latency_us": 1600},
         })
     );
     let trunk = api.get(&path).await.expect(200);
     assert_eq!(
         (&trunk["health_status"], &trunk["latency_ms"], &trunk["latency_us"]),
-        (&json!("healthy"), &json!(2), &json!(1600))
+        (&json!("healthy"), &json!(1.6), &json!(1600))
     );
     assert_eq!(
         (&trunk["last_health_check"], &trunk["status"]),
@@ -429,6 +436,55 @@ async fn a_trunk_is_probed_again_when_its_target_changes() {
     api.put(&path, json!({"sip_domain": "127.0.0.3"})).await.expect(200);
     probes(2).await;
     assert_eq!(api.switchboard.script(|script| script.probes.len()), 2);
+}
+
+#[tokio::test]
+async fn a_new_target_is_of_unknown_health() {
+    let api = Api::start().await;
+    let path = format!("/trunks/{}", api.trunk(json!({"advanced_config": {"options_interval": 0}})).await);
+    for change in [json!({"sip_domain": "127.0.0.3"}), json!({"sip_port": 5070}), json!({"sip_proxy": "127.0.0.4"})] {
+        api.post(&format!("{path}/health-check"), json!({})).await.expect(200);
+        let same = api.put(&path, json!({"description": "d"})).await.expect(200);
+        assert_eq!((&same["health_status"], &same["is_active"]), (&json!("healthy"), &json!(true)));
+        let changed = api.put(&path, change).await.expect(200);
+        let stored = api.get(&path).await.expect(200);
+        for shown in [changed, stored] {
+            assert_eq!((&shown["health_status"], &shown["is_active"]), (&json!("unknown"), &json!(false)));
+            assert_eq!((&shown["last_health_check"], &shown["latency_us"]), (&json!(null), &json!(null)));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_former_target_answers_is_not_kept() {
+    let api = Api::start().await;
+    let path = format!("/trunks/{}", api.trunk(json!({"advanced_config": {"options_interval": 0}})).await);
+    let gate = Arc::new(Semaphore::new(0));
+    api.switchboard.script(|script| script.probe_gate = Some(Arc::clone(&gate)));
+    let probe = format!("{path}/health-check");
+    let moved = async {
+        while api.switchboard.script(|script| script.probes.is_empty()) {
+            tokio::task::yield_now().await;
+        }
+        api.put(&path, json!({"sip_domain": "127.0.0.3"})).await.expect(200);
+        gate.add_permits(1);
+    };
+    let (found, ()) = tokio::join!(api.post(&probe, json!({})), moved);
+    assert_eq!(found.expect(200)["status"], "healthy", "whoever asked is told");
+    assert_eq!(api.get(&path).await.expect(200)["health_status"], "unknown");
+}
+
+#[tokio::test]
+async fn a_probe_that_was_not_made_says_nothing_of_the_trunk() {
+    let api = Api::start().await;
+    let path = format!("/trunks/{}", api.trunk(json!({"advanced_config": {"options_interval": 0}})).await);
+    api.post(&format!("{path}/health-check"), json!({})).await.expect(200);
+    let before = api.get(&path).await.expect(200);
+    api.switchboard.script(|script| script.probes_busy = true);
+    let busy = api.post(&format!("{path}/health-check"), json!({})).await;
+    assert_eq!(busy.headers["retry-after"], "1");
+    busy.expect_problem(503, "probes_busy");
+    assert_eq!(api.get(&path).await.expect(200), before);
 }
 
 #[tokio::test]

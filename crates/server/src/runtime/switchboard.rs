@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tandem_control::{
-    DialError, HangupError, LiveCall, LiveNumbers, ProbeError, ProbeResult, QueueDepths, Readiness, Switchboard, TrunkState,
-    Unavailable,
+    DialError, HangupError, LiveCall, LiveNumbers, ProbeError, ProbeResult, QueueDepths, Readiness, Switchboard,
+    TrunkState, Unavailable,
 };
 use tandem_model::{AccountId, CallId, CallRecord, DialOrder, Receipt, Record, TrunkId};
 use tandem_switch::{Command, Counts, ProbeFailure, Reply, ReplyId};
