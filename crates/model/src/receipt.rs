@@ -306,7 +306,7 @@ impl Reason {
             Self::TrunkCpsLimit { max_cps } => format!("it has had its {max_cps} INVITEs of this second (max_cps)"),
             Self::TransportUnsupported { transport } => {
                 format!(
-                    "its transport is {transport}, which this build does not carry yet; set advanced_config.transport to udp"
+                    "its transport is {transport}, which this build does not carry yet; set advanced_config.transport to udp or tcp"
                 )
             }
             Self::NoUsableCodec => {

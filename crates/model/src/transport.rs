@@ -21,8 +21,8 @@ impl Transport {
     #[must_use]
     pub const fn is_supported(self) -> bool {
         match self {
-            Self::Udp => true,
-            Self::Tcp | Self::Tls | Self::Ws | Self::Wss => false,
+            Self::Udp | Self::Tcp => true,
+            Self::Tls | Self::Ws | Self::Wss => false,
         }
     }
 

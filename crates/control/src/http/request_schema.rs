@@ -143,7 +143,7 @@ pub(crate) struct OutboundRouting {
 /// Fine tuning of a trunk. Unknown keys are kept; keys that look like secrets are refused.
 #[derive(ToSchema)]
 pub(crate) struct AdvancedConfig {
-    /// This build speaks udp.
+    /// This build speaks udp and tcp.
     #[schema(value_type = Option<model_schema::Transport>)]
     transport: (),
     /// This build takes off and allow.

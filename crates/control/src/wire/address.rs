@@ -1,4 +1,5 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use tandem_model::Transport;
 
 /// A host as SIP writes it (RFC 3261 §25.1): a name, an IPv4 address, or an IPv6 address in brackets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +52,7 @@ pub(crate) fn parse_host_port(text: &str) -> Result<HostText, String> {
     HostText::parse(host)
 }
 
-/// Checks a next hop: `host[:port]` or a `sip:` URI without user, whose `transport` may only be `udp`.
+/// Checks a next hop: `host[:port]` or a `sip:` URI without user, whose `transport` may be `udp` or `tcp`.
 pub(crate) fn parse_next_hop(text: &str) -> Result<HostText, String> {
     let Some((scheme, rest)) = text.split_once(':').filter(|(scheme, _)| is_scheme(scheme)) else {
         return parse_host_port(text);
@@ -142,8 +143,9 @@ fn check_parameters(parameters: &str) -> Result<(), String> {
             return Err(format!("the URI parameter {parameter:?} is malformed"));
         }
         check_escapes(parameter)?;
-        if name.eq_ignore_ascii_case("transport") && !value.eq_ignore_ascii_case("udp") {
-            return Err(format!("transport={value} is not built yet; this build speaks udp"));
+        let is_built = || value.to_ascii_lowercase().parse().is_ok_and(Transport::is_supported);
+        if name.eq_ignore_ascii_case("transport") && !is_built() {
+            return Err(format!("transport={value} is not built yet; this build speaks udp and tcp"));
         }
     }
     Ok(())
@@ -209,6 +211,7 @@ mod tests {
             "sip:edge.example.com;lr",
             "[2001:db8::1]:5060",
             "sip:edge:5060;transport=UDP",
+            "sip:edge;transport=tcp",
         ] {
             assert!(parse_next_hop(right).is_ok(), "{right}");
         }
@@ -217,7 +220,8 @@ mod tests {
             "edge:70000",
             "edge:",
             "sips:edge",
-            "sip:edge;transport=tcp",
+            "sip:edge;transport=tls",
+            "sip:edge;transport",
             "sip:user@edge",
             "http://edge",
             "edge:+5060",

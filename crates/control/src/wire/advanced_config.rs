@@ -40,7 +40,7 @@ fn check_transport(fields: &mut Fields) {
     if let Some(transport) = transport.value()
         && !transport.is_supported()
     {
-        fields.refuse("transport", format!("{transport} is not built yet; this build speaks udp"));
+        fields.refuse("transport", format!("{transport} is not built yet; this build speaks udp and tcp"));
     }
 }
 

@@ -145,7 +145,7 @@ async fn every_field_has_its_bounds_in_both_bodies() {
 async fn nested_settings_are_checked_too() {
     let api = Api::start().await;
     for (field, object, key) in [
-        ("advanced_config", json!({"transport": "tcp"}), "transport"),
+        ("advanced_config", json!({"transport": "tls"}), "transport"),
         ("advanced_config", json!({"transport": "WSS"}), "transport"),
         ("advanced_config", json!({"transport": "carrier-pigeon"}), "transport"),
         ("advanced_config", json!({"srtp": "require"}), "srtp"),

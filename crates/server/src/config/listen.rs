@@ -29,7 +29,7 @@ pub(super) enum ListenError {
     NoTransport(String),
     #[error(transparent)]
     Transport(#[from] ParseTransportError),
-    #[error("{0}: is not built yet; listen on udp:")]
+    #[error("{0}: is not built yet; listen on udp: or tcp:")]
     NotBuilt(Transport),
     #[error(transparent)]
     Address(#[from] address::SocketError),
@@ -76,10 +76,10 @@ mod tests {
 
     #[test]
     fn reads_listeners_of_both_families() {
-        let listeners = list("udp:0.0.0.0:5060, UDP:[::1]:5062").unwrap();
+        let listeners = list("udp:0.0.0.0:5060, UDP:[::1]:5062,tcp:0.0.0.0:5060").unwrap();
         assert_eq!(
             listeners.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            ["udp:0.0.0.0:5060", "udp:[::1]:5062"]
+            ["udp:0.0.0.0:5060", "udp:[::1]:5062", "tcp:0.0.0.0:5060"]
         );
     }
 
@@ -89,7 +89,6 @@ mod tests {
             ("", "names no listener"),
             ("0.0.0.0:5060", "write udp:0.0.0.0:5060"),
             ("[::]:5060", "write udp:[::]:5060"),
-            ("tcp:0.0.0.0:5060", "tcp: is not built yet"),
             ("tls:0.0.0.0:5061", "tls: is not built yet"),
             ("wss:0.0.0.0:443", "wss: is not built yet"),
             ("sctp:0.0.0.0:5060", "\"sctp\" is not a transport"),

@@ -124,7 +124,8 @@ impl Reading {
             http_listen: self.parsed(Setting::HttpListen, address::socket).unwrap_or(HTTP_LISTEN),
             sip_listen: self.parsed(Setting::SipListen, listen::list).unwrap_or_else(|| {
                 let host = if demo { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
-                vec![SipListen { transport: Transport::Udp, address: SocketAddr::from((host, SIP_PORT)) }]
+                let address = SocketAddr::from((host, SIP_PORT));
+                [Transport::Udp, Transport::Tcp].map(|transport| SipListen { transport, address }).into()
             }),
             media_address,
             public_address: self.parsed(Setting::PublicAddress, address::one).unwrap_or(media_address),
@@ -195,7 +196,8 @@ impl Reading {
         }
         for listen in &config.sip_listen {
             let shares_address = listen.address.ip().is_unspecified() || listen.address.ip() == config.media_address;
-            if shares_address && config.rtp_ports.contains(listen.address.port()) {
+            let is_udp = listen.transport == Transport::Udp;
+            if is_udp && shares_address && config.rtp_ports.contains(listen.address.port()) {
                 let message = format!("{listen} lies within the RTP ports {}; move one of the two", config.rtp_ports);
                 self.contradiction(&[Setting::SipListen, Setting::RtpPorts], message);
             }
@@ -246,7 +248,10 @@ mod tests {
         assert_eq!(config.data_dir, PathBuf::from("./data"));
         assert_eq!(config.database.to_string(), "sqlite://./data/tandem.db");
         assert_eq!(config.http_listen.to_string(), "127.0.0.1:8080");
-        assert_eq!(config.sip_listen.iter().map(ToString::to_string).collect::<Vec<_>>(), ["udp:0.0.0.0:5060"]);
+        assert_eq!(
+            config.sip_listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["udp:0.0.0.0:5060", "tcp:0.0.0.0:5060"]
+        );
         assert_eq!(config.public_address, config.media_address);
         assert_eq!(config.rtp_ports.to_string(), "20000-29999");
         assert!(config.admin_api_key.is_none());
@@ -336,7 +341,7 @@ mod tests {
         for (variable, value, expected) in [
             ("DATABASE_URL", "mysql://root:hunter2@db/x", "must begin with sqlite://"),
             ("TANDEM_HTTP_LISTEN", "localhost", "an address and a port"),
-            ("TANDEM_SIP_LISTEN", "tcp:0.0.0.0:5060", "not built yet"),
+            ("TANDEM_SIP_LISTEN", "tls:0.0.0.0:5061", "not built yet"),
             ("TANDEM_MEDIA_ADDRESS", "0.0.0.0", "no single host"),
             ("TANDEM_PUBLIC_ADDRESS", "sip.example.com", "not an IP address"),
             ("TANDEM_RTP_PORTS", "30000-20000", "ends before it begins"),
