@@ -209,6 +209,15 @@ impl Api {
         answer.as_array().cloned().unwrap_or_else(|| panic!("legs are a list: {answer:#}"))
     }
 
+    /// The legs of a call that is over, once their ports have told what they counted: a moment after the end.
+    #[must_use]
+    pub fn closed_legs(&self, id: &str) -> Vec<Value> {
+        crate::wait::eventually("counters of every leg", CLOSE, || {
+            let legs = self.legs(id);
+            legs.iter().all(|leg| !leg["media"].is_null()).then_some(legs)
+        })
+    }
+
     /// The timeline of a call.
     #[must_use]
     pub fn timeline(&self, id: &str) -> Vec<Value> {
@@ -305,5 +314,7 @@ const BASE: &str = "/api/v1/telephony";
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// Ten times what is promised.
 const ROUTING: Duration = Duration::from_secs(1);
+/// Ports are given 2 s to tell what they counted.
+const CLOSE: Duration = Duration::from_secs(4);
 /// Between two looks at a call.
 const POLL: Duration = Duration::from_millis(20);

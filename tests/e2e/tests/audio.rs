@@ -44,7 +44,7 @@ fn two_parties_hear_each_other_within_200_ms_of_the_answer() {
     for peer in [&one, &other] {
         peer.wait_for_call("has a BYE", Duration::from_secs(2), |call| call.count("BYE") > 0);
     }
-    let legs = api.legs(&id);
+    let legs = api.closed_legs(&id);
     assert_eq!(legs.len(), 2);
     for leg in &legs {
         assert_eq!(leg["codec"], "PCMU", "{leg:#}");

@@ -134,7 +134,7 @@ fn early_media_is_heard_before_the_answer() {
     let call = api.wait_for_end(&id, Duration::from_secs(3));
     assert_eq!(call["status"], "completed");
     // What was heard early is counted, and not billed.
-    let legs = api.legs(&id);
+    let legs = api.closed_legs(&id);
     assert!(legs[0]["media"]["packets_received"].as_u64().is_some_and(|packets| packets > 50), "{legs:#?}");
     assert!(call["duration_ms"].as_u64().is_some_and(|duration| duration < 1_500), "{call:#}");
 }

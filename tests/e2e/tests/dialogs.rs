@@ -166,7 +166,7 @@ fn audio_of_a_stranger_is_not_heard() {
     let heard = peer.calls()[0].heard.len();
     peer.wait_for_call("goes on hearing", SOON, |call| call.heard.len() > heard + 10);
     bench.end(&id);
-    let legs = bench.api.legs(&id);
+    let legs = bench.api.closed_legs(&id);
     assert_eq!(legs[0]["media"]["packets_refused"], 20, "{legs:#?}");
 }
 
