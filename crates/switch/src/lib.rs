@@ -8,6 +8,7 @@ mod capacity;
 mod command;
 mod config;
 mod deadlines;
+mod peers;
 mod ports;
 mod probe;
 mod resources;

@@ -6,6 +6,7 @@ use crate::command::{
 };
 use crate::config::SwitchConfig;
 use crate::deadlines::Deadlines;
+use crate::peers::TrunkPeers;
 use crate::probe::Probes;
 use crate::resources::{LegKey, Resources};
 use std::collections::BTreeMap;
@@ -138,6 +139,8 @@ impl Switch {
             Command::Stored { call_ids } => call_ids.iter().for_each(|id| drop(self.unstored.remove(id))),
             Command::Routes(table) => {
                 self.resources.capacity.retain_trunks(|trunk| table.trunk(trunk).is_some());
+                let peers = TrunkPeers::new(&table, self.resources.config.address_policy.clone());
+                self.resources.endpoint.set_peer_policy(Box::new(peers));
                 self.resources.table = table;
             }
             Command::Drain => self.is_draining = true,

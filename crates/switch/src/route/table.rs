@@ -128,6 +128,11 @@ impl RouteTable {
         self.accounts.get(&id)
     }
 
+    /// All trunks, by id.
+    pub fn trunks(&self) -> impl Iterator<Item = &RoutedTrunk> {
+        self.trunks.values().map(Arc::as_ref)
+    }
+
     /// A trunk.
     #[must_use]
     pub fn trunk(&self, id: TrunkId) -> Option<&Arc<RoutedTrunk>> {
