@@ -1,6 +1,7 @@
 //! `tandem serve` and `tandem carrier`: everything joined, started in order and stopped in order.
 
 mod demo;
+mod http;
 mod identity;
 mod keys;
 mod logging;
@@ -9,8 +10,8 @@ mod stop;
 
 use crate::config::Config;
 use crate::runtime::{
-    Admission, BindPortsError, BindSignallingError, MAX_CONNECTIONS, MediaSockets, MediaThread, OsRandom, Recorder, Resolver,
-    RouteLoader, Shard, ShardCommand, ShardHandle, ShardSwitchboard, SignallingSockets, SwitchMachine,
+    Admission, BindPortsError, BindSignallingError, MAX_CONNECTIONS, MediaSockets, MediaThread, OsRandom, Recorder,
+    Resolver, RouteLoader, Shard, ShardCommand, ShardHandle, ShardSwitchboard, SignallingSockets, SwitchMachine,
     SwitchboardParts, SystemClock,
 };
 use demo::DemoError;
@@ -82,10 +83,11 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     make_data_dir(&config)?;
 
     // What can be refused is asked for first, so that a failed start changes nothing.
-    let signalling = SignallingSockets::bind(config.sip_listen.iter().map(|listen| (listen.transport, listen.address)))?;
-    let http = tokio::net::TcpListener::bind(config.http_listen).await;
-    let http = http.map_err(|source| ServeError::BindHttp { address: config.http_listen, source })?;
-    let http_address = http.local_addr()?;
+    let signalling =
+        SignallingSockets::bind(config.sip_listen.iter().map(|listen| (listen.transport, listen.address)))?;
+    let listener = tokio::net::TcpListener::bind(config.http_listen).await;
+    let listener = listener.map_err(|source| ServeError::BindHttp { address: config.http_listen, source })?;
+    let http_address = listener.local_addr()?;
     let most_ports = usize::try_from(files.saturating_sub(RESERVED_FILES) / FILES_PER_PORT).unwrap_or(usize::MAX);
     let media_sockets =
         MediaSockets::bind(config.media_address, config.rtp_ports.first, config.rtp_ports.last, most_ports)?;
@@ -139,13 +141,7 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     let jobs_task = tokio::spawn(async move { jobs.run_jobs().await });
     let router = tandem_control::router(services);
     let (stop_http, http_stopped) = tokio::sync::oneshot::channel::<()>();
-    let http_task = tokio::spawn(
-        axum::serve(http, router)
-            .with_graceful_shutdown(async move {
-                let _ = http_stopped.await;
-            })
-            .into_future(),
-    );
+    let http_task = tokio::spawn(http::serve(listener, router, http_stopped));
 
     tracing::info!(http = %http_address, sip = ?listeners, media = %config.media_address, max_calls, taken_ports, "ready");
     if demo {

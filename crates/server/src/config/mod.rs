@@ -303,9 +303,8 @@ mod tests {
             ("TANDEM_DRAIN_TIMEOUT", "5"),
             ("TANDEM_DEMO_CARRIER", "127.0.0.4:5060,127.0.0.5:5060"),
         ];
-        let is_built = |setting: &&Setting| {
-            **setting != Setting::TrustedProxies && !setting.variable().starts_with("TANDEM_JWT_")
-        };
+        let is_built =
+            |setting: &&Setting| **setting != Setting::TrustedProxies && !setting.variable().starts_with("TANDEM_JWT_");
         assert_eq!(values.len(), Setting::ALL.iter().filter(is_built).count());
         let file: String = values
             .iter()
