@@ -43,13 +43,26 @@ impl Sipp {
     /// When it cannot be run.
     #[must_use]
     pub fn start(scenario: Scenario, address: SocketAddr, calls: u32) -> Self {
+        Self::start_over("u1", scenario, address, calls)
+    }
+
+    /// The same over TCP.
+    ///
+    /// # Panics
+    /// When it cannot be run.
+    #[must_use]
+    pub fn start_over_tcp(scenario: Scenario, address: SocketAddr, calls: u32) -> Self {
+        Self::start_over("t1", scenario, address, calls)
+    }
+
+    fn start_over(transport: &str, scenario: Scenario, address: SocketAddr, calls: u32) -> Self {
         let folder = tempfile::tempdir().expect("the temporary folder is writable");
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(scenario.file());
         let log = |name: &str| File::create(folder.path().join(name)).expect("the folder is new");
         let child = Command::new("sipp")
             .arg("-sf")
             .arg(file)
-            .args(["-i", &address.ip().to_string(), "-p", &address.port().to_string()])
+            .args(["-t", transport, "-i", &address.ip().to_string(), "-p", &address.port().to_string()])
             .args(["-m", &calls.to_string(), "-nostdin", "-timeout", "120", "-timeout_error"])
             .args(["-trace_stat", "-fd", "1", "-stf", "stat.csv", "-trace_err", "-error_file", "errors"])
             .current_dir(folder.path())
