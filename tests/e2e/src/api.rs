@@ -225,9 +225,11 @@ impl Api {
         answer.as_array().cloned().unwrap_or_else(|| panic!("a timeline is a list: {answer:#}"))
     }
 
-    /// What the node holds: the numbers of `/health/ready` that must come back to where they were.
+    /// What the node holds now: the numbers of `/health/ready` that must come back to where they were.
     #[must_use]
     pub fn ready_numbers(&self) -> BTreeMap<String, u64> {
+        // The node gives the same answer to everybody for 200 ms.
+        pause(READINESS_AGE);
         let ready = self.get("/health/ready").json;
         let live = ready["live"].as_object().unwrap_or_else(|| panic!("/health/ready has numbers: {ready:#}"));
         let number = |(name, value): (&String, &Value)| value.as_u64().map(|value| (name.clone(), value));
@@ -312,6 +314,8 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 const BASE: &str = "/api/v1/telephony";
 /// A request that takes longer is a failure of its own; probes wait up to 5 s.
 const TIMEOUT: Duration = Duration::from_secs(20);
+/// How old the numbers of `/health/ready` may be, and a little more.
+const READINESS_AGE: Duration = Duration::from_millis(220);
 /// Ten times what is promised.
 const ROUTING: Duration = Duration::from_secs(1);
 /// Ports are given 2 s to tell what they counted.
