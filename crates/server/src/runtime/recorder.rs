@@ -42,11 +42,12 @@ impl Recorder {
 
     fn run(self, runtime: &runtime::Handle) {
         let mut batch = Vec::new();
+        let mut untold = Vec::new();
         loop {
             let is_over = self.collect(&mut batch);
             if !batch.is_empty() {
                 runtime.block_on(self.write(&batch));
-                self.tell_stored(&batch);
+                self.tell_stored(&batch, &mut untold);
                 self.admission.records_stored(batch.len());
                 batch.clear();
             }
@@ -93,26 +94,16 @@ impl Recorder {
         }
     }
 
-    /// Calls whose end is stored need not be shown from memory any more.
-    fn tell_stored(&self, batch: &[Record]) {
-        let ended = batch.iter().filter_map(|record| match record {
+    /// Calls whose end is stored need not be shown from memory any more. Those that the shard cannot be told of now stay in `untold`.
+    fn tell_stored(&self, batch: &[Record], untold: &mut Vec<CallId>) {
+        untold.extend(batch.iter().filter_map(|record| match record {
             Record::Call(call) if call.status.is_final() => Some(call.id),
             Record::Call(_) | Record::Leg(_) | Record::Event(_) => None,
-        });
-        let call_ids: Vec<_> = ended.collect();
-        if call_ids.is_empty() {
-            return;
+        }));
+        let told = ShardCommand::Tell(Command::Stored { call_ids: untold.clone() });
+        if !untold.is_empty() && self.shard.send(told).is_ok() {
+            untold.clear();
         }
-        let mut command = ShardCommand::Tell(Command::Stored { call_ids: call_ids.clone() });
-        // The shard empties its queue within a turn; it is gone only when the process stops.
-        for _ in 0..TELL_ATTEMPTS {
-            if self.shard.send(command).is_ok() {
-                return;
-            }
-            std::thread::yield_now();
-            command = ShardCommand::Tell(Command::Stored { call_ids: call_ids.clone() });
-        }
-        tracing::warn!(calls = call_ids.len(), "the shard could not be told that calls are stored");
     }
 }
 
@@ -133,4 +124,3 @@ const BATCH_RECORDS: usize = 4_096;
 const BATCH_TIME: Duration = Duration::from_millis(20);
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LONGEST_RETRY: Duration = Duration::from_secs(2);
-const TELL_ATTEMPTS: usize = 1_000;
