@@ -1,4 +1,5 @@
 use crate::http::model_schema;
+use crate::service;
 use crate::wire::money_number;
 use serde::Serialize;
 use serde_json::{Map, Number, Value};
@@ -68,6 +69,7 @@ pub(crate) struct CallView {
     created_at: Timestamp,
     /// It was answered and is over.
     is_completed: bool,
+    /// It was answered, though it may not be known when.
     was_answered: bool,
     /// What is worth knowing about the request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -77,6 +79,7 @@ pub(crate) struct CallView {
 
 impl CallView {
     pub(crate) fn new(call: CallRecord, currency: &str) -> Self {
+        let was_answered = service::was_answered(&call);
         Self {
             id: call.id.as_uuid(),
             user_id: call.account_id.as_uuid(),
@@ -107,7 +110,7 @@ impl CallView {
             carried_by: call.carried_by,
             created_at: call.created_at,
             is_completed: call.status == CallStatus::Completed,
-            was_answered: call.answered_at.is_some(),
+            was_answered,
             warnings: Vec::new(),
         }
     }

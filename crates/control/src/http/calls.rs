@@ -12,7 +12,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 
-/// Log a call that something else carries. It takes a slot of its trunk until it ends, and is never refused for capacity.
+/// Log a call that something else carries. It takes a slot of its trunk until it ends, and is never refused for the trunk's capacity.
+/// One that is over ends when it is logged; how long it was connected and what it cost can be told with PUT.
 #[utoipa::path(
     post,
     path = "/calls",
@@ -28,6 +29,8 @@ use axum::http::StatusCode;
         (status = 409, description = "The call is logged already.", body = ProblemDocument,
             content_type = "application/problem+json"),
         InvalidFields,
+        (status = 429, description = "The account has 10,000 logged calls that are not over.", body = ProblemDocument,
+            content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn create(

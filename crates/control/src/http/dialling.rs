@@ -22,6 +22,8 @@ use axum::http::StatusCode;
     responses(
         (status = 201, description = "The call.", body = CallView),
         Unauthorized,
+        (status = 404, description = "The account has no such trunk as `sip_trunk_id` names.", body = ProblemDocument,
+            content_type = "application/problem+json"),
         (status = 422, description = "A field is wrong, or there is no route; then with the receipt.", body = ProblemDocument,
             content_type = "application/problem+json"),
         (status = 429, description = "The account or its trunks have their calls; with the receipt.", body = ProblemDocument,
@@ -76,6 +78,8 @@ pub(crate) async fn hang_up(
     responses(
         (status = 200, description = "The receipt; its `refusal` says why a call would be refused.", body = ReceiptView),
         Unauthorized,
+        (status = 404, description = "The account has no such trunk as `sip_trunk_id` names.", body = ProblemDocument,
+            content_type = "application/problem+json"),
         InvalidFields,
     )
 )]

@@ -1,10 +1,10 @@
 use crate::http::receipt_view::ReceiptView;
 use crate::service::{
-    CreateCallError, CreateTrunkError, DeleteTrunkError, FindCallError, HangUpError, HealthCheckError, ReadTrunkError,
-    UpdateCallError, UpdateTrunkError,
+    CreateCallError, CreateTrunkError, DeleteTrunkError, DialCallError, ExplainError, FindCallError, HangUpError,
+    HealthCheckError, MAX_OPEN_CALLS, ReadTrunkError, UpdateCallError, UpdateTrunkError,
 };
 use crate::wire::{FieldError, Invalid};
-use crate::{DialError, ProbeError, Unavailable};
+use crate::{ProbeError, Unavailable};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -56,6 +56,7 @@ problem_codes! {
     UnknownTrunk = "unknown_trunk", BAD_REQUEST, "No such trunk";
     Unauthorized = "unauthorized", UNAUTHORIZED, "A valid API key is needed";
     NotFound = "not_found", NOT_FOUND, "Not found";
+    TrunkNotFound = "trunk_not_found", NOT_FOUND, "No such trunk";
     NoReceipt = "no_receipt", NOT_FOUND, "The call has no receipt";
     UnknownPath = "unknown_path", NOT_FOUND, "Unknown path";
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "Method not allowed";
@@ -70,6 +71,7 @@ problem_codes! {
     EmergencyNotRouted = "emergency_not_routed", UNPROCESSABLE_ENTITY, "No trunk is configured for this emergency number";
     TargetNotAllowed = "target_not_allowed", UNPROCESSABLE_ENTITY, "The target is not allowed";
     TierLimit = "tier_limit", TOO_MANY_REQUESTS, "The account has all its concurrent calls";
+    ExternalCallLimit = "external_call_limit", TOO_MANY_REQUESTS, "The account has all its open calls";
     CpsLimit = "cps_limit", TOO_MANY_REQUESTS, "The trunks have had their calls of this second";
     Internal = "internal", INTERNAL_SERVER_ERROR, "Something is broken here";
     NoTrunkAvailable = "no_trunk_available", SERVICE_UNAVAILABLE, "No trunk can take a call now";
@@ -149,6 +151,10 @@ impl Problem {
         let message = message.into();
         let error = FieldError { field: field.to_owned(), message: message.clone() };
         Self { errors: vec![error], ..Self::new(code, format!("{field} {message}")) }
+    }
+
+    fn unknown_trunk() -> Self {
+        Self::of_field(ProblemCode::TrunkNotFound, "sip_trunk_id", "names no trunk of the account")
     }
 
     fn name_taken() -> Self {
@@ -284,6 +290,10 @@ impl From<CreateCallError> for Problem {
             CreateCallError::CallIdTaken => {
                 Self::new(ProblemCode::CallIdTaken, "a call of that call_id is logged already; change it with PUT")
             }
+            CreateCallError::TooManyOpen => Self::new(
+                ProblemCode::ExternalCallLimit,
+                format!("the account has {MAX_OPEN_CALLS} logged calls that are not over; log their ends with PUT"),
+            ),
             CreateCallError::Database(error) => error.into(),
         }
     }
@@ -331,11 +341,21 @@ impl From<HangUpError> for Problem {
     }
 }
 
-impl From<DialError> for Problem {
-    fn from(error: DialError) -> Self {
+impl From<ExplainError> for Problem {
+    fn from(error: ExplainError) -> Self {
+        match error {
+            ExplainError::UnknownTrunk => Self::unknown_trunk(),
+            ExplainError::Unavailable(error) => error.into(),
+        }
+    }
+}
+
+impl From<DialCallError> for Problem {
+    fn from(error: DialCallError) -> Self {
         let receipt = match error {
-            DialError::Unavailable(error) => return error.into(),
-            DialError::Refused(receipt) => receipt,
+            DialCallError::UnknownTrunk => return Self::unknown_trunk(),
+            DialCallError::Unavailable(error) => return error.into(),
+            DialCallError::Refused(receipt) => receipt,
         };
         let (code, detail) = match &receipt.refusal {
             Some(refusal) => (code_of(refusal.kind), refusal.explanation.clone()),

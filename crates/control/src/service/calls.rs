@@ -1,18 +1,23 @@
+use crate::service::external_calls::{ExternalCalls, OpenCallError};
+use crate::service::stale_sweep::StaleSweep;
 use crate::service::{Caller, Core, id_bits};
 use crate::wire::{CallChange, FieldError, Invalid, NewCall};
 use crate::{LiveCall, Unavailable};
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tandem_model::{
-    CallEvent, CallId, CallRecord, CallStatus, CarriedBy, LegRecord, Money, Rate, Receipt, Timestamp, Trunk, TrunkId,
+    AccountId, CallEvent, CallId, CallRecord, CallStatus, CarriedBy, HangupCause, LegRecord, Money, Rate, Receipt,
+    Timestamp, Trunk, TrunkId,
 };
 use tandem_store::{CallFilter, CallKey, DatabaseError};
+use tokio::time::Instant;
 
 /// The call log.
 #[derive(Clone)]
 pub(crate) struct Calls {
     core: Arc<Core>,
+    external: Arc<ExternalCalls>,
+    sweep: Arc<StaleSweep>,
 }
 
 /// Which part of the call log is asked for.
@@ -30,6 +35,8 @@ pub(crate) enum CreateCallError {
     UnknownTrunk,
     #[error("a call of that call_id is logged already")]
     CallIdTaken,
+    #[error("the account has all its open calls")]
+    TooManyOpen,
     #[error(transparent)]
     Database(#[from] DatabaseError),
 }
@@ -70,7 +77,8 @@ enum Found {
 
 impl Calls {
     pub(super) fn new(core: Arc<Core>) -> Self {
-        Self { core }
+        let external = Arc::new(ExternalCalls::new(Arc::clone(&core)));
+        Self { core, external, sweep: Arc::default() }
     }
 
     /// Logs a call that something else carries. It takes a slot of its trunk until it ends.
@@ -89,11 +97,15 @@ impl Calls {
         let holds_slot = record.ended_at.is_none();
         // The slot comes first: once the row is there, another request may end the call and free it.
         if holds_slot {
+            self.external.begin(account, record.id).await.map_err(|error| match error {
+                OpenCallError::LimitReached => CreateCallError::TooManyOpen,
+                OpenCallError::Database(error) => error.into(),
+            })?;
             self.core.switchboard.external_call_started(account, trunk_id, record.id).await;
         }
         let inserted = self.core.store.insert_external_call(&record).await;
         if inserted.is_err() && holds_slot {
-            self.core.switchboard.external_call_ended(record.id).await;
+            self.free_slot(account, record.id).await;
         }
         inserted.map_err(|error| match error {
             tandem_store::InsertCallError::CallIdTaken => CreateCallError::CallIdTaken,
@@ -146,10 +158,7 @@ impl Calls {
         change: CallChange,
     ) -> Result<CallRecord, UpdateCallError> {
         let account = caller.account_id();
-        let key = CallKey::Any(id.to_owned());
-        let Some(known) = self.core.store.call(account, &key).await? else {
-            return Err(self.why_not_stored(caller, id).await?);
-        };
+        let known = self.stored(caller, id).await?;
         let trunk = match known.trunk_id {
             Some(trunk) => self.core.store.trunk(account, trunk).await?,
             None => None,
@@ -157,6 +166,7 @@ impl Calls {
         let rate = trunk.as_ref().map(rate_of);
         let now = self.core.now();
         let key = CallKey::Id(known.id);
+        let _change = self.sweep.change(known.id);
         let updated = self.core.store.update_call(account, &key, move |call| match call.carried_by {
             CarriedBy::External => change_external(call, change, rate, now),
             CarriedBy::Tandem => change_ours(call, change),
@@ -168,7 +178,7 @@ impl Calls {
         })?;
         let ended_now = updated.before.ended_at.is_none() && updated.after.ended_at.is_some();
         if ended_now && updated.after.carried_by == CarriedBy::External {
-            self.core.switchboard.external_call_ended(updated.after.id).await;
+            self.free_slot(account, updated.after.id).await;
         }
         Ok(updated.after)
     }
@@ -180,21 +190,26 @@ impl Calls {
         let stale_after = i64::try_from(STALE_AFTER.as_micros()).unwrap_or(i64::MAX);
         let before = Timestamp::from_unix_micros(now.unix_micros().saturating_sub(stale_after));
         let mut closed = 0;
+        let sweep = self.sweep.begin().await;
         for open in self.core.store.stale_external_calls(before).await? {
             let key = CallKey::Id(open.call_id);
-            let updated = self.core.store.update_call(open.account_id, &key, move |call| {
+            let updated = self.core.store.update_call(open.account_id, &key, |call| {
+                if sweep.was_changed(call.id) {
+                    return Err(NotForgotten);
+                }
                 close_stale_call(call, now);
-                Ok::<(), Infallible>(())
+                Ok(())
             });
             match updated.await {
                 Ok(updated) if updated.before.ended_at.is_none() => {
                     tracing::info!(call_id = %open.call_id, account = %open.account_id, "an external call was closed as stale");
-                    self.core.switchboard.external_call_ended(open.call_id).await;
+                    self.free_slot(open.account_id, open.call_id).await;
                     closed += 1;
                 }
-                // Somebody ended it, or removed it, in between.
-                Ok(_) | Err(tandem_store::UpdateCallError::NotFound) => {}
-                Err(tandem_store::UpdateCallError::Refused(never)) => match never {},
+                // Somebody changed it, ended it or removed it in between.
+                Ok(_)
+                | Err(tandem_store::UpdateCallError::Refused(NotForgotten) | tandem_store::UpdateCallError::NotFound) =>
+                    {}
                 Err(tandem_store::UpdateCallError::Database(error)) => return Err(error),
             }
         }
@@ -212,12 +227,36 @@ impl Calls {
         }
     }
 
-    async fn why_not_stored(&self, caller: &Caller, id: &str) -> Result<UpdateCallError, Unavailable> {
-        let live = match id.parse::<CallId>() {
-            Ok(call) => self.core.switchboard.live_call(caller.account_id(), call).await?,
-            Err(_) => None,
+    /// A call in the store. One that began a moment ago, or ended a moment ago, is waited for: its records are on their way.
+    async fn stored(&self, caller: &Caller, id: &str) -> Result<CallRecord, UpdateCallError> {
+        let account = caller.account_id();
+        let key = CallKey::Any(id.to_owned());
+        if let Some(call) = self.core.store.call(account, &key).await? {
+            return Ok(call);
+        }
+        let is_live = match id.parse::<CallId>() {
+            Ok(call) => self.core.switchboard.live_call(account, call).await?.is_some(),
+            Err(_) => false,
         };
-        Ok(if live.is_some() { UpdateCallError::NotStoredYet } else { UpdateCallError::NotFound })
+        let patience = Instant::now() + STORE_PATIENCE;
+        loop {
+            // Once more in any case: the call path forgets a call as soon as the store has it.
+            if let Some(call) = self.core.store.call(account, &key).await? {
+                return Ok(call);
+            }
+            if !is_live {
+                return Err(UpdateCallError::NotFound);
+            }
+            if Instant::now() >= patience {
+                return Err(UpdateCallError::NotStoredYet);
+            }
+            tokio::time::sleep(STORE_LOOK_INTERVAL).await;
+        }
+    }
+
+    async fn free_slot(&self, account: AccountId, call: CallId) {
+        self.external.end(account, call);
+        self.core.switchboard.external_call_ended(call).await;
     }
 
     /// Asks the call path, then the store. Calls that are over are shown while the call path is silent.
@@ -242,9 +281,19 @@ impl Calls {
     }
 }
 
+/// A client's refusal to let a call be forgotten: it has changed it.
+#[derive(Debug)]
+struct NotForgotten;
+
+/// A call as it is logged first.
+///
+/// The client says what the status is, not since when. An answer is of now when the call may have rung until now; in a call that began
+/// longer ago its time is not known. A call that is over has the time of its log as its end. How long it was connected, and what it
+/// cost, is known only if it was not answered.
 fn external_record(caller: &Caller, new: NewCall, id: CallId, now: Timestamp) -> CallRecord {
-    // What the client does not say yet is taken as of now: the call was answered or over when we heard of it.
     let is_final = new.status.is_final();
+    let is_answered_now = new.status == CallStatus::Answered && now.since(new.started_at) <= LONGEST_RINGING;
+    let was_never_connected = is_final && !says_answered(new.status);
     CallRecord {
         id,
         account_id: caller.account_id(),
@@ -257,9 +306,9 @@ fn external_record(caller: &Caller, new: NewCall, id: CallId, now: Timestamp) ->
         to_number: new.to_number,
         to_uri: None,
         started_at: new.started_at,
-        answered_at: (new.status == CallStatus::Answered).then_some(now),
+        answered_at: is_answered_now.then_some(now),
         ended_at: is_final.then_some(now),
-        duration_ms: is_final.then_some(0),
+        duration_ms: was_never_connected.then_some(0),
         status: new.status,
         hangup_cause: None,
         sip_status: None,
@@ -268,7 +317,7 @@ fn external_record(caller: &Caller, new: NewCall, id: CallId, now: Timestamp) ->
         codec_used: None,
         sip_call_id: new.sip_call_id,
         remote_ip: new.remote_ip,
-        cost: is_final.then_some(Money::ZERO),
+        cost: was_never_connected.then_some(Money::ZERO),
         credits_used: None,
         metadata: new.metadata,
         receipt: None,
@@ -283,7 +332,8 @@ fn rate_of(trunk: &Trunk) -> Rate {
 /// Changes a call that something else carries.
 ///
 /// A final status and an end belong together: either one brings the other. On the end, and when a later change corrects the times,
-/// the duration (answer to end) and the cost (at the trunk's price) are filled unless they are sent.
+/// the duration (answer to end) and the cost (at the trunk's price) are filled unless they are sent. Of a completed call whose answer
+/// nobody told us they stay unknown.
 fn change_external(
     call: &mut CallRecord,
     change: CallChange,
@@ -291,6 +341,7 @@ fn change_external(
     now: Timestamp,
 ) -> Result<(), Invalid> {
     let was_over = call.ended_at.is_some();
+    let status_before = call.status;
     if let Some(status) = change.status {
         if was_over && !status.is_final() {
             return Err(Invalid::field("status", format!("the call is over; it cannot become {status} again")));
@@ -299,7 +350,7 @@ fn change_external(
     }
     let times_changed = change.answered_at.is_some() || change.ended_at.is_some();
     call.answered_at = change.answered_at.or(call.answered_at);
-    if call.answered_at.is_none() && call.status == CallStatus::Answered {
+    if call.answered_at.is_none() && call.status == CallStatus::Answered && status_before != call.status {
         call.answered_at = Some(now);
     }
     call.ended_at = change.ended_at.or(call.ended_at);
@@ -307,7 +358,7 @@ fn change_external(
         call.ended_at = Some(now);
     }
     if call.ended_at.is_some() && !call.status.is_final() {
-        call.status = if call.answered_at.is_some() { CallStatus::Completed } else { CallStatus::Failed };
+        call.status = if was_answered(call) { CallStatus::Completed } else { CallStatus::Failed };
     }
     check_order(call)?;
 
@@ -318,14 +369,15 @@ fn change_external(
     } else if fills {
         let measured = call.answered_at.zip(call.ended_at).map(|(answered, ended)| ended.since(answered));
         let measured_ms = measured.map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
-        call.duration_ms = measured_ms.or(call.duration_ms).or(Some(0));
+        let never_connected = (!was_answered(call)).then_some(0);
+        call.duration_ms = measured_ms.or(call.duration_ms).or(never_connected);
     }
     if let Some(cost) = change.cost {
         call.cost = Some(cost);
     } else if is_over && (fills || change.duration.is_some()) {
-        let connected = Duration::from_millis(call.duration_ms.unwrap_or(0));
         // Without its trunk, which was deleted, the price is not known.
-        call.cost = rate.and_then(|rate| rate.cost(connected).ok());
+        let connected = call.duration_ms.map(Duration::from_millis);
+        call.cost = rate.zip(connected).and_then(|(rate, connected)| rate.cost(connected).ok());
     }
     call.hangup_cause = change.hangup_cause.or(call.hangup_cause.take());
     call.codec_used = change.codec_used.or(call.codec_used.take());
@@ -333,14 +385,31 @@ fn change_external(
     Ok(())
 }
 
+/// Whether somebody answered, though it may not be known when.
+pub(crate) fn was_answered(call: &CallRecord) -> bool {
+    call.answered_at.is_some() || says_answered(call.status)
+}
+
+const fn says_answered(status: CallStatus) -> bool {
+    match status {
+        CallStatus::Answered | CallStatus::Completed => true,
+        CallStatus::Initiated
+        | CallStatus::Ringing
+        | CallStatus::Busy
+        | CallStatus::NoAnswer
+        | CallStatus::Failed
+        | CallStatus::Canceled => false,
+    }
+}
+
 /// Ends a call whose end nobody told us. When it really ended, and so its duration and cost, is not known if it was answered.
 fn close_stale_call(call: &mut CallRecord, now: Timestamp) {
     if call.ended_at.is_some() {
         return;
     }
-    let was_answered = call.answered_at.is_some();
+    let was_answered = was_answered(call);
     call.ended_at = Some(now);
-    call.hangup_cause = Some(STALE_CAUSE.to_owned());
+    call.hangup_cause = Some(HangupCause::Stale.as_str().to_owned());
     call.status = if was_answered { CallStatus::Completed } else { CallStatus::Failed };
     if !was_answered {
         call.duration_ms = call.duration_ms.or(Some(0));
@@ -394,10 +463,12 @@ fn check_order(call: &CallRecord) -> Result<(), Invalid> {
 
 /// How long an external call may go on without a word from its client.
 const STALE_AFTER: Duration = Duration::from_secs(4 * 60 * 60);
-/// `hangup_cause` of a call that was closed as stale.
-const STALE_CAUSE: &str = "stale";
-/// How long a live call's answer waits for what the store adds to it.
+/// How long a live call's answer waits for what the store adds to it, and a change of a live call for the call to be stored.
 const STORE_PATIENCE: Duration = Duration::from_millis(250);
+/// How often a call that is on its way to the store is looked for there: records are written every 20 ms or so.
+const STORE_LOOK_INTERVAL: Duration = Duration::from_millis(20);
+/// Longest ringing: what `ring_timeout_seconds` allows, as networks give up after 2 to 4 minutes.
+const LONGEST_RINGING: Duration = Duration::from_secs(300);
 /// How far two clocks may differ before a time is plainly wrong: carriers write whole seconds, and their clocks drift.
 const CLOCK_DIFFERENCE: Duration = Duration::from_secs(5);
 
@@ -496,6 +567,9 @@ mod tests {
         close_stale_call(&mut answered, at(20_000));
         assert_eq!((answered.status, answered.duration_ms, answered.cost), (CallStatus::Completed, None, None));
         assert_eq!(answered.hangup_cause.as_deref(), Some("stale"));
+        let mut answered_once = CallRecord { status: CallStatus::Answered, ..call() };
+        close_stale_call(&mut answered_once, at(20_000));
+        assert_eq!((answered_once.status, answered_once.duration_ms), (CallStatus::Completed, None));
     }
 
     #[test]

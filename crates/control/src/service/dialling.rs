@@ -2,13 +2,34 @@ use crate::service::{Caller, Core};
 use crate::wire::DialRequest;
 use crate::{DialError, HangupError, Unavailable};
 use std::sync::Arc;
-use tandem_model::{CallId, CallRecord, CarriedBy, Receipt};
+use std::time::Duration;
+use tandem_model::{CallId, CallRecord, CarriedBy, Receipt, TrunkId};
 use tandem_store::{CallKey, DatabaseError};
 
 /// Calls that this switch places and ends.
 #[derive(Clone)]
 pub(crate) struct Dialling {
     core: Arc<Core>,
+}
+
+/// Why no call was placed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DialCallError {
+    #[error("no such trunk")]
+    UnknownTrunk,
+    #[error("the call was refused")]
+    Refused(Box<Receipt>),
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// Why there is no receipt.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ExplainError {
+    #[error("no such trunk")]
+    UnknownTrunk,
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
 }
 
 /// Why a call was not hung up.
@@ -32,15 +53,34 @@ impl Dialling {
     }
 
     /// Places a call.
-    pub(crate) async fn dial(&self, caller: &Caller, request: DialRequest) -> Result<CallRecord, DialError> {
+    pub(crate) async fn dial(&self, caller: &Caller, request: DialRequest) -> Result<CallRecord, DialCallError> {
         let order = request.into_order(caller.account_id(), self.core.now());
-        self.core.switchboard.dial(order).await
+        let trunk = order.trunk_id;
+        match self.core.switchboard.dial(order).await {
+            Ok(record) => Ok(record),
+            Err(DialError::Unavailable(error)) => Err(error.into()),
+            Err(DialError::Refused(_)) if self.is_unknown(caller, trunk).await => Err(DialCallError::UnknownTrunk),
+            Err(DialError::Refused(receipt)) => Err(DialCallError::Refused(receipt)),
+        }
     }
 
     /// Tells how a call would be routed.
-    pub(crate) async fn explain(&self, caller: &Caller, request: DialRequest) -> Result<Receipt, Unavailable> {
+    pub(crate) async fn explain(&self, caller: &Caller, request: DialRequest) -> Result<Receipt, ExplainError> {
         let order = request.into_order(caller.account_id(), self.core.now());
-        self.core.switchboard.explain(order).await
+        let trunk = order.trunk_id;
+        let receipt = self.core.switchboard.explain(order).await?;
+        if receipt.refusal.is_some() && self.is_unknown(caller, trunk).await {
+            return Err(ExplainError::UnknownTrunk);
+        }
+        Ok(receipt)
+    }
+
+    /// Whether the trunk that was asked for is none of the account. The call path never calls over such a one, so the store is asked
+    /// only once a call was refused: calls do not wait for it. A store that does not answer leaves the refusal as it is.
+    async fn is_unknown(&self, caller: &Caller, trunk: Option<TrunkId>) -> bool {
+        let Some(trunk) = trunk else { return false };
+        let asked = tokio::time::timeout(STORE_PATIENCE, self.core.store.trunk(caller.account_id(), trunk)).await;
+        matches!(asked, Ok(Ok(None)))
     }
 
     /// Ends a live call.
@@ -67,3 +107,6 @@ impl Dialling {
         Ok(self.core.switchboard.live_call(caller.account_id(), call).await?.is_some())
     }
 }
+
+/// How long a refusal waits for the store to tell an unknown trunk from one that cannot take the call.
+const STORE_PATIENCE: Duration = Duration::from_millis(250);

@@ -3,8 +3,10 @@
 mod access;
 mod calls;
 mod dialling;
+mod external_calls;
 mod node;
 mod probing;
+mod stale_sweep;
 mod trunks;
 
 use crate::{Clock, ControlSettings, Switchboard};
@@ -13,8 +15,9 @@ use tandem_model::{AddressPolicy, Timestamp};
 use tandem_store::{DatabaseError, Store};
 
 pub(crate) use access::{Access, Caller};
-pub(crate) use calls::{CallPage, Calls, CreateCallError, FindCallError, UpdateCallError};
-pub(crate) use dialling::{Dialling, HangUpError};
+pub(crate) use calls::{CallPage, Calls, CreateCallError, FindCallError, UpdateCallError, was_answered};
+pub(crate) use dialling::{DialCallError, Dialling, ExplainError, HangUpError};
+pub(crate) use external_calls::MAX_OPEN_CALLS;
 pub(crate) use node::Node;
 pub(crate) use probing::HealthCheckError;
 pub(crate) use trunks::{CreateTrunkError, DeleteTrunkError, ReadTrunkError, ShownTrunk, Trunks, UpdateTrunkError};

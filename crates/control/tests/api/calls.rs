@@ -1,6 +1,7 @@
-use crate::harness::{Api, call_body, live_call, metadata};
+use crate::harness::{Api, at, call_body, live_call, metadata, trunk_body};
 use serde_json::{Value, json};
-use tandem_model::{CallId, DialOrder, Record, Tier};
+use tandem_model::{CallId, CallRecord, DialOrder, Record, Tier};
+use tandem_store::CallKey;
 
 #[tokio::test]
 async fn logs_a_call_that_something_else_carries() {
@@ -162,6 +163,91 @@ async fn a_call_that_is_over_when_it_is_logged_takes_no_slot() {
     assert_eq!((&call["cost"], &call["duration_seconds"]), (&json!(0), &json!(0)));
     assert!(call["ended_at"].is_string());
     assert!(api.switchboard.script(|script| script.slot_log.is_empty()));
+}
+
+#[tokio::test]
+async fn what_was_not_measured_is_not_made_up() {
+    let api = Api::start().await;
+    let trunk = api.trunk(json!({"cost_per_minute": 0.06})).await;
+    let hour_ago = "2026-01-31T11:00:00Z";
+    let log = async |call_id: &str, status: &str, started_at: &str| {
+        let body = call_body(&trunk, json!({"call_id": call_id, "status": status, "started_at": started_at}));
+        let call = api.post("/calls", body).await.expect(201);
+        assert_eq!(api.get(&format!("/calls/{call_id}")).await.expect(200), call);
+        call
+    };
+    let measured = |call: &Value| {
+        ["was_answered", "answered_at", "duration_ms", "duration_seconds", "cost"].map(|name| call[name].clone())
+    };
+
+    let completed = log("completed", "completed", hour_ago).await;
+    assert_eq!(measured(&completed), [json!(true), json!(null), json!(null), json!(null), json!(null)]);
+    assert_eq!((&completed["is_completed"], completed["ended_at"].is_string()), (&json!(true), true));
+    let told = api.put("/calls/completed", json!({"duration_seconds": 30})).await.expect(200);
+    assert_eq!(measured(&told), [json!(true), json!(null), json!(30_000), json!(30), json!(0.03)]);
+
+    log("answered", "answered", hour_ago).await;
+    let noted = api.put("/calls/answered", json!({"metadata": {"a": 1}})).await.expect(200);
+    assert_eq!(measured(&noted), [json!(true), json!(null), json!(null), json!(null), json!(null)]);
+    let ended = api.put("/calls/answered", json!({"ended_at": "2026-01-31T12:00:00Z"})).await.expect(200);
+    assert_eq!(ended["status"], "completed");
+    assert_eq!(measured(&ended), [json!(true), json!(null), json!(null), json!(null), json!(null)]);
+    let told = api.put("/calls/answered", json!({"answered_at": "2026-01-31T11:59:00Z"})).await.expect(200);
+    assert_eq!((&told["duration_seconds"], &told["cost"]), (&json!(60), &json!(0.06)));
+
+    let heard = log("heard", "answered", "2026-01-31T11:59:50Z").await;
+    assert_eq!(heard["answered_at"], "2026-01-31T12:00:00.000000Z");
+    for status in ["busy", "no_answer", "failed", "canceled"] {
+        let call = log(status, status, hour_ago).await;
+        assert_eq!(measured(&call), [json!(false), json!(null), json!(0), json!(0), json!(0)], "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_change_waits_a_moment_for_the_call_to_be_stored() {
+    let api = Api::start().await;
+    let placed =
+        api.post("/calls/dial", json!({"to_number": "+12025550100", "connect": {"type": "echo"}})).await.expect(201);
+    let path = format!("/calls/{}", placed["id"].as_str().unwrap());
+    let stored = async {
+        while api.switchboard.script(|script| script.inspections) == 0 {
+            tokio::task::yield_now().await;
+        }
+        api.store.write_records(&[Record::Call(Box::new(live_call(&last_order(&api)).record))]).await.unwrap();
+    };
+    let (changed, ()) = tokio::join!(api.put(&path, json!({"metadata": {"a": 1}})), stored);
+    assert_eq!(changed.expect(200)["metadata"], json!({"a": 1}));
+}
+
+#[tokio::test]
+async fn an_account_has_so_many_open_calls_at_most() {
+    let api = Api::start().await;
+    let trunk = api.trunk(json!({})).await;
+    let first: CallId = api.call(&trunk, "first").await.parse().unwrap();
+    let logged = api.store.call(api.mine.account.id, &CallKey::Id(first)).await.unwrap().unwrap();
+    let mut more = Vec::new();
+    for number in 1..10_000_u16 {
+        let [high, low] = number.to_be_bytes();
+        let id = CallId::new(at(0), [0, 0, 0, 0, 0, 0, 0, 0, high, low]);
+        let call = CallRecord { id, call_id: format!("n{number}"), ..logged.clone() };
+        more.push(Record::Call(Box::new(call)));
+    }
+    api.store.write_records(&more).await.unwrap();
+    // What was open before the node began counts, so the count begins anew.
+    let api = api.restarted();
+    let slots = |api: &Api| api.switchboard.script(|script| script.slot_log.len());
+    let before = slots(&api);
+    let one_more = || call_body(&trunk, json!({"call_id": "one more"}));
+    api.post("/calls", one_more()).await.expect_problem(429, "external_call_limit");
+    assert_eq!(slots(&api), before, "a refused call takes no slot");
+    // One that is over needs no place.
+    api.post("/calls", call_body(&trunk, json!({"call_id": "over", "status": "busy"}))).await.expect(201);
+    let key = Some(api.other.key.as_str());
+    let theirs = api.send(axum::http::Method::POST, "/trunks", Some(trunk_body(json!({}))), key).await.expect(201);
+    let body = call_body(theirs["id"].as_str().unwrap(), json!({}));
+    api.send(axum::http::Method::POST, "/calls", Some(body), key).await.expect(201);
+    api.put("/calls/n7", json!({"status": "completed"})).await.expect(200);
+    api.post("/calls", one_more()).await.expect(201);
 }
 
 #[tokio::test]

@@ -124,6 +124,31 @@ async fn a_refusal_comes_with_its_receipt() {
 }
 
 #[tokio::test]
+async fn a_trunk_that_is_not_the_accounts_is_not_found() {
+    let api = Api::start().await;
+    let mine = api.trunk(json!({})).await;
+    let nowhere = "018f0000-0000-7000-8000-000000000000";
+    let key = Some(api.other.key.as_str());
+    let trunk = Some(crate::harness::trunk_body(json!({})));
+    let theirs = api.send(axum::http::Method::POST, "/trunks", trunk, key).await.expect(201);
+    for path in ["/calls/dial", "/routing/explain"] {
+        // The call path knows the trunks of an account, and takes no other.
+        api.switchboard.script(|script| script.refusal = Some((RefusalKind::NoRoute, Reason::NoRoute)));
+        for id in [nowhere, theirs["id"].as_str().unwrap()] {
+            let problem =
+                api.post(path, body(json!({"sip_trunk_id": id}))).await.expect_problem(404, "trunk_not_found");
+            assert_eq!(problem["errors"][0]["field"], "sip_trunk_id");
+            assert_eq!(problem.get("receipt"), None);
+        }
+        let refused = api.post(path, body(json!({"sip_trunk_id": mine}))).await;
+        assert_ne!(refused.status, 404, "{}", refused.body);
+    }
+    api.store.close().await;
+    let unanswered = api.post("/calls/dial", body(json!({"sip_trunk_id": nowhere}))).await;
+    unanswered.expect_problem(422, "no_route");
+}
+
+#[tokio::test]
 async fn explaining_places_no_call() {
     let api = Api::start().await;
     let receipt = api.post("/routing/explain", body(json!({}))).await.expect(200);

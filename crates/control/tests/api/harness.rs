@@ -101,14 +101,15 @@ impl Api {
         let other = tenant(&store, "other", tier, 2).await;
         let switchboard = Arc::new(ScriptedSwitchboard::default());
         let clock = Arc::new(SetClock(AtomicI64::new(START)));
-        let settings = ControlSettings {
-            peer_allow: vec!["127.0.0.0/8".parse().unwrap()],
-            currency: "USD".to_owned(),
-            clock: clock.clone(),
-        };
-        let services = Services::new(store.clone(), switchboard.clone(), settings);
+        let services = services(&store, &switchboard, &clock);
         let router = router(services.clone());
         Self { router, services, switchboard, store, clock, mine, other, _folder: folder }
+    }
+
+    /// The same with services that remember nothing.
+    pub(crate) fn restarted(self) -> Self {
+        let services = services(&self.store, &self.switchboard, &self.clock);
+        Self { router: router(services.clone()), services, ..self }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Reply {
@@ -157,6 +158,15 @@ impl Api {
         let created = self.post("/calls", call_body(trunk, json!({"call_id": call_id}))).await.expect(201);
         created["id"].as_str().unwrap().to_owned()
     }
+}
+
+fn services(store: &Store, switchboard: &Arc<ScriptedSwitchboard>, clock: &Arc<SetClock>) -> Services {
+    let settings = ControlSettings {
+        peer_allow: vec!["127.0.0.0/8".parse().unwrap()],
+        currency: "USD".to_owned(),
+        clock: clock.clone(),
+    };
+    Services::new(store.clone(), switchboard.clone(), settings)
 }
 
 pub(crate) fn full(path: &str) -> String {
@@ -241,6 +251,8 @@ pub(crate) struct Script {
     pub(crate) refusal: Option<(RefusalKind, Reason)>,
     pub(crate) orders: Vec<DialOrder>,
     pub(crate) live: HashMap<CallId, LiveCall>,
+    /// How often a live call was asked for.
+    pub(crate) inspections: usize,
     /// Live ones that have ended and are not stored.
     pub(crate) ended: HashSet<CallId>,
     pub(crate) states: HashMap<TrunkId, TrunkState>,
@@ -301,7 +313,10 @@ impl Switchboard for ScriptedSwitchboard {
     }
 
     async fn live_call(&self, account: AccountId, call: CallId) -> Result<Option<LiveCall>, Unavailable> {
-        self.answer(|script| script.live.get(&call).filter(|live| live.record.account_id == account).cloned())
+        self.answer(|script| {
+            script.inspections += 1;
+            script.live.get(&call).filter(|live| live.record.account_id == account).cloned()
+        })
     }
 
     async fn probe(&self, trunk: TrunkId) -> Result<ProbeResult, ProbeError> {
