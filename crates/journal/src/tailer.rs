@@ -193,17 +193,21 @@ impl Tailer {
         let file = File::open(self.directory.segment_path(number))?;
         file.sync_all()?;
         self.directory.sync()?;
-        let mut header = Vec::new();
-        fill(&file, 0, HEADER_BYTES, &mut header)?;
+        let mut header = [0; HEADER_BYTES];
+        let filled = fill(&file, 0, &mut header)?;
+        let header = header.get(..filled).unwrap_or_default();
         let decoded =
-            SegmentHeader::decode(&header).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            SegmentHeader::decode(header).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         let mut current = Current { number, file, next: HEADER_END, is_whole: true, suspect: None };
+        let length = current.file.metadata()?.len();
         match decoded {
+            // It was cut within its snapshot: what was behind that is lost, and the next snapshot has to make up for it.
+            Some(header) if header.snapshot_end > length => current.is_whole = false,
             Some(header) if has_all_before => current.next = header.snapshot_end.max(HEADER_END),
             Some(_) => {}
             None => {
                 current.is_whole = false;
-                self.pass_over(Position { segment: number, offset: 0 }, DamageReason::Header, &header);
+                self.pass_over(Position { segment: number, offset: 0 }, DamageReason::Header, header);
             }
         }
         self.current = Some(current);
@@ -238,11 +242,15 @@ impl Tailer {
         let mut chunk_bytes = CHUNK_BYTES;
         loop {
             let Some(current) = &self.current else { return Ok(Some(Stop::End)) };
-            fill(&current.file, current.next, chunk_bytes, &mut self.chunk)?;
-            let is_file_end = self.chunk.len() < chunk_bytes;
-            let chunk = std::mem::take(&mut self.chunk);
-            let taken = self.take_frames(&chunk, records, room);
+            let mut chunk = std::mem::take(&mut self.chunk);
+            chunk.resize(chunk_bytes, 0);
+            let filled = fill(&current.file, current.next, &mut chunk);
+            let taken = filled.map(|filled| {
+                let taken = self.take_frames(chunk.get(..filled).unwrap_or_default(), records, room);
+                (taken, filled < chunk_bytes)
+            });
             self.chunk = chunk;
+            let (taken, is_file_end) = taken?;
             match taken {
                 Taken { stop: None, .. } => return Ok(None),
                 Taken { stop: Some(Stop::End | Stop::Torn), bytes } if !is_file_end => {
@@ -326,11 +334,11 @@ impl Tailer {
 
     /// All that is behind the current position in its segment.
     fn rest(&self) -> io::Result<Vec<u8>> {
-        let mut rest = Vec::new();
-        if let Some(current) = &self.current {
-            let length = current.file.metadata()?.len().saturating_sub(current.next);
-            fill(&current.file, current.next, usize::try_from(length).unwrap_or(usize::MAX), &mut rest)?;
-        }
+        let Some(current) = &self.current else { return Ok(Vec::new()) };
+        let length = current.file.metadata()?.len().saturating_sub(current.next);
+        let mut rest = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+        let filled = fill(&current.file, current.next, &mut rest)?;
+        rest.truncate(filled);
         Ok(rest)
     }
 
@@ -345,11 +353,10 @@ impl Tailer {
     }
 }
 
-/// Reads up to so many bytes; fewer at the end of the file.
-fn fill(file: &File, offset: u64, bytes: usize, into: &mut Vec<u8>) -> io::Result<()> {
-    into.resize(bytes, 0);
+/// Fills a buffer from a file and says how far; not to its end at the end of the file.
+fn fill(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
-    while let Some(rest) = into.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match file.read_at(rest, offset.saturating_add(size(filled))) {
             Ok(0) => break,
             Ok(read) => filled += read,
@@ -357,8 +364,7 @@ fn fill(file: &File, offset: u64, bytes: usize, into: &mut Vec<u8>) -> io::Resul
             Err(error) => return Err(error),
         }
     }
-    into.truncate(filled);
-    Ok(())
+    Ok(filled)
 }
 
 /// Bytes that are read at once: some hundred entries.
