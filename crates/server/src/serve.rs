@@ -11,8 +11,7 @@ mod stop;
 use crate::config::Config;
 use crate::runtime::{
     Admission, BindPortsError, BindSignallingError, MAX_CONNECTIONS, MediaSockets, MediaThread, OsRandom, Recorder,
-    Resolver, RouteLoader, Shard, ShardCommand, ShardHandle, ShardSwitchboard, SignallingSockets, SwitchMachine,
-    SwitchboardParts, SystemClock,
+    Resolver, RouteLoader, Shard, ShardSwitchboard, SignallingSockets, SwitchMachine, SwitchboardParts, SystemClock,
 };
 use demo::DemoError;
 use identity::NodeIdError;
@@ -25,13 +24,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use stop::{Running, stop_signal};
-use tandem_control::{ControlSettings, Services};
+use tandem_control::{ControlSettings, Services, Switchboard};
 use tandem_media::engine::PortId;
 use tandem_model::{AddressPolicy, BootId};
 use tandem_sip::endpoint::{Identity, SentBy};
 use tandem_sip::message::Host;
 use tandem_store::{DatabaseError, MasterKey, MasterKeyError, OpenError, Store, StoreOptions};
-use tandem_switch::{Command, Listener, PortPool, Switch, SwitchConfig};
+use tandem_switch::{Listener, PortPool, Switch, SwitchConfig};
 
 pub(crate) use simulated_carrier::carrier;
 
@@ -120,8 +119,6 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     routes.refresh().await?;
     let route_task = tokio::spawn(Arc::clone(&routes).run());
     tokio::spawn(resolver.run(looked_up, shard_handle.clone()));
-    restore_external_calls(&store, &shard_handle).await?;
-
     let switchboard = ShardSwitchboard::new(SwitchboardParts {
         shard: shard_handle.clone(),
         media: media_handle.clone(),
@@ -129,6 +126,7 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
         routes,
         admission: Arc::clone(&admission),
     });
+    restore_external_calls(&store, &switchboard).await?;
     let settings = ControlSettings {
         peer_allow: config.peer_allow.clone(),
         currency: config.currency.clone(),
@@ -189,13 +187,9 @@ pub(crate) async fn open_store(config: &Config) -> Result<Store, ServeError> {
 }
 
 /// Calls that something else carries keep their places over a restart.
-async fn restore_external_calls(store: &Store, shard: &ShardHandle<ShardCommand>) -> Result<(), ServeError> {
+async fn restore_external_calls(store: &Store, switchboard: &ShardSwitchboard) -> Result<(), ServeError> {
     for call in store.open_external_calls().await? {
-        let command =
-            Command::ExternalStarted { account_id: call.account_id, trunk_id: call.trunk_id, call_id: call.call_id };
-        if shard.send(ShardCommand::Tell(command)).is_err() {
-            tracing::error!("more open external calls than the shard's queue holds");
-        }
+        switchboard.external_call_started(call.account_id, call.trunk_id, call.call_id).await;
     }
     Ok(())
 }
