@@ -16,7 +16,7 @@ use crate::message::{
 use crate::names::Names;
 use crate::random::Randomness;
 use crate::slab::Key;
-use crate::transaction::{ClientOwner, NewServer, Reply, ServerOwner, Transactions};
+use crate::transaction::{ClientOwner, Fallback, NewServer, Reply, ServerOwner, StreamFirst, Transactions};
 
 pub(crate) struct Context {
     pub(crate) names: Names,
@@ -51,7 +51,11 @@ impl Context {
         Self {
             names,
             peers: config.peers,
-            transactions: Transactions::new(user_agent.clone(), server_name.clone()),
+            transactions: Transactions::new(
+                user_agent.clone(),
+                server_name.clone(),
+                StreamFirst::new(config.stream_listeners),
+            ),
             outbox: VecDeque::new(),
             fingerprints,
             identity: config.identity,
@@ -110,8 +114,16 @@ impl Context {
     pub(crate) fn send_request(&mut self, request: &mut Request, flow: Flow, owner: ClientOwner, now: Instant) -> Key {
         let (number, branch) = self.names.name();
         let payload = self.write(request, &flow, &branch);
+        let (transmit, fallback) = match self.transactions.stream_first().stream_for(&flow, payload.len(), now) {
+            Some(stream) => {
+                let over_stream = self.write(request, &stream, &branch);
+                let fallback = Fallback::new(Transmit { flow, payload }, now);
+                (Transmit { flow: stream, payload: over_stream }, Some(Box::new(fallback)))
+            }
+            None => (Transmit { flow, payload }, None),
+        };
         let is_invite = request.method == Method::Invite;
-        self.transactions.start_client(&mut self.outbox, (number, is_invite), payload, flow, owner, now)
+        self.transactions.start_client(&mut self.outbox, (number, is_invite), transmit, fallback, owner, now)
     }
 
     /// Sends the ACK of a 2xx, which has no transaction, and has `transaction` send it again when the 2xx comes again.

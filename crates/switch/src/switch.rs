@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 use tandem_media::engine;
-use tandem_model::{AccountId, CallId, HangupCause, HungUpBy, Now, TrunkId};
+use tandem_model::{AccountId, CallId, HangupCause, HungUpBy, Now, Transport, TrunkId};
 use tandem_sip::endpoint::{self, Endpoint, EndpointConfig, Event, Flow, SessionId};
 use tandem_sip::message::StatusCode;
 use tandem_sip::random::Randomness;
@@ -43,6 +43,8 @@ impl Switch {
     pub fn new(config: SwitchConfig, random: Box<dyn Randomness>, endpoint_random: Box<dyn Randomness>) -> Self {
         let mut endpoint_config = EndpointConfig::new(config.user_agent.clone(), config.identity);
         endpoint_config.sent_by = config.sent_by.clone();
+        let streams = config.listeners.iter().filter(|listener| listener.transport == Transport::Tcp);
+        endpoint_config.stream_listeners = streams.map(|listener| listener.local).collect();
         let endpoint = Endpoint::new(endpoint_config, endpoint_random);
         Self {
             resources: Resources::new(config, endpoint, random),

@@ -93,12 +93,15 @@ pub struct EndpointConfig {
     /// Methods that become [`super::Event::Request`] for the user to answer, and are named in Allow, beside those that
     /// the endpoint handles itself (INVITE, ACK, CANCEL, BYE, OPTIONS).
     pub user_methods: Vec<Method>,
+    /// Where we listen for TCP. With such a place, a request that is too large for a datagram is tried over TCP first
+    /// (RFC 3261 §18.1.1).
+    pub stream_listeners: Vec<SocketAddr>,
     /// Bounds.
     pub limits: Limits,
 }
 
 impl EndpointConfig {
-    /// A configuration with the default limits, [`SameAddress`] and no user methods.
+    /// A configuration with the default limits, [`SameAddress`] and no user methods or streams.
     pub fn new(user_agent: impl Into<String>, identity: Identity) -> Self {
         Self {
             user_agent: user_agent.into(),
@@ -106,6 +109,7 @@ impl EndpointConfig {
             sent_by: None,
             peers: Box::new(SameAddress),
             user_methods: Vec::new(),
+            stream_listeners: Vec::new(),
             limits: Limits::default(),
         }
     }
@@ -118,6 +122,7 @@ impl fmt::Debug for EndpointConfig {
             .field("identity", &self.identity)
             .field("sent_by", &self.sent_by)
             .field("user_methods", &self.user_methods)
+            .field("stream_listeners", &self.stream_listeners)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }

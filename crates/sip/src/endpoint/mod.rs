@@ -138,7 +138,8 @@ impl Endpoint {
     /// can forge an ICMP message, and each walks the client transactions. Sessions stay. Over a stream their next request goes to the address that the peer named in its Contact or
     /// Record-Route.
     pub fn handle_transport_error(&mut self, flow: &Flow, now: Instant) {
-        for (transaction, owner) in self.context.transactions.fail_flow(flow) {
+        let Context { transactions, outbox, .. } = &mut self.context;
+        for (transaction, owner) in transactions.fail_flow(outbox, flow, now) {
             self.handle_silence(transaction, owner, Silence::Transport, now);
         }
         if flow.transport.is_reliable() {

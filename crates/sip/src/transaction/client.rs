@@ -2,7 +2,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{InviteClient, NonInviteClient, OnResponse};
+use super::{Fallback, InviteClient, NonInviteClient, OnResponse};
 use crate::deadlines::Scheduled;
 use crate::endpoint::{Flow, RequestId, Transmit};
 use crate::message::{Header, Message, Method, Request, StatusCode};
@@ -16,6 +16,8 @@ pub(super) struct Client {
     pub(super) request: Arc<[u8]>,
     pub(super) flow: Flow,
     pub(super) owner: ClientOwner,
+    /// As a datagram, should the stream not do. Gone once it does.
+    pub(super) fallback: Option<Box<Fallback>>,
     /// The ACKs sent for final responses to an INVITE, to be sent again when those are. Several when it forked.
     pub(super) acks: Vec<Acked>,
     pub(super) scheduled: Scheduled,
@@ -103,6 +105,14 @@ impl ClientMachine {
         }
     }
 
+    /// Begins again as a datagram.
+    pub(super) fn restart_unreliable(&mut self, now: Instant) {
+        match self {
+            Self::Invite(machine) => machine.restart_unreliable(now),
+            Self::NonInvite(machine) => *machine = NonInviteClient::new(false, now),
+        }
+    }
+
     pub(super) fn is_terminated(&self) -> bool {
         match self {
             Self::Invite(machine) => machine.is_terminated(),
@@ -112,6 +122,14 @@ impl ClientMachine {
 }
 
 impl Client {
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let due = self.machine.poll_timeout();
+        match &self.fallback {
+            Some(fallback) => Some(due.map_or(fallback.due(), |due| due.min(fallback.due()))),
+            None => due,
+        }
+    }
+
     /// Whether its owner still waits for a final response.
     pub(super) fn is_waiting(&self) -> bool {
         match &self.machine {

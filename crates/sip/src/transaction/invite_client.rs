@@ -66,6 +66,11 @@ impl InviteClient {
         Self { reliable, patience: None, state: State::Proceeding { give_up: None } }
     }
 
+    /// Begins again as a datagram, for nothing has come of it over a stream.
+    pub(crate) fn restart_unreliable(&mut self, now: Instant) {
+        *self = Self { patience: self.patience, ..Self::new(false, now) };
+    }
+
     pub(crate) fn handle_response(&mut self, status: StatusCode, now: Instant) -> OnResponse {
         match self.state {
             State::Calling { .. } | State::Proceeding { .. } if status.is_success() => {

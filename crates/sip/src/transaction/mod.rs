@@ -9,6 +9,7 @@ mod invite_server;
 mod non_invite_client;
 mod non_invite_server;
 mod server;
+mod stream_first;
 mod table;
 
 pub(crate) use client::{ClientOwner, Received};
@@ -17,4 +18,5 @@ pub(crate) use invite_server::InviteServer;
 pub(crate) use non_invite_client::NonInviteClient;
 pub(crate) use non_invite_server::NonInviteServer;
 pub(crate) use server::{Reply, ServerOwner};
+pub(crate) use stream_first::{Fallback, StreamFirst};
 pub(crate) use table::{NewServer, Transactions};

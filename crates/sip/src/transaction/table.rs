@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use super::client::{Acked, Branch, Client, ClientMachine};
 use super::server::{Server, ServerMachine};
 use super::{
-    ClientOwner, InviteClient, InviteServer, NonInviteClient, NonInviteServer, OnResponse, Received, Reply, ServerOwner,
+    ClientOwner, Fallback, InviteClient, InviteServer, NonInviteClient, NonInviteServer, OnResponse, Received, Reply,
+    ServerOwner, StreamFirst,
 };
 use crate::deadlines::{Deadlines, Scheduled};
 use crate::endpoint::{Flow, Output, PeerPolicy, Transmit};
@@ -23,6 +24,7 @@ pub(crate) struct Transactions {
     by_request: RandomKeyMap<u128, Key>,
     by_merge: RandomKeyMap<u128, Key>,
     deadlines: Deadlines<Id>,
+    stream_first: StreamFirst,
     /// User-Agent, for requests that transactions write.
     user_agent: Header,
     /// Server, for responses that they write.
@@ -47,7 +49,7 @@ pub(crate) struct NewServer {
 }
 
 impl Transactions {
-    pub(crate) fn new(user_agent: Header, server_name: Header) -> Self {
+    pub(crate) fn new(user_agent: Header, server_name: Header, stream_first: StreamFirst) -> Self {
         Self {
             clients: Slab::new(),
             by_branch: RandomKeyMap::default(),
@@ -55,9 +57,15 @@ impl Transactions {
             by_request: RandomKeyMap::default(),
             by_merge: RandomKeyMap::default(),
             deadlines: Deadlines::new(),
+            stream_first,
             user_agent,
             server_name,
         }
+    }
+
+    /// Which requests are too large for a datagram.
+    pub(crate) fn stream_first(&self) -> &StreamFirst {
+        &self.stream_first
     }
 
     pub(crate) fn client_count(&self) -> usize {
@@ -79,6 +87,10 @@ impl Transactions {
                 Id::Client(key) => {
                     let Some(client) = self.clients.get_mut(key) else { continue };
                     if !client.scheduled.take(at) {
+                        continue;
+                    }
+                    if client.fallback.as_ref().is_some_and(|fallback| fallback.due() <= now) {
+                        self.fall_back(outbox, key, now);
                         continue;
                     }
                     let owner = client.owner;
@@ -125,11 +137,12 @@ impl Transactions {
         &mut self,
         outbox: &mut VecDeque<Output>,
         (number, is_invite): (u64, bool),
-        request: Arc<[u8]>,
-        flow: Flow,
+        transmit: Transmit,
+        fallback: Option<Box<Fallback>>,
         owner: ClientOwner,
         now: Instant,
     ) -> Key {
+        let Transmit { flow, payload: request } = transmit;
         let reliable = flow.transport.is_reliable();
         let machine = if is_invite {
             ClientMachine::Invite(InviteClient::new(reliable, now))
@@ -137,7 +150,25 @@ impl Transactions {
             ClientMachine::NonInvite(NonInviteClient::new(reliable, now))
         };
         send(outbox, flow, Arc::clone(&request));
-        self.add_client(Branch { number, is_cancel: false }, machine, request, flow, owner)
+        let key = self.add_client(Branch { number, is_cancel: false }, machine, request, flow, owner);
+        if let Some(client) = self.clients.get_mut(key) {
+            client.fallback = fallback;
+        }
+        self.settle_client(key);
+        key
+    }
+
+    /// Sends a request as a datagram that came to nothing over a stream. False when that cannot be done.
+    fn fall_back(&mut self, outbox: &mut VecDeque<Output>, key: Key, now: Instant) -> bool {
+        let Some(client) = self.clients.get_mut(key) else { return false };
+        let Some(fallback) = client.fallback.take() else { return false };
+        let Transmit { flow, payload } = fallback.into_transmit();
+        self.stream_first.note_failure(client.flow.remote, now);
+        (client.flow, client.request) = (flow, payload);
+        client.machine.restart_unreliable(now);
+        send(outbox, client.flow, Arc::clone(&client.request));
+        self.settle_client(key);
+        true
     }
 
     /// Takes up an INVITE that was sent, and answered with a provisional response, by an earlier process.
@@ -155,7 +186,16 @@ impl Transactions {
         owner: ClientOwner,
     ) -> Key {
         let scheduled = Scheduled::default();
-        let key = self.clients.insert(Client { branch, machine, request, flow, owner, acks: Vec::new(), scheduled });
+        let key = self.clients.insert(Client {
+            branch,
+            machine,
+            request,
+            flow,
+            owner,
+            fallback: None,
+            acks: Vec::new(),
+            scheduled,
+        });
         self.by_branch.insert(branch, key);
         self.settle_client(key);
         key
@@ -181,6 +221,7 @@ impl Transactions {
         if client.flow.remote != source.remote && !peers.is_same_peer(&client.flow, source.remote) {
             return Received::Foreign;
         }
+        client.fallback = None;
         let on_response = client.machine.handle_response(status, now);
         let received = match on_response {
             OnResponse::Ignore => Received::Absorbed,
@@ -250,6 +291,7 @@ impl Transactions {
         let ClientMachine::Invite(machine) = &mut client.machine else { return true };
         if machine.is_calling() {
             machine.stop_resending();
+            client.fallback = None;
             return false;
         }
         if !machine.is_proceeding() {
@@ -276,14 +318,21 @@ impl Transactions {
         self.settle_client(key);
     }
 
-    /// Ends all clients that wait for a response over a broken flow; their owners must hear of it.
-    pub(crate) fn fail_flow(&mut self, flow: &Flow) -> Vec<(Key, ClientOwner)> {
-        let failed: Vec<_> = self
+    /// Ends all clients that wait for a response over a broken flow, but for those that can go as datagrams; the owners
+    /// must hear of it.
+    pub(crate) fn fail_flow(
+        &mut self,
+        outbox: &mut VecDeque<Output>,
+        flow: &Flow,
+        now: Instant,
+    ) -> Vec<(Key, ClientOwner)> {
+        let mut failed: Vec<_> = self
             .clients
             .iter()
             .filter(|(_, client)| client.flow == *flow && client.is_waiting())
             .map(|(key, client)| (key, client.owner))
             .collect();
+        failed.retain(|(key, _)| !self.fall_back(outbox, *key, now));
         for (key, _) in &failed {
             self.remove_client(*key);
         }
@@ -301,7 +350,8 @@ impl Transactions {
             self.remove_client(key);
             return;
         }
-        self.deadlines.schedule(Id::Client(key), &mut client.scheduled, client.machine.poll_timeout());
+        let due = client.poll_timeout();
+        self.deadlines.schedule(Id::Client(key), &mut client.scheduled, due);
     }
 
     fn remove_client(&mut self, key: Key) {

@@ -10,6 +10,7 @@ mod authentication;
 mod corpus;
 mod dialogs;
 mod lab;
+mod large;
 mod network;
 mod races;
 mod refusals;
