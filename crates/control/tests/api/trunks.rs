@@ -1,10 +1,12 @@
 use crate::harness::{Api, at, trunk_body};
+use axum::http::Method;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use tandem_control::TrunkState;
 use tandem_model::{Tier, TrunkId};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 #[tokio::test]
 async fn a_new_trunk_has_the_defaults_and_every_field_of_the_contract() {
@@ -251,7 +253,7 @@ async fn a_name_is_free_once_in_an_account() {
     api.put(&format!("/trunks/{id}"), json!({"name": "b"})).await.expect_problem(422, "name_taken");
     api.put(&format!("/trunks/{id}"), json!({"name": "a"})).await.expect(200);
     let other = Some(api.other.key.as_str());
-    api.send(axum::http::Method::POST, "/trunks", Some(trunk_body(json!({"name": "a"}))), other).await.expect(201);
+    api.send(Method::POST, "/trunks", Some(trunk_body(json!({"name": "a"}))), other).await.expect(201);
 }
 
 #[tokio::test]
@@ -488,6 +490,31 @@ async fn a_probe_that_was_not_made_says_nothing_of_the_trunk() {
 }
 
 #[tokio::test]
+async fn one_account_does_not_take_the_probes_of_all() {
+    let api = Arc::new(Api::start().await);
+    let config = || trunk_body(json!({"advanced_config": {"options_interval": 0}}));
+    let key = Some(api.other.key.as_str());
+    let mine = api.post("/trunks", config()).await.expect(201);
+    let theirs = api.send(Method::POST, "/trunks", Some(config()), key).await.expect(201);
+    let path = |trunk: &Value| format!("/trunks/{}/health-check", trunk["id"].as_str().unwrap());
+    let gate = Arc::new(Semaphore::new(0));
+    api.switchboard.script(|script| script.probe_gate = Some(Arc::clone(&gate)));
+    let mut probes = JoinSet::new();
+    for _ in 0..64 {
+        let (api, path) = (Arc::clone(&api), path(&mine));
+        probes.spawn(async move { api.post(&path, json!({})).await.status });
+    }
+    while api.switchboard.script(|script| script.probes.len()) < 64 {
+        tokio::task::yield_now().await;
+    }
+    api.post(&path(&mine), json!({})).await.expect_problem(503, "probes_busy");
+    gate.add_permits(66);
+    api.send(Method::POST, &path(&theirs), Some(json!({})), key).await.expect(200);
+    assert!(probes.join_all().await.iter().all(|status| *status == 200));
+    api.post(&path(&mine), json!({})).await.expect(200);
+}
+
+#[tokio::test]
 async fn addresses_inside_need_the_operators_word() {
     let api = Api::start().await;
     for domain in ["10.0.0.1", "192.168.1.1", "169.254.169.254", "[::1]", "0.0.0.0"] {
@@ -509,7 +536,7 @@ async fn a_failover_is_another_trunk_of_the_account() {
     let path = format!("/trunks/{id}");
     api.put(&path, json!({"failover_trunk_id": id})).await.expect_wrong_field("failover_trunk_id");
     let key = Some(api.other.key.as_str());
-    let theirs = api.send(axum::http::Method::POST, "/trunks", Some(trunk_body(json!({}))), key).await.expect(201);
+    let theirs = api.send(Method::POST, "/trunks", Some(trunk_body(json!({}))), key).await.expect(201);
     api.put(&path, json!({"failover_trunk_id": theirs["id"]})).await.expect_wrong_field("failover_trunk_id");
     let second = api.trunk(json!({"name": "second", "failover_trunk_id": id})).await;
     assert_eq!(api.get(&format!("/trunks/{second}")).await.expect(200)["failover_trunk_id"], json!(id));
