@@ -1,7 +1,8 @@
 //! How a segment is laid out: a header, then frames. All numbers are little-endian.
 //!
 //! ```text
-//! header   magic 8 | version 4 | CRC-32 of these two 4 | node 16 | number 8 | snapshot end 8 | shard 4 | CRC-32 of all before 4
+//! header   magic 8 | version 4 | CRC-32 of these two 4 | node 16 | number 8 | snapshot end 8
+//!          | previous number 8 | previous end 8 | shard 4 | CRC-32 of all before 4
 //! frame    length of the payload 4 | CRC-32 of length and payload 4 | payload: an entry as JSON
 //! ```
 //!
@@ -9,7 +10,7 @@
 //! it is below 0x20, and no four of them read as a length of at most [`MAX_PAYLOAD_BYTES`]: nothing within a payload, whoever wrote it,
 //! can pass for a frame when a reader looks for the next whole one behind a damaged place.
 
-use crate::{DamageReason, Entry};
+use crate::{DamageReason, Entry, Position};
 use tandem_model::NodeId;
 
 /// What a segment says of itself.
@@ -21,6 +22,9 @@ pub struct SegmentHeader {
     pub number: u64,
     /// Where its snapshot ends, in bytes from the beginning of the file.
     pub snapshot_end: u64,
+    /// Where the writer left the segment before; zero when there was none. A reader that got there has read all that this snapshot
+    /// repeats, unless it passed over damage.
+    pub previous_end: Position,
     /// Of which shard.
     pub shard: u16,
 }
@@ -39,6 +43,8 @@ impl SegmentHeader {
         bytes.extend_from_slice(self.node.as_uuid().as_bytes());
         bytes.extend_from_slice(&self.number.to_le_bytes());
         bytes.extend_from_slice(&self.snapshot_end.to_le_bytes());
+        bytes.extend_from_slice(&self.previous_end.segment.to_le_bytes());
+        bytes.extend_from_slice(&self.previous_end.offset.to_le_bytes());
         bytes.extend_from_slice(&u32::from(self.shard).to_le_bytes());
         push_checksum(&mut bytes);
         bytes
@@ -63,6 +69,10 @@ impl SegmentHeader {
             node: NodeId::from_uuid(uuid::Uuid::from_bytes(take(&mut rest)?)),
             number: u64::from_le_bytes(take(&mut rest)?),
             snapshot_end: u64::from_le_bytes(take(&mut rest)?),
+            previous_end: Position {
+                segment: u64::from_le_bytes(take(&mut rest)?),
+                offset: u64::from_le_bytes(take(&mut rest)?),
+            },
             shard: u16::try_from(u32::from_le_bytes(take(&mut rest)?)).ok()?,
         })
     }
@@ -196,8 +206,8 @@ pub const FORMAT_VERSION: u32 = 1;
 /// of 64 KiB in base64. The format relies on it being below 0x2000_0000.
 pub const MAX_PAYLOAD_BYTES: u32 = 1024 * 1024;
 
-pub(crate) const HEADER_BYTES: usize = 56;
-pub(crate) const HEADER_END: u64 = 56;
+pub(crate) const HEADER_BYTES: usize = 72;
+pub(crate) const HEADER_END: u64 = 72;
 pub(crate) const MAX_FRAME_BYTES: usize = FRAME_HEAD_BYTES + 1024 * 1024;
 const FRAME_HEAD_BYTES: usize = LENGTH_BYTES + CHECKSUM_BYTES;
 const LENGTH_BYTES: usize = 4;
@@ -216,6 +226,7 @@ mod tests {
             node: NodeId::new(Timestamp::from_unix_micros(1), [7; 10]),
             number: 12,
             snapshot_end: 900,
+            previous_end: Position { segment: 11, offset: 4_000 },
             shard: 3,
         };
         let bytes = header.encode();

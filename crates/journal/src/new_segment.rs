@@ -1,10 +1,10 @@
-use crate::Sync;
 use crate::appender::Appender;
 use crate::directory::{ShardDirectory, private_file};
 use crate::format::{HEADER_END, SegmentHeader};
 use crate::ledger::Ledger;
 use crate::recovered::FrameRef;
 use crate::segment::size;
+use crate::{Position, Sync};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -16,6 +16,7 @@ pub(crate) struct NewSegment<'a> {
     pub(crate) node: NodeId,
     pub(crate) shard: u16,
     pub(crate) number: u64,
+    pub(crate) previous_end: Position,
 }
 
 /// A segment that has its snapshot and takes entries.
@@ -72,7 +73,13 @@ fn write_segment(
     }
     file.write_all_at(&buffer, written)?;
     let end = written.saturating_add(size(buffer.len()));
-    let header = SegmentHeader { node: new.node, number: new.number, snapshot_end: end, shard: new.shard };
+    let header = SegmentHeader {
+        node: new.node,
+        number: new.number,
+        snapshot_end: end,
+        previous_end: new.previous_end,
+        shard: new.shard,
+    };
     file.write_all_at(&header.encode(), 0)?;
     if sync == Sync::EveryTurn {
         file.sync_all()?;

@@ -58,7 +58,8 @@ pub(crate) struct FrameRef {
 pub(crate) struct ReadBack {
     pub(crate) recovered: Recovered,
     pub(crate) ledger: Ledger<FrameRef>,
-    pub(crate) newest: Option<u64>,
+    /// Where the newest segment ends; zero when there is none.
+    pub(crate) end: Position,
     /// The segments that the ledger points into.
     segments: BTreeMap<u64, Vec<u8>>,
 }
@@ -70,9 +71,12 @@ pub(crate) struct ReadBack {
 pub(crate) fn read_back(directory: &ShardDirectory, node: NodeId) -> Result<ReadBack, OpenError> {
     let io_error = |source| OpenError::Io { path: directory.path().to_owned(), source };
     let numbers = directory.segments().map_err(io_error)?;
-    let newest = numbers.last().copied();
-    let mut back =
-        ReadBack { recovered: Recovered::default(), ledger: Ledger::default(), newest, segments: BTreeMap::new() };
+    let mut back = ReadBack {
+        recovered: Recovered::default(),
+        ledger: Ledger::default(),
+        end: Position::default(),
+        segments: BTreeMap::new(),
+    };
     for number in numbers.into_iter().rev() {
         let path = directory.segment_path(number);
         let bytes = fs::read(&path).map_err(|source| OpenError::Io { path: path.clone(), source })?;
@@ -141,12 +145,14 @@ impl ReadBack {
     fn cut(&mut self, directory: &ShardDirectory) -> io::Result<()> {
         let Some((number, bytes)) = self.segments.last_key_value() else { return Ok(()) };
         let end = size(bytes.len());
+        self.end = Position { segment: *number, offset: end };
         let is_tail = |damage: &mut Damage| {
             damage.at.segment == *number && damage.at.offset.saturating_add(damage.bytes) == end && damage.may_be_torn()
         };
         if let Some(tail) = self.recovered.damaged.pop_if(is_tail) {
             OpenOptions::new().write(true).open(directory.segment_path(*number))?.set_len(tail.at.offset)?;
             self.recovered.cut_bytes = tail.bytes;
+            self.end = tail.at;
         }
         Ok(())
     }

@@ -182,14 +182,15 @@ impl Tailer {
         }
         let following = self.start.and_then(|start| segments.iter().find(|number| **number > start.segment));
         let first = *following.unwrap_or(oldest);
-        self.enter(first, false)
+        self.enter(first, None)
     }
 
-    /// Goes to a segment; behind its snapshot, if everything before it was read.
+    /// Goes to a segment; behind its snapshot, if everything before it was read. `read_until` is where the one before ended, if all of it
+    /// was read.
     ///
     /// It and its name are brought to the disk first: no position that the store gets may name a segment that can vanish with the
     /// machine, and no segment may be removed while its successor can. That wait is on this thread, not on the shard's.
-    fn enter(&mut self, number: u64, has_all_before: bool) -> io::Result<()> {
+    fn enter(&mut self, number: u64, read_until: Option<Position>) -> io::Result<()> {
         let file = File::open(self.directory.segment_path(number))?;
         file.sync_all()?;
         self.directory.sync()?;
@@ -203,7 +204,9 @@ impl Tailer {
         match decoded {
             // It was cut within its snapshot: what was behind that is lost, and the next snapshot has to make up for it.
             Some(header) if header.snapshot_end > length => current.is_whole = false,
-            Some(header) if has_all_before => current.next = header.snapshot_end.max(HEADER_END),
+            Some(header) if read_until == Some(header.previous_end) => {
+                current.next = header.snapshot_end.max(HEADER_END);
+            }
             Some(_) => {}
             None => {
                 current.is_whole = false;
@@ -349,7 +352,7 @@ impl Tailer {
 
     fn leave_for(&mut self, successor: u64) -> io::Result<()> {
         let is_whole = self.current.as_ref().is_some_and(|current| current.is_whole);
-        self.enter(successor, is_whole)
+        self.enter(successor, is_whole.then(|| self.position()))
     }
 }
 

@@ -161,8 +161,8 @@ impl Writer {
             Err(pid) => return Err(OpenError::Locked { directory: directory.path().to_owned(), pid }),
         };
         let back = read_back(&directory, node)?;
-        let segment = back.newest.map_or(0, |newest| newest.saturating_add(1)).max(now.unix_millis() / 1_000).max(1);
-        let new = NewSegment { directory: &directory, node, shard, number: segment };
+        let segment = back.end.segment.saturating_add(1).max(now.unix_millis() / 1_000);
+        let new = NewSegment { directory: &directory, node, shard, number: segment, previous_end: back.end };
         let begun = begin_segment(&new, &back.ledger, |place, buffer| back.copy_frame(place, buffer), Sync::EveryTurn)
             .map_err(io_error)?;
         let mut writer = Self {
@@ -253,7 +253,8 @@ impl Writer {
 
     fn rotate(&mut self) {
         let number = self.segment.saturating_add(1);
-        let new = NewSegment { directory: &self.directory, node: self.node, shard: self.shard, number };
+        let previous_end = self.end();
+        let new = NewSegment { directory: &self.directory, node: self.node, shard: self.shard, number, previous_end };
         let old = self.appender.medium();
         let copy = |place: FrameRef, buffer: &mut Vec<u8>| copy_frame(old, place, buffer);
         match begin_segment(&new, &self.ledger, copy, self.options.sync) {

@@ -215,6 +215,6 @@ proptest! {
         let pieces: Vec<Piece> = read_segment(&segment).unwrap().collect();
         let total: u64 = pieces.iter().map(|piece| match piece { Piece::Entry { bytes, .. } | Piece::Damaged { bytes, .. } => bytes }).sum();
         let length = u64::try_from(segment.len()).unwrap();
-        prop_assert!(total == length || total + 56 == length, "pieces are all of the segment");
+        prop_assert!(total == length || total + 72 == length, "pieces are all of the segment");
     }
 }

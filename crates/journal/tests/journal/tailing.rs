@@ -91,13 +91,19 @@ fn the_snapshot_makes_up_for_segments_that_are_gone() {
 fn a_snapshot_makes_up_for_what_a_cut_segment_lost() {
     let directory = temporary();
     open(directory.path(), LONG_SEGMENTS).0.append(&answered_call()).unwrap();
-    open(directory.path(), LONG_SEGMENTS).0.append(&[call(1, CallStatus::Ringing)]).unwrap();
+    let (mut writer, _) = open(directory.path(), LONG_SEGMENTS);
+    // Cut within its snapshot, and between two frames, where nothing tells of the loss.
+    let cuts = [100, writer.end().offset];
+    writer.append(&[call(1, CallStatus::Ringing)]).unwrap();
     let (_, cut) = segments(directory.path()).pop_last().unwrap();
+    drop(writer);
     let _writer = open(directory.path(), LONG_SEGMENTS).0;
-    fs::OpenOptions::new().write(true).open(cut).unwrap().set_len(100).unwrap();
-    let mut tailer = Tailer::open(directory.path(), SHARD, None).unwrap();
-    let lost = &records(&[call(1, CallStatus::Ringing)])[0];
-    assert!(all_records(&mut tailer).contains(lost));
+    for length in cuts.into_iter().rev() {
+        fs::OpenOptions::new().write(true).open(&cut).unwrap().set_len(length).unwrap();
+        let mut tailer = Tailer::open(directory.path(), SHARD, None).unwrap();
+        let lost = &records(&[call(1, CallStatus::Ringing)])[0];
+        assert!(all_records(&mut tailer).contains(lost), "cut at {length}");
+    }
 }
 
 #[test]
