@@ -45,14 +45,10 @@ impl ShardSwitchboard {
     }
 
     /// Hands over a command that must not be lost: a full queue is waited for.
-    async fn tell(&self, make: impl Fn() -> Command + Send) {
-        for _ in 0..ROOM_ATTEMPTS {
-            if self.parts.shard.send(ShardCommand::Tell(make())).is_ok() {
-                return;
-            }
-            tokio::time::sleep(ROOM_INTERVAL).await;
+    async fn tell(&self, make: impl Fn() -> Command + Send + Sync) {
+        if !until_taken(|| self.parts.shard.send(ShardCommand::Tell(make())).is_ok()).await {
+            tracing::error!(command = ?make(), "the shard takes no commands; the slots of an external call are wrong until the next start");
         }
-        tracing::error!(command = ?make(), "the shard takes no commands; the slots of an external call are wrong until the next start");
     }
 
     async fn counts(&self) -> Result<Counts, Unavailable> {
@@ -60,6 +56,17 @@ impl ShardSwitchboard {
         let Reply::Counted(counts) = reply else { return Err(mismatched(&reply)) };
         Ok(*counts)
     }
+}
+
+/// Tries until it is taken; whether it was.
+async fn until_taken(mut hand_over: impl FnMut() -> bool + Send) -> bool {
+    for _ in 0..ROOM_ATTEMPTS {
+        if hand_over() {
+            return true;
+        }
+        tokio::time::sleep(ROOM_INTERVAL).await;
+    }
+    false
 }
 
 /// A reply of another kind than was asked for: a fault of ours, told and answered as no answer.
@@ -183,3 +190,21 @@ const ROOM_INTERVAL: Duration = Duration::from_millis(20);
 const ROOM_ATTEMPTS: u32 = 250;
 /// The switch gives a probe up after 4 s.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(6);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_queue_is_waited_for_and_not_for_ever() {
+        let mut refusals = 100;
+        let taken = until_taken(|| {
+            refusals -= 1;
+            refusals == 0
+        });
+        assert!(taken.await);
+        let began = tokio::time::Instant::now();
+        assert!(!until_taken(|| false).await);
+        assert_eq!(began.elapsed(), REPLY_TIMEOUT);
+    }
+}
