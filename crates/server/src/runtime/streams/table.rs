@@ -210,6 +210,7 @@ fn return_address(transmit: &Transmit) -> Option<SocketAddr> {
     Some(SocketAddr::new(transmit.flow.remote.ip(), port))
 }
 
-/// What the connections of a shard may have told it that it has not looked at; beyond it they wait, and so do their peers.
-const EVENT_QUEUE: usize = 4_096;
+/// What the connections of a shard may have told it that it has not looked at; beyond it they wait, and so do their peers. One
+/// turn's worth: of the largest messages 64 MiB.
+const EVENT_QUEUE: usize = 1_024;
 const RESPONSE_START: &[u8] = b"SIP/2.0 ";
