@@ -153,9 +153,9 @@ impl Carrier {
         self.drain_endpoint(now);
     }
 
-    /// Whether a call depends on that path. Walks them.
-    pub fn uses_flow(&self, flow: &Flow) -> bool {
-        self.exchange.endpoint.uses_flow(flow)
+    /// Whether a call depends on that connection.
+    pub fn uses_stream(&self, flow: &Flow) -> bool {
+        self.exchange.endpoint.uses_stream(flow)
     }
 
     /// Takes an event of the media engine whose tag the carrier gave.

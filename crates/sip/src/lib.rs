@@ -11,6 +11,7 @@ mod context;
 mod deadlines;
 pub mod dialog;
 mod fingerprint;
+mod flow_counts;
 mod names;
 mod slab;
 mod transaction;

@@ -70,10 +70,10 @@ impl Switch {
         self.handle_endpoint_outputs(now);
     }
 
-    /// Whether a call or an awaited response depends on that path. Walks them.
+    /// Whether a call or a request of ours depends on that connection.
     #[must_use]
-    pub fn uses_flow(&self, flow: &Flow) -> bool {
-        self.resources.endpoint.uses_flow(flow)
+    pub fn uses_stream(&self, flow: &Flow) -> bool {
+        self.resources.endpoint.uses_stream(flow)
     }
 
     /// Takes what the media thread tells.

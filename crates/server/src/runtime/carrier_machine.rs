@@ -30,8 +30,8 @@ impl Machine for CarrierMachine {
         self.carrier.handle_transport_error(flow, now);
     }
 
-    fn uses_flow(&self, flow: &Flow) -> bool {
-        self.carrier.uses_flow(flow)
+    fn uses_stream(&self, flow: &Flow) -> bool {
+        self.carrier.uses_stream(flow)
     }
 
     fn handle_media_event(&mut self, event: engine::Event, now: Now) {

@@ -21,8 +21,8 @@ pub(crate) trait Machine: Send + 'static {
 
     fn handle_datagram(&mut self, flow: Flow, octets: &[u8], now: Now);
     fn handle_transport_error(&mut self, flow: &Flow, now: Now);
-    /// Whether a call depends on that path: an idle connection that none does is closed.
-    fn uses_flow(&self, flow: &Flow) -> bool;
+    /// Whether a call depends on that connection: an idle one that none does is closed.
+    fn uses_stream(&self, flow: &Flow) -> bool;
     fn handle_media_event(&mut self, event: engine::Event, now: Now);
     fn handle_command(&mut self, command: Self::Command, now: Now);
     fn handle_timeout(&mut self, now: Now);
@@ -291,7 +291,7 @@ impl<M: Machine> Loop<M> {
                 Some(Arrival::Message { flow, octets }) => self.machine.handle_datagram(flow, &octets, now),
                 Some(Arrival::Failed(flow)) => self.machine.handle_transport_error(&flow, now),
                 Some(Arrival::Idle(idle)) => {
-                    if !idle.flows.iter().any(|flow| self.machine.uses_flow(flow)) {
+                    if !idle.flows.iter().any(|flow| self.machine.uses_stream(flow)) {
                         self.streams.release(&idle);
                     }
                 }

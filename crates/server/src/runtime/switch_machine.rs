@@ -65,8 +65,8 @@ impl Machine for SwitchMachine {
         self.switch.handle_transport_error(flow, now);
     }
 
-    fn uses_flow(&self, flow: &Flow) -> bool {
-        self.switch.uses_flow(flow)
+    fn uses_stream(&self, flow: &Flow) -> bool {
+        self.switch.uses_stream(flow)
     }
 
     fn handle_media_event(&mut self, event: engine::Event, now: Now) {

@@ -31,6 +31,7 @@ use crate::context::{Context, Incoming};
 use crate::deadlines::Deadlines;
 use crate::dialog::{Dialog, DialogRecord};
 use crate::fingerprint::RandomKeyMap;
+use crate::flow_counts::FlowCounts;
 use crate::message::{Body, Header, HeaderName, Message, Method, ParseError, StatusCode, Uri};
 use crate::names;
 use crate::random::Randomness;
@@ -46,6 +47,8 @@ pub struct Endpoint {
     sessions: Slab<Session>,
     /// Sessions by the number in our tag: those we began and those we answer in one table.
     by_tag: RandomKeyMap<u64, Key>,
+    /// Of sessions.
+    flows: FlowCounts,
     deadlines: Deadlines<Key>,
     requests: Requests,
     user_methods: Vec<Method>,
@@ -92,6 +95,7 @@ impl Endpoint {
             context: Context::new(config, random),
             sessions: Slab::new(),
             by_tag: RandomKeyMap::default(),
+            flows: FlowCounts::default(),
             deadlines: Deadlines::new(),
             requests: Requests::new(),
             user_methods,
@@ -138,6 +142,9 @@ impl Endpoint {
     /// can forge an ICMP message, and each walks the client transactions. Sessions stay. Over a stream their next request goes to the address that the peer named in its Contact or
     /// Record-Route.
     pub fn handle_transport_error(&mut self, flow: &Flow, now: Instant) {
+        if flow.transport.is_reliable() && !self.uses_stream(flow) {
+            return;
+        }
         let Context { transactions, outbox, .. } = &mut self.context;
         for (transaction, owner) in transactions.fail_flow(outbox, flow, now) {
             self.handle_silence(transaction, owner, Silence::Transport, now);
@@ -149,10 +156,9 @@ impl Endpoint {
         }
     }
 
-    /// Whether a session or an awaited response depends on that path: an idle stream that none does may be closed.
-    /// Walks both.
-    pub fn uses_flow(&self, flow: &Flow) -> bool {
-        self.sessions.iter().any(|(_, session)| session.uses_flow(flow)) || self.context.transactions.awaits_on(flow)
+    /// Whether a session or a request of ours depends on that stream: an idle one that nothing does may be closed.
+    pub fn uses_stream(&self, flow: &Flow) -> bool {
+        self.flows.contains(flow) || self.context.transactions.uses_stream(flow)
     }
 
     /// When [`Self::handle_timeout`] must be called; may be earlier than needed, never later.
@@ -353,6 +359,10 @@ impl Endpoint {
         if let Some(session) = self.sessions.get_mut(key) {
             session.tag = number;
             session.phase = phase;
+            session.flow = session.phase.flow().copied();
+            if let Some(flow) = &session.flow {
+                self.flows.add(flow);
+            }
             self.by_tag.insert(number, key);
         }
         self.settle(key);
@@ -370,6 +380,9 @@ impl Endpoint {
         let Some(session) = self.sessions.get_mut(key) else { return };
         if session.is_over() {
             self.by_tag.remove(&session.tag);
+            if let Some(flow) = &session.flow {
+                self.flows.remove(flow);
+            }
             self.sessions.remove(key);
             return;
         }

@@ -39,6 +39,8 @@ pub(crate) struct Session {
     /// The number in our tag.
     pub(crate) tag: u64,
     pub(crate) phase: Phase,
+    /// Where its first INVITE went or came from.
+    pub(crate) flow: Option<Flow>,
     pub(crate) scheduled: Scheduled,
 }
 
@@ -69,7 +71,7 @@ pub struct ReinviteNotNow;
 
 impl Session {
     pub(crate) fn new(id: SessionId, tag: u64, phase: Phase) -> Self {
-        Self { id, tag, phase, scheduled: Scheduled::default() }
+        Self { id, tag, phase, flow: None, scheduled: Scheduled::default() }
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -218,16 +220,6 @@ impl Session {
         }
     }
 
-    /// Whether messages of this session go or come over that path.
-    pub(crate) fn uses_flow(&self, flow: &Flow) -> bool {
-        match &self.phase {
-            Phase::Calling(calling) => calling.flow() == flow,
-            Phase::Ringing(ringing) => ringing.dialog().0 == flow,
-            Phase::Established(usage) => usage.dialog().0 == flow,
-            Phase::Over => false,
-        }
-    }
-
     // What the user wants
 
     pub(crate) fn cancel(&mut self, context: &mut Context, reason: Option<Header>, now: Instant) {
@@ -299,6 +291,18 @@ impl Session {
     pub(crate) fn reject_reinvite(&mut self, context: &mut Context, status: StatusCode, now: Instant) {
         if let Phase::Established(usage) = &mut self.phase {
             usage.reject_reinvite(context, status, now);
+        }
+    }
+}
+
+impl Phase {
+    /// The path of the session, the same in all its phases.
+    pub(crate) fn flow(&self) -> Option<&Flow> {
+        match self {
+            Self::Calling(calling) => Some(calling.flow()),
+            Self::Ringing(ringing) => Some(ringing.dialog().0),
+            Self::Established(usage) => Some(usage.dialog().0),
+            Self::Over => None,
         }
     }
 }

@@ -11,6 +11,7 @@ use super::{
 use crate::deadlines::{Deadlines, Scheduled};
 use crate::endpoint::{Flow, Output, PeerPolicy, Transmit};
 use crate::fingerprint::RandomKeyMap;
+use crate::flow_counts::FlowCounts;
 use crate::message::{Header, Message, Response, StatusCode};
 use crate::names;
 use crate::slab::{Key, Slab};
@@ -24,6 +25,8 @@ pub(crate) struct Transactions {
     by_request: RandomKeyMap<u128, Key>,
     by_merge: RandomKeyMap<u128, Key>,
     deadlines: Deadlines<Id>,
+    /// Of clients.
+    flows: FlowCounts,
     stream_first: StreamFirst,
     /// User-Agent, for requests that transactions write.
     user_agent: Header,
@@ -57,6 +60,7 @@ impl Transactions {
             by_request: RandomKeyMap::default(),
             by_merge: RandomKeyMap::default(),
             deadlines: Deadlines::new(),
+            flows: FlowCounts::default(),
             stream_first,
             user_agent,
             server_name,
@@ -164,6 +168,8 @@ impl Transactions {
         let Some(fallback) = client.fallback.take() else { return false };
         let Transmit { flow, payload } = fallback.into_transmit();
         self.stream_first.note_failure(client.flow.remote, now);
+        self.flows.remove(&client.flow);
+        self.flows.add(&flow);
         (client.flow, client.request) = (flow, payload);
         client.machine.restart_unreliable(now);
         send(outbox, client.flow, Arc::clone(&client.request));
@@ -186,6 +192,7 @@ impl Transactions {
         owner: ClientOwner,
     ) -> Key {
         let scheduled = Scheduled::default();
+        self.flows.add(&flow);
         let key = self.clients.insert(Client {
             branch,
             machine,
@@ -339,9 +346,9 @@ impl Transactions {
         failed
     }
 
-    /// Whether a response is awaited over that path.
-    pub(crate) fn awaits_on(&self, flow: &Flow) -> bool {
-        self.clients.iter().any(|(_, client)| client.flow == *flow && client.is_waiting())
+    /// Whether a client goes by that stream.
+    pub(crate) fn uses_stream(&self, flow: &Flow) -> bool {
+        self.flows.contains(flow)
     }
 
     fn settle_client(&mut self, key: Key) {
@@ -357,6 +364,7 @@ impl Transactions {
     fn remove_client(&mut self, key: Key) {
         if let Some(client) = self.clients.remove(key) {
             self.by_branch.remove(&client.branch);
+            self.flows.remove(&client.flow);
         }
     }
 

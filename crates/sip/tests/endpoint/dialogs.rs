@@ -197,7 +197,7 @@ fn a_stream_that_closes_while_it_rings_is_left_as_well() {
     lab.receive_from(ephemeral, &invite("a"));
     let session = lab.invited();
     let flow = lab.flow(ephemeral);
-    assert!(lab.endpoint.uses_flow(&flow));
+    assert!(lab.endpoint.uses_stream(&flow));
     lab.endpoint.handle_transport_error(&flow, lab.now);
     lab.endpoint.accept(session, None, Vec::new(), lab.now);
     let ok = lab.sent_one();
@@ -206,7 +206,7 @@ fn a_stream_that_closes_while_it_rings_is_left_as_well() {
     let bye = lab.sent_one();
     assert_eq!(bye.flow.remote, address(PEER));
     lab.receive(&response(&bye, 200, "OK", "", ""));
-    assert!(!lab.endpoint.uses_flow(&flow) && !lab.endpoint.uses_flow(&bye.flow));
+    assert!(!lab.endpoint.uses_stream(&flow) && !lab.endpoint.uses_stream(&bye.flow));
 }
 
 #[test]
@@ -221,6 +221,7 @@ fn a_bye_under_which_the_stream_breaks_is_sent_once_more() {
     assert_eq!(again.kind(), "BYE");
     assert_ne!((again.header("CSeq"), again.header("Via")), (bye.header("CSeq"), bye.header("Via")));
     assert!(lab.told().is_empty());
+    assert!(lab.endpoint.uses_stream(&again.flow));
     lab.endpoint.handle_transport_error(&again.flow, lab.now);
     assert!(lab.sent().is_empty());
     assert_eq!(lab.told(), ["Ended LocalByeUnconfirmed"]);
