@@ -8,13 +8,16 @@ peers=(
 	"sipp sip-tester"
 	"tcpdump tcpdump"
 	"curl curl"
+	"postgres postgresql"
 )
+
+postgres=$(printf '%s:' /usr/lib/postgresql/*/bin)
 
 missing=()
 for peer in "${peers[@]}"; do
 	read -r program package <<<"$peer"
-	# tcpdump is in a folder that only root has in its path.
-	PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null || missing+=("$package")
+	# tcpdump is in a folder that only root has in its path, the database server in nobody's.
+	PATH="$PATH:/usr/sbin:/sbin:$postgres" command -v "$program" >/dev/null || missing+=("$package")
 done
 if ((${#missing[@]} == 0)); then
 	exit 0
