@@ -239,6 +239,20 @@ fn a_quiet_connection_of_ours_is_pinged_and_a_busy_one_is_not_closed_for_it() {
 }
 
 #[test]
+fn ipv6_goes_both_ways() {
+    let mut shard = Shard::start_on("[::1]:0", StreamLimits::default());
+    let far = Far::listen_on("[::1]:0");
+    let flow = shard.flow_to(far.address);
+    shard.send(flow, &options("a"));
+    assert_eq!(read_exactly(&mut far.accept(), options("a").len()), options("a"));
+    assert_eq!(shard.failed(), flow);
+
+    let mut peer = TcpStream::connect(shard.local).unwrap();
+    peer.write_all(options("b").as_bytes()).unwrap();
+    assert_eq!(shard.message().0, shard.flow_to(peer.local_addr().unwrap()));
+}
+
+#[test]
 fn ipv4_and_ipv6_share_a_port() {
     let runtime = runtime();
     let _within = runtime.enter();
@@ -257,10 +271,14 @@ struct Shard {
 
 impl Shard {
     fn start(limits: StreamLimits) -> Self {
+        Self::start_on("127.0.0.1:0", limits)
+    }
+
+    fn start_on(address: &str, limits: StreamLimits) -> Self {
         let runtime = runtime();
         let listener = {
             let _within = runtime.enter();
-            bind("127.0.0.1:0".parse().unwrap()).unwrap()
+            bind(address.parse().unwrap()).unwrap()
         };
         let local = listener.local();
         let mut poller = Poller::new().unwrap();
@@ -326,7 +344,11 @@ struct Far {
 
 impl Far {
     fn listen() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::listen_on("127.0.0.1:0")
+    }
+
+    fn listen_on(address: &str) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         Self { listener, address }
     }
