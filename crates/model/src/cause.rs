@@ -53,6 +53,8 @@ text_enum! {
         MediaTimeout = "media_timeout",
         /// Ours: the node was stopped and the drain time was over.
         NodeShutdown = "node_shutdown",
+        /// Ours: the process that carried the call died, and the next one closed it.
+        NodeRestarted = "node_restarted",
         /// Ours: an external call of which nothing was heard for four hours.
         Stale = "stale",
         /// Ours: the far end sent something that breaks the protocol, such as an answer without SDP.
@@ -78,7 +80,7 @@ impl HangupCause {
             Self::NormalUnspecified | Self::Canceled | Self::Stale => 31,
             Self::NoCircuitAvailable => 34,
             Self::NetworkOutOfOrder => 38,
-            Self::TemporaryFailure | Self::NodeShutdown => 41,
+            Self::TemporaryFailure | Self::NodeShutdown | Self::NodeRestarted => 41,
             Self::ServiceOrOptionUnavailable => 63,
             Self::ServiceOrOptionNotImplemented => 79,
             Self::IncompatibleDestination => 88,

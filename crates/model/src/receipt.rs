@@ -274,6 +274,13 @@ reasons! {
     } = "tier_limit",
     /// The node is out of RTP ports or sessions, or the store is so far behind that more records might be lost.
     NodeFull = "node_full",
+    /// The disk that the journal is on is almost full: a call that began might not be on record.
+    LowDisk {
+        /// What is free, in millions of bytes.
+        free_mb: u64,
+    } = "low_disk",
+    /// The journal could not be written: a call that began might not be on record.
+    JournalUnwritable = "journal_unwritable",
     /// The node is stopping.
     Draining = "draining",
 }
@@ -346,6 +353,14 @@ impl Reason {
             Self::TierLimit { limit } => format!("the account has all its {limit} concurrent calls"),
             Self::NodeFull => {
                 "the node is full: no RTP port is free (widen TANDEM_RTP_PORTS, raise the limit of open files), or the database is far behind".into()
+            }
+            Self::LowDisk { free_mb } => {
+                format!(
+                    "only {free_mb} MB are free where the journal is, too little to be sure that a new call gets on record; free some space in the data directory"
+                )
+            }
+            Self::JournalUnwritable => {
+                "the journal cannot be written, so a new call would not get on record; see the log for the error, and check the disk and the rights of the data directory".into()
             }
             Self::Draining => "the node is stopping and takes no new calls".into(),
         }

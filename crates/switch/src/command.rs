@@ -1,11 +1,12 @@
 //! What the shell tells a switch, and what a switch wants of its shell.
 
+use crate::kept::Kept;
 use crate::route::RouteTable;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tandem_media::engine;
 use tandem_model::{
-    AccountId, CallEvent, CallId, CallRecord, DialOrder, HangupCause, HealthStatus, LegRecord, Reason, Receipt, Record,
+    AccountId, CallEvent, CallId, CallRecord, DialOrder, HangupCause, HealthStatus, LegId, LegRecord, Reason, Receipt, Record,
     Timestamp, TrunkHealth, TrunkId,
 };
 use tandem_sip::endpoint::{self, Flow};
@@ -279,6 +280,20 @@ pub enum Output {
     Media(engine::Command),
     /// Keep this: it must not be lost.
     Record(Record),
+    /// Keep this for a leg: it takes the place of what was kept for it.
+    Keep {
+        /// Of which call.
+        call_id: CallId,
+        /// For which leg.
+        leg_id: LegId,
+        /// What.
+        kept: Kept,
+    },
+    /// The leg is over: what was kept for it is not needed any more.
+    Forget {
+        /// Which.
+        leg_id: LegId,
+    },
     /// Answer a command.
     Reply(ReplyId, Reply),
     /// Decide this, and call `handle_answer`.

@@ -8,6 +8,7 @@ mod capacity;
 mod command;
 mod config;
 mod deadlines;
+mod kept;
 mod peers;
 mod ports;
 mod probe;
@@ -21,5 +22,6 @@ pub use command::{
     ReplyId, ResolveError, ResolveId, Resolved, TrunkState,
 };
 pub use config::{Listener, SwitchConfig};
+pub use kept::{Kept, OpenCall};
 pub use ports::{PortPool, PortsExhausted};
 pub use switch::Switch;

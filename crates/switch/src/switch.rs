@@ -6,6 +6,7 @@ use crate::command::{
 };
 use crate::config::SwitchConfig;
 use crate::deadlines::Deadlines;
+use crate::kept::OpenCall;
 use crate::peers::TrunkPeers;
 use crate::probe::Probes;
 use crate::resources::{LegKey, Resources};
@@ -13,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 use tandem_media::engine;
-use tandem_model::{AccountId, CallId, HangupCause, HungUpBy, Now, Transport, TrunkId};
+use tandem_model::{AccountId, CallId, HangupCause, HungUpBy, Now, Timestamp, TrunkId};
 use tandem_sip::endpoint::{self, Endpoint, EndpointConfig, Event, Flow, SessionId};
 use tandem_sip::message::StatusCode;
 use tandem_sip::random::Randomness;
@@ -43,8 +44,6 @@ impl Switch {
     pub fn new(config: SwitchConfig, random: Box<dyn Randomness>, endpoint_random: Box<dyn Randomness>) -> Self {
         let mut endpoint_config = EndpointConfig::new(config.user_agent.clone(), config.identity);
         endpoint_config.sent_by = config.sent_by.clone();
-        let streams = config.listeners.iter().filter(|listener| listener.transport == Transport::Tcp);
-        endpoint_config.stream_listeners = streams.map(|listener| listener.local).collect();
         let endpoint = Endpoint::new(endpoint_config, endpoint_random);
         Self {
             resources: Resources::new(config, endpoint, random),
@@ -70,10 +69,10 @@ impl Switch {
         self.handle_endpoint_outputs(now);
     }
 
-    /// Whether a call or a request of ours depends on that connection.
+    /// Whether a call or an awaited response depends on that path. Walks them.
     #[must_use]
-    pub fn uses_stream(&self, flow: &Flow) -> bool {
-        self.resources.endpoint.uses_stream(flow)
+    pub fn uses_flow(&self, flow: &Flow) -> bool {
+        self.resources.endpoint.uses_flow(flow)
     }
 
     /// Takes what the media thread tells.
@@ -148,6 +147,14 @@ impl Switch {
             Command::Drain => self.is_draining = true,
             Command::EndAll { cause } => self.end_all(cause, now),
         }
+        self.handle_endpoint_outputs(now);
+    }
+
+    /// Ends a call of an earlier process: far ends are released, and its records are closed as of that process's last heartbeat.
+    ///
+    /// Call it after [`Command::Routes`]: what an answered leg cost is read off its trunk.
+    pub fn take_up(&mut self, open: OpenCall, last_heartbeat: Timestamp, now: Now) {
+        let _ = (open, last_heartbeat);
         self.handle_endpoint_outputs(now);
     }
 
