@@ -11,7 +11,8 @@ mod stop;
 use crate::config::Config;
 use crate::runtime::{
     Admission, BindPortsError, BindSignallingError, MAX_CONNECTIONS, MediaSockets, MediaThread, OsRandom, Recorder,
-    Resolver, RouteLoader, Shard, ShardSwitchboard, SignallingSockets, SwitchMachine, SwitchboardParts, SystemClock,
+    Resolver, RouteLoader, Shard, ShardCommand, ShardHandle, ShardSwitchboard, SignallingSockets, SwitchMachine,
+    SwitchboardParts, SystemClock, TurnJournal, open_calls,
 };
 use demo::DemoError;
 use identity::NodeIdError;
@@ -24,13 +25,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use stop::{Running, stop_signal};
-use tandem_control::{ControlSettings, Services, Switchboard};
+use tandem_control::{ControlSettings, Services};
+use tandem_journal::{self as journal, Position, Recovered, Tailer, Writer};
 use tandem_media::engine::PortId;
 use tandem_model::{AddressPolicy, BootId};
 use tandem_sip::endpoint::{Identity, SentBy};
 use tandem_sip::message::Host;
 use tandem_store::{DatabaseError, MasterKey, MasterKeyError, OpenError, Store, StoreOptions};
-use tandem_switch::{Listener, PortPool, Switch, SwitchConfig};
+use tandem_switch::{Command, Listener, PortPool, Switch, SwitchConfig};
 
 pub(crate) use simulated_carrier::carrier;
 
@@ -63,6 +65,8 @@ pub(crate) enum ServeError {
     Key(#[from] KeyError),
     #[error(transparent)]
     Demo(#[from] DemoError),
+    #[error(transparent)]
+    Journal(#[from] journal::OpenError),
     #[error("the system gives no thread, event queue or signal handler: {0}")]
     System(#[from] io::Error),
 }
@@ -97,7 +101,14 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     let key = keys::admin_key(&store, &config, demo).await?;
 
     let admission = Arc::new(Admission::default());
-    let (records, recorded) = Recorder::queue();
+    let journal_dir = config.data_dir.join(JOURNAL_DIR);
+    let (writer, recovered) =
+        Writer::open(&journal_dir, SHARD, store.node_id(), SystemClock::utc(), journal::Options::default())?;
+    let stored = store.journal_position(SHARD).await?;
+    let stored = stored.map(|stored| Position { segment: stored.segment, offset: stored.offset });
+    let tailer = Tailer::open(&journal_dir, SHARD, stored)?;
+    let (written, reading) = Recorder::signal();
+    let turn_journal = TurnJournal::new(writer, written, Arc::clone(&admission), config.data_dir.clone());
     let (lookups, looked_up) = Resolver::queue();
     let resolver = Resolver::new(&config.dns_servers).map_err(|error| ServeError::Dns(error.to_string()))?;
 
@@ -109,24 +120,25 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     let shard = Shard::new(signalling)?;
     let media = MediaThread::new(media_sockets)?;
     let (shard_handle, media_handle) = (shard.handle(), media.handle());
-    let machine = SwitchMachine::new(switch, records.clone(), lookups, Arc::clone(&admission));
+    let machine = SwitchMachine::new(switch, turn_journal, lookups, Arc::clone(&admission));
     let media_thread = media.spawn("media", shard_handle.clone())?;
     let shard_thread = shard.spawn("signalling", machine, &media_handle, tokio::runtime::Handle::current())?;
-    let recorder = Recorder::new(recorded, store.clone(), shard_handle.clone(), Arc::clone(&admission));
+    let recorder = Recorder::new(tailer, reading, store.clone(), shard_handle.clone(), Arc::clone(&admission));
     let recorder_thread = recorder.spawn(tokio::runtime::Handle::current())?;
 
     let routes = Arc::new(RouteLoader::new(store.clone(), shard_handle.clone()));
     routes.refresh().await?;
+    take_up(recovered, &shard_handle);
     let route_task = tokio::spawn(Arc::clone(&routes).run());
     tokio::spawn(resolver.run(looked_up, shard_handle.clone()));
+    restore_external_calls(&store, &shard_handle).await?;
+
     let switchboard = ShardSwitchboard::new(SwitchboardParts {
         shard: shard_handle.clone(),
         media: media_handle.clone(),
-        records,
         routes,
         admission: Arc::clone(&admission),
     });
-    restore_external_calls(&store, &switchboard).await?;
     let settings = ControlSettings {
         peer_allow: config.peer_allow.clone(),
         currency: config.currency.clone(),
@@ -186,10 +198,33 @@ pub(crate) async fn open_store(config: &Config) -> Result<Store, ServeError> {
     Ok(Store::open(&config.database, StoreOptions { master_key, node_id, boot_id }).await?)
 }
 
+/// Ends the calls that an earlier process left open, and closes their records. The routes must be known: they price the calls.
+fn take_up(recovered: Recovered, shard: &ShardHandle<ShardCommand>) {
+    if recovered.cut_bytes > 0 {
+        tracing::warn!(bytes = recovered.cut_bytes, "an unfinished write was cut from the end of the journal");
+    }
+    for damage in &recovered.damaged {
+        tracing::error!(?damage, "the journal is damaged");
+    }
+    let last_heartbeat = recovered.last_heartbeat.unwrap_or_else(SystemClock::utc);
+    let open = open_calls(recovered);
+    if open.is_empty() {
+        return;
+    }
+    tracing::warn!(calls = open.len(), %last_heartbeat, "calls of an earlier process are ended");
+    if shard.send(ShardCommand::TakeUp { open, last_heartbeat }).is_err() {
+        tracing::error!("the shard takes no commands");
+    }
+}
+
 /// Calls that something else carries keep their places over a restart.
-async fn restore_external_calls(store: &Store, switchboard: &ShardSwitchboard) -> Result<(), ServeError> {
+async fn restore_external_calls(store: &Store, shard: &ShardHandle<ShardCommand>) -> Result<(), ServeError> {
     for call in store.open_external_calls().await? {
-        switchboard.external_call_started(call.account_id, call.trunk_id, call.call_id).await;
+        let command =
+            Command::ExternalStarted { account_id: call.account_id, trunk_id: call.trunk_id, call_id: call.call_id };
+        if shard.send(ShardCommand::Tell(command)).is_err() {
+            tracing::error!("more open external calls than the shard's queue holds");
+        }
     }
     Ok(())
 }
@@ -219,6 +254,10 @@ fn new_switch(config: &Config, local: &[SocketAddr], ports: Vec<(PortId, u16)>, 
 
 /// How long requests that are under way may take to finish once the calls are over.
 const HTTP_GRACE: Duration = Duration::from_secs(2);
+/// Journal of the call path, in the data directory.
+const JOURNAL_DIR: &str = "journal";
+/// There is one shard.
+const SHARD: u16 = 0;
 /// Open files for everything but media: signalling with its connections, HTTP clients, the database.
 const RESERVED_FILES: u64 = 1_024 + MAX_CONNECTIONS as u64;
 /// RTP and RTCP.

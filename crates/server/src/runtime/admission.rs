@@ -1,24 +1,41 @@
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use tandem_model::Reason;
 use tandem_switch::Answer;
 
 /// Whether the node takes new calls: what the shard asks before each call, answered from what the process knows of itself.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Admission {
     draining: AtomicBool,
+    journal_writable: AtomicBool,
+    /// Of the disk that the journal is on.
+    free_bytes: AtomicU64,
     unstored_records: AtomicUsize,
+}
+
+impl Default for Admission {
+    fn default() -> Self {
+        Self {
+            draining: AtomicBool::new(false),
+            journal_writable: AtomicBool::new(true),
+            // Not looked at yet: nobody is refused for it.
+            free_bytes: AtomicU64::new(u64::MAX),
+            unstored_records: AtomicUsize::new(0),
+        }
+    }
 }
 
 impl Admission {
     pub(crate) fn answer(&self) -> Answer {
+        let free_bytes = self.free_bytes.load(Ordering::Relaxed);
         if self.is_draining() {
-            return Answer::Refuse(Reason::Draining);
+            Answer::Refuse(Reason::Draining)
+        } else if !self.journal_writable.load(Ordering::Relaxed) {
+            Answer::Refuse(Reason::JournalUnwritable)
+        } else if free_bytes < LEAST_FREE_BYTES {
+            Answer::Refuse(Reason::LowDisk { free_mb: free_bytes / MEGABYTE })
+        } else {
+            Answer::Admit
         }
-        // The store is far behind: a call whose record may not fit into memory is better not begun.
-        if self.unstored_records() >= MAX_UNSTORED_RECORDS {
-            return Answer::Refuse(Reason::NodeFull);
-        }
-        Answer::Admit
     }
 
     pub(crate) fn drain(&self) {
@@ -29,12 +46,23 @@ impl Admission {
         self.draining.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn set_journal_writable(&self, writable: bool) {
+        self.journal_writable.store(writable, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_free_bytes(&self, bytes: u64) {
+        self.free_bytes.store(bytes, Ordering::Relaxed);
+    }
+
     pub(crate) fn record_waits(&self) {
         self.unstored_records.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Records of an earlier process may be among them, which were never counted.
     pub(crate) fn records_stored(&self, count: usize) {
-        self.unstored_records.fetch_sub(count, Ordering::Relaxed);
+        let less = |waiting: usize| Some(waiting.saturating_sub(count));
+        // The closure never says no.
+        let _ = self.unstored_records.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
     pub(crate) fn unstored_records(&self) -> usize {
@@ -42,5 +70,32 @@ impl Admission {
     }
 }
 
-/// About 1 GiB of records, or minutes of full load.
-const MAX_UNSTORED_RECORDS: usize = 500_000;
+const MEGABYTE: u64 = 1_000_000;
+/// What calls that are up may still write must fit: below this new ones are refused.
+const LEAST_FREE_BYTES: u64 = 64 * MEGABYTE;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_with_the_reason_that_holds() {
+        let admission = Admission::default();
+        assert_eq!(admission.answer(), Answer::Admit);
+        admission.set_free_bytes(LEAST_FREE_BYTES - 1);
+        assert_eq!(admission.answer(), Answer::Refuse(Reason::LowDisk { free_mb: 63 }));
+        admission.set_free_bytes(LEAST_FREE_BYTES);
+        admission.set_journal_writable(false);
+        assert_eq!(admission.answer(), Answer::Refuse(Reason::JournalUnwritable));
+        admission.drain();
+        assert_eq!(admission.answer(), Answer::Refuse(Reason::Draining));
+    }
+
+    #[test]
+    fn counts_no_less_than_nothing() {
+        let admission = Admission::default();
+        admission.record_waits();
+        admission.records_stored(5);
+        assert_eq!(admission.unstored_records(), 0);
+    }
+}

@@ -59,4 +59,7 @@ impl Machine for CarrierMachine {
             }
         }
     }
+
+    /// The carrier forgets: a call lost to a crash is what a carrier's clients must live with.
+    fn commit(&mut self) {}
 }

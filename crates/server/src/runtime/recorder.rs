@@ -2,125 +2,188 @@ use super::admission::Admission;
 use super::signalling::ShardHandle;
 use super::switch_machine::ShardCommand;
 use super::vital;
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use tandem_journal::{Batch, Tailer};
 use tandem_model::{CallId, Record};
-use tandem_store::{Store, WriteError};
+use tandem_store::{DatabaseError, JournalPosition, Store, WriteError};
 use tandem_switch::Command;
 use tokio::runtime;
 
-/// Writes what the call path must not forget to the store, in batches.
+/// Reads the journal into the store, in batches, each exactly once: the position goes into the transaction of its records.
 pub(crate) struct Recorder {
-    records: Receiver<Record>,
+    tailer: Tailer,
+    written: Receiver<()>,
     store: Store,
     shard: ShardHandle<ShardCommand>,
     admission: Arc<Admission>,
+    /// Ended calls that are stored and that the shard could not be told of yet.
+    untold: Vec<CallId>,
 }
 
 impl Recorder {
-    /// The queue between shard and recorder.
-    pub(crate) fn queue() -> (crossbeam_channel::Sender<Record>, Receiver<Record>) {
-        crossbeam_channel::bounded(RECORD_QUEUE)
+    /// By which the shard says that it has written.
+    pub(crate) fn signal() -> (Sender<()>, Receiver<()>) {
+        crossbeam_channel::bounded(1)
     }
 
     pub(crate) const fn new(
-        records: Receiver<Record>,
+        tailer: Tailer,
+        written: Receiver<()>,
         store: Store,
         shard: ShardHandle<ShardCommand>,
         admission: Arc<Admission>,
     ) -> Self {
-        Self { records, store, shard, admission }
+        Self { tailer, written, store, shard, admission, untold: Vec::new() }
     }
 
-    /// Starts the thread; it ends when the shard is gone and everything is written.
+    /// Starts the thread; it ends when the shard is gone and everything is stored, or, with the database away, at once: what is not
+    /// stored is in the journal, and the next start goes on with it.
     pub(crate) fn spawn(self, runtime: runtime::Handle) -> io::Result<JoinHandle<()>> {
         vital::spawn("recorder", move || self.run(&runtime))
     }
 
-    fn run(self, runtime: &runtime::Handle) {
-        let mut batch = Vec::new();
-        let mut untold = Vec::new();
+    fn run(mut self, runtime: &runtime::Handle) {
         loop {
-            let is_over = self.collect(&mut batch);
-            if !batch.is_empty() {
-                runtime.block_on(self.write(&batch));
-                self.tell_stored(&batch, &mut untold);
-                self.admission.records_stored(batch.len());
-                batch.clear();
-            }
-            if is_over {
+            // Asked before reading: what the shard wrote last is then surely read.
+            let shard_is_gone = matches!(self.written.try_recv(), Err(TryRecvError::Disconnected));
+            let is_at_end = match self.tailer.read_batch(BATCH_RECORDS, BATCH_BYTES) {
+                Ok(batch) => {
+                    if !self.keep(&batch, runtime) {
+                        tracing::error!(
+                            "the database is away; what it does not have is in the journal, for the next start"
+                        );
+                        return;
+                    }
+                    batch.is_at_end
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the journal cannot be read");
+                    true
+                }
+            };
+            if is_at_end && shard_is_gone {
                 return;
             }
-        }
-    }
-
-    /// Fills a batch: what comes within a moment of the first record. Whether no more will come.
-    fn collect(&self, batch: &mut Vec<Record>) -> bool {
-        match self.records.recv() {
-            Ok(record) => batch.push(record),
-            Err(_) => return true,
-        }
-        let until = Instant::now() + BATCH_TIME;
-        while batch.len() < BATCH_RECORDS {
-            match self.records.recv_deadline(until) {
-                Ok(record) => batch.push(record),
-                Err(RecvTimeoutError::Timeout) => return false,
-                Err(RecvTimeoutError::Disconnected) => return true,
+            if is_at_end && self.written.recv_timeout(IDLE_LOOK).is_ok() {
+                // A moment for company: one transaction for many records.
+                let _ = self.written.recv_timeout(BATCH_TIME);
             }
         }
-        false
     }
 
-    /// Writes a batch, again and again until the store takes it: a record is never thrown away for a fault that may pass.
-    async fn write(&self, batch: &[Record]) {
+    /// Stores a batch, again and again until the store takes it. False when the shard is gone meanwhile: the journal keeps it.
+    fn keep(&mut self, batch: &Batch, runtime: &runtime::Handle) -> bool {
+        for set_aside in &batch.set_aside {
+            tracing::error!(damage = ?set_aside.damage, copy = ?set_aside.copy, "damage in the journal was set aside");
+        }
         let mut pause = FIRST_RETRY;
-        loop {
-            match self.store.write_records(batch).await {
-                Ok(written) => {
-                    for rejected in written.rejected {
-                        tracing::error!(call = ?batch.get(rejected.index).map(call_of), reason = %rejected.reason, "a record was set aside");
-                    }
-                    return;
-                }
-                Err(WriteError::Database(error)) => {
-                    tracing::error!(%error, records = batch.len(), retry_in_ms = pause.as_millis(), "records could not be stored");
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST_RETRY);
-                }
+        while let Err(error) = runtime.block_on(self.store(batch)) {
+            let records = batch.records.len();
+            tracing::error!(%error, records, retry_in_ms = pause.as_millis(), "records could not be stored");
+            let until = Instant::now() + pause;
+            // What the shard writes meanwhile does not shorten the pause.
+            while let Ok(()) = self.written.recv_deadline(until) {}
+            if matches!(self.written.try_recv(), Err(TryRecvError::Disconnected)) {
+                return false;
             }
+            pause = (pause * 2).min(LONGEST_RETRY);
+        }
+        self.admission.records_stored(batch.records.len());
+        self.tell_stored(&batch.records);
+        if let Err(error) = self.tailer.remove_stored(batch.end) {
+            tracing::warn!(%error, "journal segments that are stored could not be removed");
+        }
+        true
+    }
+
+    /// Writes records and position. A record that the store will never take does not hold up the others: it is set aside.
+    async fn store(&mut self, batch: &Batch) -> Result<(), WriteError> {
+        let position = JournalPosition { shard: SHARD, segment: batch.end.segment, offset: batch.end.offset };
+        match self.store.write_journal(&batch.records, position).await {
+            Ok(written) => {
+                for rejected in written.rejected {
+                    self.set_aside(batch.records.get(rejected.index), &rejected.reason.to_string());
+                }
+                Ok(())
+            }
+            Err(WriteError::Database(error)) if concerns_records(&error) => {
+                tracing::error!(%error, "a batch holds something that the database does not take; it is stored one by one");
+                self.store_one_by_one(&batch.records).await?;
+                self.store.write_journal(&[], position).await.map(drop)
+            }
+            Err(error) => Err(error),
         }
     }
 
-    /// Calls whose end is stored need not be shown from memory any more. Those that the shard cannot be told of now stay in `untold`.
-    fn tell_stored(&self, batch: &[Record], untold: &mut Vec<CallId>) {
-        untold.extend(batch.iter().filter_map(|record| match record {
+    async fn store_one_by_one(&mut self, records: &[Record]) -> Result<(), WriteError> {
+        let mut refused = Vec::new();
+        for record in records {
+            match self.store.write_records(std::slice::from_ref(record)).await {
+                Ok(_) => {}
+                Err(WriteError::Database(error)) if concerns_records(&error) => refused.push((record, error)),
+                Err(error) => return Err(error),
+            }
+        }
+        // A database that takes none of many is itself what is broken.
+        if refused.len() == records.len() && records.len() > 1 {
+            return refused.pop().map_or(Ok(()), |(_, error)| Err(error.into()));
+        }
+        for (record, error) in refused {
+            self.set_aside(Some(record), &error.to_string());
+        }
+        Ok(())
+    }
+
+    fn set_aside(&mut self, record: Option<&Record>, reason: &str) {
+        let Some(record) = record else { return };
+        // A record is told by its call: it has numbers in it that do not belong into a log.
+        let call = match record {
+            Record::Call(call) => call.id,
+            Record::Leg(leg) => leg.call_id,
+            Record::Event(event) => event.call_id,
+        };
+        let copy = self.tailer.set_aside(record, reason);
+        tracing::error!(%call, reason, ?copy, "a record was set aside");
+    }
+
+    /// Calls whose end is stored need not be shown from memory any more.
+    fn tell_stored(&mut self, records: &[Record]) {
+        self.untold.extend(records.iter().filter_map(|record| match record {
             Record::Call(call) if call.status.is_final() => Some(call.id),
             Record::Call(_) | Record::Leg(_) | Record::Event(_) => None,
         }));
-        let told = ShardCommand::Tell(Command::Stored { call_ids: untold.clone() });
-        if !untold.is_empty() && self.shard.send(told).is_ok() {
-            untold.clear();
+        let told = ShardCommand::Tell(Command::Stored { call_ids: self.untold.clone() });
+        if !self.untold.is_empty() && self.shard.send(told).is_ok() {
+            self.untold.clear();
         }
     }
 }
 
-/// A record is told by its call: it has numbers in it that do not belong into a log.
-fn call_of(record: &Record) -> CallId {
-    match record {
-        Record::Call(call) => call.id,
-        Record::Leg(leg) => leg.call_id,
-        Record::Event(event) => event.call_id,
+/// Whether it is about what was written, not about the state of the database.
+fn concerns_records(error: &DatabaseError) -> bool {
+    match error {
+        DatabaseError::Query(_) | DatabaseError::Unreadable { .. } => !error.is_transient(),
+        DatabaseError::DiskFull
+        | DatabaseError::Busy
+        | DatabaseError::Unavailable
+        | DatabaseError::Seal(_)
+        | DatabaseError::Randomness(_) => false,
     }
 }
 
-/// Records that may wait between shard and recorder; beyond it they wait in the shard, and new calls are refused in the end.
-const RECORD_QUEUE: usize = 65_536;
+/// There is one shard.
+const SHARD: u16 = 0;
 /// Records of one transaction.
 const BATCH_RECORDS: usize = 4_096;
+/// Bytes of the journal read for one transaction.
+const BATCH_BYTES: u64 = 8 * 1024 * 1024;
 /// How long a record may wait for company.
 const BATCH_TIME: Duration = Duration::from_millis(20);
+/// How long to wait for a word of the shard before looking anyway.
+const IDLE_LOOK: Duration = Duration::from_secs(1);
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LONGEST_RETRY: Duration = Duration::from_secs(2);

@@ -29,6 +29,8 @@ pub(crate) trait Machine: Send + 'static {
     fn poll_timeout(&self) -> Option<Instant>;
     /// The next thing for the wire or the media thread; what else it wants done, the machine sees to itself.
     fn poll_output(&mut self, now: Now) -> Option<WireOutput>;
+    /// All outputs of this turn are known, and nothing of it has left: writes down what must not be forgotten.
+    fn commit(&mut self);
 }
 
 /// What leaves a machine by this thread.
@@ -191,6 +193,7 @@ impl<C: Send + 'static> Shard<C> {
                 machine,
                 sockets: self.sockets,
                 batches,
+                turn: Vec::new(),
                 streams,
                 poller: self.poller,
                 inputs: self.inputs,
@@ -208,6 +211,8 @@ struct Loop<M: Machine> {
     sockets: Vec<UdpSocket>,
     /// One a socket.
     batches: Vec<SendBatch>,
+    /// What this turn sends, until what it must not forget is written down.
+    turn: Vec<Transmit>,
     streams: StreamTable,
     poller: Poller,
     inputs: Receiver<Input<M::Command>>,
@@ -319,13 +324,20 @@ impl<M: Machine> Loop<M> {
         loop {
             while let Some(output) = self.machine.poll_output(now) {
                 match output {
-                    WireOutput::Transmit(transmit) => self.enqueue(&transmit, now),
+                    WireOutput::Transmit(transmit) => self.turn.push(transmit),
                     WireOutput::Media(command) => {
                         self.media.send(MediaInput::Command(command));
                         tells_media = true;
                     }
                 }
             }
+            self.machine.commit();
+            let mut turn = std::mem::take(&mut self.turn);
+            for transmit in turn.drain(..) {
+                self.enqueue(&transmit, now);
+            }
+            // The room of a turn is kept for the next.
+            self.turn = turn;
             // What the kernel refuses at once makes the machine try elsewhere, so there may be more to send.
             let mut is_refused = false;
             for index in 0..self.sockets.len() {

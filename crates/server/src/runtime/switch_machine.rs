@@ -1,15 +1,14 @@
 use super::admission::Admission;
-use super::backlog::Backlog;
+use super::journal::TurnJournal;
 use super::resolver::Lookup;
 use super::signalling::{Machine, WireOutput};
-use crossbeam_channel::Sender;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 use tandem_media::engine;
-use tandem_model::{Now, Record};
+use tandem_model::{Now, Timestamp};
 use tandem_sip::endpoint::Flow;
-use tandem_switch::{Command, Output, Reply, ReplyId, ResolveError, ResolveId, Resolved, Switch};
+use tandem_switch::{Command, OpenCall, Output, Reply, ReplyId, ResolveError, ResolveId, Resolved, Switch};
 use tokio::sync::{mpsc, oneshot};
 
 /// What other threads ask of the switch.
@@ -18,6 +17,8 @@ pub(crate) enum ShardCommand {
     Tell(Command),
     /// A command whose reply somebody waits for; it is made once the reply has its number.
     Ask { make: Box<dyn FnOnce(ReplyId) -> Command + Send>, answer: oneshot::Sender<Reply> },
+    /// Calls that an earlier process left open, and when it was last alive.
+    TakeUp { open: Vec<OpenCall>, last_heartbeat: Timestamp },
     /// The addresses of a host.
     Resolved { id: ResolveId, resolved: Resolved },
     /// Tells when no call is left.
@@ -29,7 +30,9 @@ pub(crate) struct SwitchMachine {
     switch: Switch,
     replies: HashMap<ReplyId, oneshot::Sender<Reply>>,
     next_reply: u64,
-    records: Backlog<Record>,
+    journal: TurnJournal,
+    /// Replies of this turn: nobody hears of a call before it is written down.
+    answers: Vec<(oneshot::Sender<Reply>, Reply)>,
     lookups: mpsc::Sender<Lookup>,
     admission: Arc<Admission>,
     when_idle: Vec<oneshot::Sender<()>>,
@@ -38,7 +41,7 @@ pub(crate) struct SwitchMachine {
 impl SwitchMachine {
     pub(crate) fn new(
         switch: Switch,
-        records: Sender<Record>,
+        journal: TurnJournal,
         lookups: mpsc::Sender<Lookup>,
         admission: Arc<Admission>,
     ) -> Self {
@@ -46,7 +49,8 @@ impl SwitchMachine {
             switch,
             replies: HashMap::new(),
             next_reply: 0,
-            records: Backlog::new(records),
+            journal,
+            answers: Vec::new(),
             lookups,
             admission,
             when_idle: Vec::new(),
@@ -82,6 +86,11 @@ impl Machine for SwitchMachine {
                 self.replies.insert(id, answer);
                 self.switch.handle_command(make(id), now);
             }
+            ShardCommand::TakeUp { open, last_heartbeat } => {
+                for call in open {
+                    self.switch.take_up(call, last_heartbeat, now);
+                }
+            }
             ShardCommand::Resolved { id, resolved } => self.switch.handle_resolved(id, &resolved, now),
             ShardCommand::WhenIdle(tell) => self.when_idle.push(tell),
         }
@@ -89,6 +98,7 @@ impl Machine for SwitchMachine {
 
     fn handle_timeout(&mut self, now: Now) {
         self.switch.handle_timeout(now);
+        self.journal.handle_timeout(now);
         if self.switch.is_idle() {
             for tell in self.when_idle.drain(..) {
                 // Whoever asked may have given up.
@@ -98,23 +108,20 @@ impl Machine for SwitchMachine {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.switch.poll_timeout()
+        [self.switch.poll_timeout(), self.journal.poll_timeout()].into_iter().flatten().min()
     }
 
     fn poll_output(&mut self, now: Now) -> Option<WireOutput> {
-        self.records.flush();
         loop {
             match self.switch.poll_output()? {
                 Output::Transmit(transmit) => return Some(WireOutput::Transmit(transmit)),
                 Output::Media(command) => return Some(WireOutput::Media(command)),
-                Output::Record(record) => {
-                    self.admission.record_waits();
-                    self.records.send(record);
-                }
+                Output::Record(record) => self.journal.record(record),
+                Output::Keep { call_id, leg_id, kept } => self.journal.keep(call_id, leg_id, kept),
+                Output::Forget { leg_id } => self.journal.forget(leg_id),
                 Output::Reply(id, reply) => {
                     if let Some(answer) = self.replies.remove(&id) {
-                        // Whoever asked may have given up.
-                        let _ = answer.send(reply);
+                        self.answers.push((answer, reply));
                     }
                 }
                 Output::Ask(question) => self.switch.handle_answer(question.id, self.admission.answer(), now),
@@ -127,6 +134,14 @@ impl Machine for SwitchMachine {
                     tracing::debug!(remote = %refusal.flow.remote, sip_call_id = refusal.sip_call_id, status = refusal.sip_status, "refused an INVITE");
                 }
             }
+        }
+    }
+
+    fn commit(&mut self) {
+        self.journal.commit();
+        for (answer, reply) in self.answers.drain(..) {
+            // Whoever asked may have given up.
+            let _ = answer.send(reply);
         }
     }
 }

@@ -11,7 +11,7 @@ use tandem_control::{
     DialError, HangupError, LiveCall, LiveNumbers, ProbeError, ProbeResult, QueueDepths, Readiness, Switchboard,
     TrunkState, Unavailable,
 };
-use tandem_model::{AccountId, CallId, CallRecord, DialOrder, Receipt, Record, TrunkId};
+use tandem_model::{AccountId, CallId, CallRecord, DialOrder, Receipt, TrunkId};
 use tandem_switch::{Command, Counts, ProbeFailure, Reply, ReplyId};
 use tokio::sync::oneshot;
 
@@ -24,7 +24,6 @@ pub(crate) struct ShardSwitchboard {
 pub(crate) struct SwitchboardParts {
     pub(crate) shard: ShardHandle<ShardCommand>,
     pub(crate) media: MediaHandle,
-    pub(crate) records: crossbeam_channel::Sender<Record>,
     pub(crate) routes: Arc<RouteLoader>,
     pub(crate) admission: Arc<Admission>,
 }
@@ -171,7 +170,7 @@ impl Switchboard for ShardSwitchboard {
                 records_unstored: unstored,
                 queues: QueueDepths {
                     commands: count(self.parts.shard.depth()),
-                    records: count(self.parts.records.len()),
+                    records: unstored,
                     media_commands: count(self.parts.media.depth()),
                 },
             },
