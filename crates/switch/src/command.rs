@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tandem_media::engine;
 use tandem_model::{
-    AccountId, CallEvent, CallId, CallRecord, DialOrder, HangupCause, HealthStatus, LegId, LegRecord, Reason, Receipt, Record,
-    Timestamp, TrunkHealth, TrunkId,
+    AccountId, CallEvent, CallId, CallRecord, DialOrder, HangupCause, HealthStatus, LegId, LegRecord, Reason, Receipt,
+    Record, Timestamp, TrunkHealth, TrunkId,
 };
 use tandem_sip::endpoint::{self, Flow};
 

@@ -1,12 +1,13 @@
 use crate::capacity::Capacity;
 use crate::command::{Output, QuestionId, ResolveId};
 use crate::config::SwitchConfig;
+use crate::kept::Kept;
 use crate::ports::LocalPort;
 use crate::route::RouteTable;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use tandem_media::engine;
-use tandem_model::{CallId, Record};
+use tandem_model::{CallId, LegId, LegRecord, Record};
 use tandem_sip::endpoint::{Endpoint, SessionId};
 use tandem_sip::random::Randomness;
 
@@ -18,6 +19,10 @@ pub(crate) struct Resources {
     pub(crate) table: Arc<RouteTable>,
     /// Which leg a session belongs to. A leg that ended is not in it: what its session still does is the endpoint's affair.
     pub(crate) sessions: HashMap<SessionId, LegKey>,
+    /// Which leg an INVITE without a final answer belongs to, by its Call-ID.
+    pub(crate) invited: HashMap<String, LegKey>,
+    /// Legs that are over here while their far end is still being told so: what was kept for them may be needed again until it knows.
+    releasing: HashMap<SessionId, LegId>,
     /// Which leg a media port belongs to, by the tag it was opened with.
     pub(crate) port_tags: BTreeMap<u64, (LegKey, LocalPort)>,
     /// Which leg waits for an address.
@@ -42,6 +47,8 @@ impl Resources {
             capacity: Capacity::default(),
             table: Arc::new(RouteTable::default()),
             sessions: HashMap::new(),
+            invited: HashMap::new(),
+            releasing: HashMap::new(),
             port_tags: BTreeMap::new(),
             resolving: BTreeMap::new(),
             random,
@@ -60,6 +67,29 @@ impl Resources {
 
     pub(crate) fn record(&mut self, record: Record) {
         self.outputs.push_back(Output::Record(record));
+    }
+
+    pub(crate) fn record_leg(&mut self, leg: &LegRecord) {
+        self.record(Record::Leg(Box::new(leg.clone())));
+    }
+
+    pub(crate) fn keep(&mut self, leg: &LegRecord, kept: Kept) {
+        self.outputs.push_back(Output::Keep { call_id: leg.call_id, leg_id: leg.id, kept });
+    }
+
+    pub(crate) fn forget(&mut self, leg_id: LegId) {
+        self.outputs.push_back(Output::Forget { leg_id });
+    }
+
+    /// Forgets a leg once its session, which has been told to end, is over.
+    pub(crate) fn forget_once_released(&mut self, session: SessionId, leg_id: LegId) {
+        self.releasing.insert(session, leg_id);
+    }
+
+    pub(crate) fn session_ended(&mut self, session: SessionId) {
+        if let Some(leg_id) = self.releasing.remove(&session) {
+            self.forget(leg_id);
+        }
     }
 
     pub(crate) fn pop(&mut self) -> Option<Output> {

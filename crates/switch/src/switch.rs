@@ -11,12 +11,13 @@ use crate::peers::TrunkPeers;
 use crate::probe::Probes;
 use crate::resources::{LegKey, Resources};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 use tandem_media::engine;
 use tandem_model::{AccountId, CallId, HangupCause, HungUpBy, Now, Timestamp, TrunkId};
 use tandem_sip::endpoint::{self, Endpoint, EndpointConfig, Event, Flow, SessionId};
-use tandem_sip::message::StatusCode;
+use tandem_sip::message::{Message, StatusCode};
 use tandem_sip::random::Randomness;
 
 /// All calls of one signalling shard.
@@ -60,6 +61,9 @@ impl Switch {
     /// Takes a SIP message.
     pub fn handle_datagram(&mut self, flow: Flow, octets: &[u8], now: Now) {
         self.resources.endpoint.handle_datagram(flow, octets, now.instant);
+        if let Some(LegKey { call, leg }) = self.challenged_leg(octets) {
+            self.with_call(call, |call, resources| call.handle_challenge(leg, resources));
+        }
         self.handle_endpoint_outputs(now);
     }
 
@@ -154,7 +158,10 @@ impl Switch {
     ///
     /// Call it after [`Command::Routes`]: what an answered leg cost is read off its trunk.
     pub fn take_up(&mut self, open: OpenCall, last_heartbeat: Timestamp, now: Now) {
-        let _ = (open, last_heartbeat);
+        let id = open.record.id;
+        if let Some(call) = call::take_up(open, last_heartbeat, &mut self.resources, now) {
+            self.unstored.insert(id, call);
+        }
         self.handle_endpoint_outputs(now);
     }
 
@@ -245,6 +252,16 @@ impl Switch {
         }
     }
 
+    /// The leg whose INVITE this message challenges, if it is such a one: of that the endpoint tells nothing.
+    fn challenged_leg(&self, octets: &[u8]) -> Option<LegKey> {
+        // Most messages are none, and need not be read twice.
+        if !matches!(octets.get(STATUS_CODE_OCTETS)?, b"401" | b"407") {
+            return None;
+        }
+        let message = Message::parse(octets).ok().filter(|message| message.status().is_some())?;
+        self.resources.invited.get(message.call_id()).copied()
+    }
+
     /// Sorts what the endpoint has to say: datagrams to the outputs, events to the calls, until it has no more to say.
     fn handle_endpoint_outputs(&mut self, now: Now) {
         while let Some(output) = self.resources.endpoint.poll_output() {
@@ -277,6 +294,9 @@ impl Switch {
             | Event::Bye { session, .. }
             | Event::Ended { session, .. } => session,
         };
+        if matches!(event, Event::Ended { .. }) {
+            self.resources.session_ended(session);
+        }
         if let Some(LegKey { call, leg }) = self.resources.sessions.get(&session).copied() {
             self.with_call(call, |call, resources| call.handle_session_event(leg, event, resources, now));
         }
@@ -346,3 +366,6 @@ impl Switch {
         }
     }
 }
+
+/// Where the code of a response stands: after `SIP/2.0 `.
+const STATUS_CODE_OCTETS: Range<usize> = 8..11;

@@ -3,12 +3,16 @@ use super::leg_port::LegPort;
 use super::outcome::Outcome;
 use crate::capacity::TrunkSlot;
 use crate::command::{Output, ResolveId, Resolved};
+use crate::kept::Kept;
 use crate::resources::{LegKey, Resources};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tandem_model::{AccountId, CallDirection, HangupCause, HungUpBy, LegId, LegKind, LegRecord, LegStatus, Money, Now};
+use tandem_model::{
+    AccountId, CallDirection, HangupCause, HungUpBy, LegId, LegKind, LegRecord, LegStatus, Money, Now, Rate, Timestamp,
+};
 use tandem_sip::endpoint::{Answer, Flow, OutgoingInvite, SessionId};
-use tandem_sip::message::{Body, NameAddr, StatusCode};
+use tandem_sip::message::{Body, NameAddr, StatusCode, Uri};
 use tandem_sip::session::ReasonHeader;
 
 /// One side of a call: a SIP dialog, or an attempt at one, with its media port.
@@ -18,6 +22,7 @@ pub(super) struct Leg {
     pub(super) attempt: Attempt,
     pub(super) record: LegRecord,
     state: LegState,
+    kept: LastKept,
     slot: Option<TrunkSlot>,
     /// `None` once the port is closed and given back.
     pub(super) port: Option<LegPort>,
@@ -40,6 +45,14 @@ enum LegState {
     Answered { session: SessionId, since: Instant },
     /// Ended, or given up.
     Over,
+}
+
+/// What is kept of a leg, as far as is needed to see that it has changed.
+#[derive(Debug)]
+enum LastKept {
+    Nothing,
+    Invite { octets: Arc<[u8]> },
+    Dialog { remote_target: Uri },
 }
 
 /// What a provisional answer has changed.
@@ -87,7 +100,7 @@ impl Leg {
             cost: None,
             media: None,
         };
-        Self { key, attempt, record, state: LegState::Idle, slot, port: Some(port) }
+        Self { key, attempt, record, state: LegState::Idle, kept: LastKept::Nothing, slot, port: Some(port) }
     }
 
     fn session(&self) -> Option<SessionId> {
@@ -204,7 +217,37 @@ impl Leg {
         self.state = LegState::Trying { session, silent_until: now.instant + NO_RESPONSE_TIMEOUT };
         self.record.sip_call_id = resources.endpoint.call_id(session).unwrap_or_default().to_owned();
         self.record.remote_address = Some(remote);
+        resources.invited.insert(self.record.sip_call_id.clone(), self.key);
         Ok(())
+    }
+
+    /// Writes the leg as it is, and has its INVITE kept if one went out that is not yet.
+    pub(super) fn write(&mut self, resources: &mut Resources) {
+        resources.record_leg(&self.record);
+        self.keep_invite(resources);
+    }
+
+    /// Has the INVITE kept that went out last: a challenge may have made the endpoint send another.
+    pub(super) fn keep_invite(&mut self, resources: &mut Resources) {
+        let invite = self.session().and_then(|session| resources.endpoint.invite_sent(session));
+        let Some((flow, octets)) = invite else { return };
+        if matches!(&self.kept, LastKept::Invite { octets: known } if Arc::ptr_eq(known, &octets)) {
+            return;
+        }
+        self.kept = LastKept::Invite { octets: Arc::clone(&octets) };
+        resources.keep(&self.record, Kept::Invite { flow, octets });
+    }
+
+    /// Has the dialog kept, unless it still leads to where it did: a re-INVITE may have moved the far end.
+    pub(super) fn keep_dialog(&mut self, resources: &mut Resources) {
+        let dialog = self.session().and_then(|session| resources.endpoint.dialog(session));
+        let Some(record) = dialog else { return };
+        let target = &record.dialog.remote_target;
+        if matches!(&self.kept, LastKept::Dialog { remote_target } if remote_target == target) {
+            return;
+        }
+        self.kept = LastKept::Dialog { remote_target: target.clone() };
+        resources.keep(&self.record, Kept::Dialog(Box::new(record)));
     }
 
     /// 100 to 199. `None` when it changes nothing that anybody hears of.
@@ -263,10 +306,15 @@ impl Leg {
         self.record.status = LegStatus::Answered;
         self.record.answered_at = Some(now.utc);
         self.record.sip_status = Some(answer.status.as_u16());
+        resources.invited.remove(&self.record.sip_call_id);
+        // Before its media are looked at: what cannot be used has to be hung up all the same.
+        self.keep_dialog(resources);
         if let Some(entry) = &self.attempt.trunk {
             resources.capacity.set_auth_failed(entry.trunk.id, false);
         }
-        Some(self.take_answered_media(answer.body.as_deref(), resources))
+        let media = self.take_answered_media(answer.body.as_deref(), resources);
+        resources.record_leg(&self.record);
+        Some(media)
     }
 
     fn take_answered_media(&mut self, body: Option<&[u8]>, resources: &mut Resources) -> Result<(), Outcome> {
@@ -308,12 +356,20 @@ impl Leg {
         }
         if let Some(session) = self.session() {
             resources.sessions.remove(&session);
+            resources.invited.remove(&self.record.sip_call_id);
             if gives_up {
                 let reason = ReasonHeader::q850(u16::from(ending.cause.q850()));
                 match connected {
                     Some(_) => resources.endpoint.bye(session, Some(&reason), now.instant),
                     None => resources.endpoint.cancel(session, Some(&reason), now.instant),
                 }
+            }
+            match std::mem::replace(&mut self.kept, LastKept::Nothing) {
+                LastKept::Nothing => {}
+                LastKept::Invite { .. } | LastKept::Dialog { .. } if gives_up => {
+                    resources.forget_once_released(session, self.record.id);
+                }
+                LastKept::Invite { .. } | LastKept::Dialog { .. } => resources.forget(self.record.id),
             }
         }
         self.state = LegState::Over;
@@ -325,24 +381,44 @@ impl Leg {
             None if gives_up => LegStatus::Canceled,
             None => LegStatus::Failed,
         };
-        self.close_record(ending, connected.unwrap_or_default(), now);
+        let price = self.attempt.trunk.as_ref().map_or(Price::Free, |entry| Price::Rated(entry.rate));
+        close_record(&mut self.record, ending, connected.unwrap_or_default(), price, now.utc);
+        resources.record_leg(&self.record);
         if let Some(port) = &mut self.port {
             port.close(resources);
         }
     }
+}
 
-    fn close_record(&mut self, ending: LegEnding, connected: Duration, now: Now) {
-        let record = &mut self.record;
-        record.ended_at = Some(now.utc);
-        record.cause = Some(ending.cause);
-        record.hung_up_by = Some(ending.by);
-        record.sip_status = ending.sip_status.or(record.sip_status);
-        record.duration_ms = Some(u64::try_from(connected.as_millis()).unwrap_or(u64::MAX));
-        let rate = self.attempt.trunk.as_ref().map(|trunk| trunk.rate);
-        record.billed_seconds = Some(rate.map_or(0, |rate| rate.billed_seconds(connected)));
+/// What a connection costs.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Price {
+    /// It is over no trunk, or there was none.
+    Free,
+    Rated(Rate),
+    /// Its trunk is gone.
+    Unknown,
+}
+
+/// Closes the record of a leg that was connected for so long; all but its status.
+pub(super) fn close_record(
+    record: &mut LegRecord,
+    ending: LegEnding,
+    connected: Duration,
+    price: Price,
+    ended_at: Timestamp,
+) {
+    record.ended_at = Some(ended_at);
+    record.cause = Some(ending.cause);
+    record.hung_up_by = Some(ending.by);
+    record.sip_status = ending.sip_status.or(record.sip_status);
+    record.duration_ms = Some(u64::try_from(connected.as_millis()).unwrap_or(u64::MAX));
+    (record.billed_seconds, record.cost) = match price {
+        Price::Free => (Some(0), Some(Money::ZERO)),
         // A price times a call of at most a day fits: prices have at most 12 digits before the point.
-        record.cost = Some(rate.and_then(|rate| rate.cost(connected).ok()).unwrap_or(Money::ZERO));
-    }
+        Price::Rated(rate) => (Some(rate.billed_seconds(connected)), Some(rate.cost(connected).unwrap_or(Money::ZERO))),
+        Price::Unknown => (None, None),
+    };
 }
 
 /// What a new agreement means to who is connected.

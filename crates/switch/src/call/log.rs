@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use std::time::Duration;
 use tandem_model::{
     AttemptReceipt, CallDirection, CallEvent, CallId, CallRecord, CallStatus, CarriedBy, Codec, Considered, DialOrder,
-    DialTarget, EventKind, HangupCause, LegId, LegRecord, Money, Now, Reason, Receipt, Record, Refusal, TrunkId,
-    Verdict,
+    DialTarget, EventKind, HangupCause, LegId, LegRecord, Money, Now, Reason, Receipt, Record, Refusal, Timestamp,
+    TrunkId, Verdict,
 };
 
 /// What is kept of a call: its record with the receipt, and its timeline. Whatever changes is written as it changes.
@@ -16,6 +16,8 @@ use tandem_model::{
 pub(super) struct CallLog {
     record: CallRecord,
     events: Vec<CallEvent>,
+    /// How many of the call's events an earlier process has recorded.
+    earlier_events: u32,
     /// The leg that the record describes: the first one over a trunk; until there is one, the first.
     described: Option<usize>,
 }
@@ -54,7 +56,12 @@ impl CallLog {
             receipt: Some(receipt),
             created_at: now.utc,
         };
-        Self { record, events: Vec::new(), described: None }
+        Self { record, events: Vec::new(), earlier_events: 0, described: None }
+    }
+
+    /// Goes on with what an earlier process has recorded.
+    pub(super) const fn taken_up(record: CallRecord, earlier_events: u32) -> Self {
+        Self { record, events: Vec::new(), earlier_events, described: None }
     }
 
     pub(super) const fn record(&self) -> &CallRecord {
@@ -102,13 +109,25 @@ impl CallLog {
         Some(receipt)
     }
 
-    pub(super) fn attempt_decided(&mut self, leg: usize, outcome: &Outcome, now: Now) {
+    pub(super) fn attempt_decided(&mut self, leg: usize, outcome: &Outcome, at: Timestamp) {
         if let Some(attempt) = self.attempt(leg) {
-            attempt.decided_at = Some(now.utc);
+            attempt.decided_at = Some(at);
             attempt.explanation = Some(outcome.reason.explanation());
             attempt.outcome = Some(outcome.reason.clone());
             attempt.sip_status = outcome.sip_status;
             attempt.cause = outcome.failed.then_some(outcome.cause);
+        }
+    }
+
+    /// What the receipt may lack of a leg that an earlier process began: not all that happens to a leg has the call written.
+    pub(super) fn attempt_taken_up(&mut self, leg: &LegRecord, ended_at: Timestamp) {
+        let index = usize::try_from(leg.number).unwrap_or(usize::MAX).saturating_sub(1);
+        if self.attempt(index).is_none_or(|attempt| attempt.outcome.is_some()) {
+            return;
+        }
+        match leg.answered_at.zip(leg.sip_status) {
+            Some((answered_at, status)) => self.attempt_decided(index, &Outcome::answered(status), answered_at),
+            None => self.attempt_decided(index, &Outcome::canceled(HangupCause::NodeRestarted), ended_at),
         }
     }
 
@@ -119,25 +138,12 @@ impl CallLog {
 
     // The life of the call.
 
-    /// Somebody is about to be called. The call is recorded before anything that refers to it.
-    pub(super) fn began(&mut self, first: &Attempt, resources: &mut Resources, now: Now) {
-        self.record.from_number.clone_from(&first.caller_id);
-        self.describe(0, first);
-        self.write(resources);
-        let detail = json!({"to": self.record.to_number, "from": self.record.from_number});
-        self.event(EventKind::Initiated, None, detail, resources, now);
-        let trunk = first.trunk.as_ref().map(|entry| &entry.trunk.name);
-        self.event(EventKind::Routed, None, json!({"trunk": trunk}), resources, now);
-    }
-
-    pub(super) fn attempt_started(
-        &mut self,
-        index: usize,
-        attempt: &Attempt,
-        leg: &LegRecord,
-        resources: &mut Resources,
-        now: Now,
-    ) {
+    /// Somebody is about to be called.
+    pub(super) fn attempt_started(&mut self, index: usize, attempt: &Attempt, leg: &LegRecord, now: Now) {
+        if index == 0 {
+            self.record.from_number.clone_from(&attempt.caller_id);
+            self.describe(index, attempt);
+        }
         if self.record.trunk_id.is_none() && attempt.trunk.is_some() {
             self.describe(index, attempt);
         }
@@ -154,6 +160,17 @@ impl CallLog {
                 sip_status: None,
                 cause: None,
             });
+        }
+    }
+
+    /// The attempt is under way. The call is recorded before anything that refers to it.
+    pub(super) fn attempt_under_way(&mut self, index: usize, leg: &LegRecord, resources: &mut Resources, now: Now) {
+        self.write(resources);
+        if index == 0 {
+            let detail = json!({"to": self.record.to_number, "from": self.record.from_number});
+            self.event(EventKind::Initiated, None, detail, resources, now);
+            let trunk = self.attempt(index).and_then(|attempt| attempt.trunk_name.clone());
+            self.event(EventKind::Routed, None, json!({"trunk": trunk}), resources, now);
         }
         let detail = json!({"request_uri": leg.request_uri, "trunk_id": leg.trunk_id});
         self.event(EventKind::LegStarted, Some(leg.id), detail, resources, now);
@@ -194,36 +211,56 @@ impl CallLog {
         self.write(resources);
     }
 
-    /// The call is over after `connected`, `None` when it was never answered. Its record goes out with [`close`](Self::close).
+    /// The call is over after `connected`, `None` when it was never answered. Its final record goes out with [`write`](Self::write).
     pub(super) fn ended(
         &mut self,
         ending: LegEnding,
         connected: Option<Duration>,
-        legs: impl Iterator<Item = Money>,
+        cost: Option<Money>,
         resources: &mut Resources,
         now: Now,
     ) {
+        let status = self.record.status;
+        self.set_end(ending, connected, cost, now.utc);
+        // Ports have yet to tell their counters. Should the process die meanwhile, the next one finds how the call ended, and by its
+        // status that it is not closed.
+        resources.record(Record::Call(Box::new(CallRecord { status, ..self.record.clone() })));
+        self.tell_end(ending, resources, now);
+    }
+
+    pub(super) fn set_end(
+        &mut self,
+        ending: LegEnding,
+        connected: Option<Duration>,
+        cost: Option<Money>,
+        at: Timestamp,
+    ) {
         let record = &mut self.record;
-        record.ended_at = Some(now.utc);
+        record.ended_at = Some(at);
         record.duration_ms = Some(u64::try_from(connected.unwrap_or_default().as_millis()).unwrap_or(u64::MAX));
         record.hangup_cause = Some(ending.cause.to_string());
         record.sip_status = ending.sip_status;
         record.hung_up_by = Some(ending.by);
-        record.status = if connected.is_some() { CallStatus::Completed } else { unanswered_status(ending.cause) };
-        record.cost = Some(legs.fold(Money::ZERO, |sum, cost| sum.checked_add(cost).unwrap_or(sum)));
-        let detail = json!({"cause": ending.cause, "by": ending.by, "status": record.status});
+        record.cost = cost;
+        self.set_final_status();
+    }
+
+    /// By what the record says of its end.
+    pub(super) fn set_final_status(&mut self) {
+        let cause = self.record.hangup_cause.as_deref().and_then(|cause| cause.parse().ok());
+        self.record.status = match self.record.answered_at {
+            Some(_) => CallStatus::Completed,
+            None => cause.map_or(CallStatus::Failed, unanswered_status),
+        };
+    }
+
+    pub(super) fn tell_end(&mut self, ending: LegEnding, resources: &mut Resources, now: Now) {
+        let detail = json!({"cause": ending.cause, "by": ending.by, "status": self.record.status});
         self.event(EventKind::Ended, None, detail, resources, now);
     }
 
-    /// Writes the last state, after those of its legs.
-    pub(super) fn close<'a>(&self, legs: impl Iterator<Item = &'a LegRecord>, resources: &mut Resources) {
-        for leg in legs {
-            resources.record(Record::Leg(Box::new(leg.clone())));
-        }
-        self.write(resources);
-    }
-
-    fn write(&self, resources: &mut Resources) {
+    /// Writes the call as it is. What is final is to be written after that of its legs.
+    pub(super) fn write(&self, resources: &mut Resources) {
         resources.record(Record::Call(Box::new(self.record.clone())));
     }
 
@@ -236,7 +273,8 @@ impl CallLog {
         resources: &mut Resources,
         now: Now,
     ) {
-        if self.events.len() >= MAX_EVENTS && kind != EventKind::Ended {
+        let events = u32::try_from(self.events.len()).unwrap_or(u32::MAX).saturating_add(self.earlier_events);
+        if events >= MAX_EVENTS && kind != EventKind::Ended {
             return;
         }
         let detail = match detail {
@@ -246,7 +284,7 @@ impl CallLog {
         let event = CallEvent {
             call_id: self.record.id,
             account_id: self.record.account_id,
-            number: u32::try_from(self.events.len() + 1).unwrap_or(u32::MAX),
+            number: events.saturating_add(1),
             leg_id,
             at: now.utc,
             kind,
@@ -255,6 +293,11 @@ impl CallLog {
         resources.record(Record::Event(event.clone()));
         self.events.push(event);
     }
+}
+
+/// What legs cost together; `None` when that of one is not known.
+pub(super) fn total(mut costs: impl Iterator<Item = Option<Money>>) -> Option<Money> {
+    costs.try_fold(Money::ZERO, |sum, cost| cost.map(|cost| sum.checked_add(cost).unwrap_or(sum)))
 }
 
 fn unanswered_status(cause: HangupCause) -> CallStatus {
@@ -271,4 +314,4 @@ fn unanswered_status(cause: HangupCause) -> CallStatus {
 }
 
 /// Events kept for one call: a peer that holds and resumes for hours must not fill the memory.
-const MAX_EVENTS: usize = 256;
+const MAX_EVENTS: u32 = 256;

@@ -18,8 +18,10 @@ mod leg_port;
 mod log;
 mod outcome;
 mod parties;
+mod taken_up;
 
 pub(crate) use parties::explain;
+pub(crate) use taken_up::take_up;
 
 use crate::capacity::{AccountSlot, TrunkSlot};
 use crate::command::{Answer, LiveCall, Output, Question, QuestionId, Reply, ReplyId, Resolved};
@@ -28,7 +30,7 @@ use crate::route;
 use attempt::Attempt;
 use leg::{Hold, Leg, LegEnding};
 use leg_port::{LegPort, leg_media};
-use log::CallLog;
+use log::{CallLog, total};
 use outcome::Outcome;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -213,6 +215,7 @@ impl Call {
                 }
             };
             let sent = self.reach_next_hop(index, resources, now);
+            self.write_attempt(index, resources, now);
             self.confirm_begun(resources);
             match sent {
                 Ok(()) => return,
@@ -224,6 +227,13 @@ impl Call {
         }
         let failure = failure.unwrap_or(obstacle);
         self.hunt_failed(&failure, resources, now);
+    }
+
+    /// Writes the attempt with its call: with all of it if its INVITE went out.
+    fn write_attempt(&mut self, index: usize, resources: &mut Resources, now: Now) {
+        let Some(leg) = self.legs.get_mut(index) else { return };
+        self.log.attempt_under_way(index, &leg.record, resources, now);
+        leg.write(resources);
     }
 
     /// Tells who ordered the call that it has begun.
@@ -253,11 +263,8 @@ impl Call {
         let key = LegKey { call: self.id, leg: index };
         resources.port_tags.insert(tag, (key, local));
         let port = LegPort::open(local, tag, &attempt, resources);
-        if index == 0 {
-            self.log.began(&attempt, resources, now);
-        }
         let leg = Leg::new(key, self.order.account_id, attempt, slot, port, resources, now);
-        self.log.attempt_started(index, &leg.attempt, &leg.record, resources, now);
+        self.log.attempt_started(index, &leg.attempt, &leg.record, now);
         self.legs.push(leg);
         Ok(index)
     }
@@ -301,8 +308,19 @@ impl Call {
     pub(crate) fn handle_resolved(&mut self, index: usize, resolved: &Resolved, resources: &mut Resources, now: Now) {
         let Some(leg) = self.legs.get_mut(index) else { return };
         match leg.handle_resolved(resolved, resources, now) {
-            Ok(()) => self.log.target_known(index, &leg.record),
+            Ok(()) => {
+                self.log.target_known(index, &leg.record);
+                self.log.write(resources);
+                leg.write(resources);
+            }
             Err(outcome) => self.attempt_failed(index, outcome, resources, now),
+        }
+    }
+
+    /// The far end wants to know who we are; the endpoint may have sent another INVITE that says so.
+    pub(crate) fn handle_challenge(&mut self, leg: usize, resources: &mut Resources) {
+        if let Some(leg) = self.legs.get_mut(leg) {
+            leg.keep_invite(resources);
         }
     }
 
@@ -382,7 +400,7 @@ impl Call {
             None => return,
         }
         let (leg_id, codec) = (leg.record.id, leg.record.codec);
-        self.log.attempt_decided(index, &Outcome::answered(answer.status.as_u16()), now);
+        self.log.attempt_decided(index, &Outcome::answered(answer.status.as_u16()), now.utc);
         self.event(EventKind::LegAnswered, Some(leg_id), json!({"codec": codec}), resources, now);
         let Phase::Hunting(hunt) = &self.phase else { return };
         match hunt.party {
@@ -483,7 +501,7 @@ impl Call {
         }
         let leg_id = leg.record.id;
         leg.end(outcome.ending(), outcome.gives_up, resources, now);
-        self.log.attempt_decided(index, outcome, now);
+        self.log.attempt_decided(index, outcome, now.utc);
         let detail = json!({"cause": outcome.cause, "sip_status": outcome.sip_status, "reason": outcome.reason.code()});
         self.event(EventKind::LegEnded, Some(leg_id), detail, resources, now);
     }
@@ -519,10 +537,14 @@ impl Call {
         let was_held = port.is_held();
         let Some(offer) = body else {
             let offer = port.offer_anew();
-            return resources.endpoint.answer_reinvite(session, Some(Body::sdp(offer)), now.instant);
+            resources.endpoint.answer_reinvite(session, Some(Body::sdp(offer)), now.instant);
+            return leg.keep_dialog(resources);
         };
         match port.take_offer(offer, leg.attempt.comedia, resources) {
-            Ok(answer) => resources.endpoint.answer_reinvite(session, Some(Body::sdp(answer)), now.instant),
+            Ok(answer) => {
+                resources.endpoint.answer_reinvite(session, Some(Body::sdp(answer)), now.instant);
+                leg.keep_dialog(resources);
+            }
             Err(_) => return resources.endpoint.reject_reinvite(session, StatusCode::NOT_ACCEPTABLE_HERE, now.instant),
         }
         self.on_agreement_changed(index, was_held, resources, now);
@@ -581,6 +603,7 @@ impl Call {
             engine::Event::Closed { stats, .. } => {
                 leg.record.media = Some(leg_media(&stats));
                 leg.port = None;
+                resources.record_leg(&leg.record);
                 self.finish_if_closed(resources);
             }
             // Keys are for who listens to the call; nobody does yet.
@@ -655,7 +678,7 @@ impl Call {
             let by = if ending.by == HungUpBy::Callee { HungUpBy::Switch } else { ending.by };
             leg.end(LegEnding { by, sip_status: None, ..ending }, true, resources, now);
             if !was_answered {
-                self.log.attempt_decided(index, &Outcome::canceled(ending.cause), now);
+                self.log.attempt_decided(index, &Outcome::canceled(ending.cause), now.utc);
             }
             self.event(EventKind::LegEnded, Some(leg_id), json!({"cause": ending.cause}), resources, now);
         }
@@ -663,8 +686,8 @@ impl Call {
             resources.capacity.release_account(slot);
         }
         let connected = self.answered_since.map(|since| now.instant.saturating_duration_since(since));
-        let costs = self.legs.iter().filter_map(|leg| leg.record.cost);
-        self.log.ended(ending, connected, costs, resources, now);
+        let cost = total(self.legs.iter().map(|leg| leg.record.cost));
+        self.log.ended(ending, connected, cost, resources, now);
         self.phase = Phase::Closing { give_up_at: now.instant + PORT_CLOSE_TIMEOUT };
         self.finish_if_closed(resources);
     }
@@ -677,7 +700,7 @@ impl Call {
 
     fn finish(&mut self, resources: &mut Resources) {
         self.phase = Phase::Over { began: true };
-        self.log.close(self.legs.iter().map(|leg| &leg.record), resources);
+        self.log.write(resources);
     }
 
     fn event(&mut self, kind: EventKind, leg: Option<LegId>, detail: Value, resources: &mut Resources, now: Now) {
