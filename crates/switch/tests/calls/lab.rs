@@ -1,20 +1,20 @@
 //! A switch, its media engine and its far ends on one network, in virtual time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tandem_media::engine::{self, Channel, Engine, PortId};
 use tandem_model::{
-    Account, AddressPolicy, CallEvent, CallId, CallRecord, DialOrder, LegRecord, Money, Now, Receipt, Record,
-    Transport, Trunk,
+    Account, AddressPolicy, CallEvent, CallId, CallRecord, DialOrder, LegId, LegRecord, Money, Now, Receipt, Record,
+    Timestamp, Transport, Trunk,
 };
 use tandem_sip::endpoint::{Flow, Identity};
 use tandem_switch::route::RouteTable;
 use tandem_switch::{
-    Answer, Command, Counts, InboundRefusal, Listener, LiveCall, Output, PortPool, Reply, ReplyId, ResolveError,
-    ResolveId, Resolved, Switch, SwitchConfig, TrunkState,
+    Answer, Command, Counts, InboundRefusal, Kept, Listener, LiveCall, OpenCall, Output, PortPool, Reply, ReplyId,
+    ResolveError, ResolveId, Resolved, Switch, SwitchConfig, TrunkState,
 };
 
 use crate::far_end::{FarEnd, Script};
@@ -49,6 +49,7 @@ pub(crate) struct Link {
 struct Datagram {
     from: SocketAddr,
     to: SocketAddr,
+    sent_at: Instant,
     octets: Vec<u8>,
 }
 
@@ -70,6 +71,16 @@ pub(crate) struct Lab {
     /// Ports say what they counted only when they are told to.
     pub(crate) media_is_stuck: bool,
     pub(crate) records: Vec<Record>,
+    /// What is kept for legs now.
+    pub(crate) kept: BTreeMap<LegId, Kept>,
+    /// What was to be kept and forgotten, in order: `keep invite 1`, `keep dialog 1`, `forget`.
+    pub(crate) keeping: Vec<String>,
+    /// Nothing reaches the switch.
+    is_down: bool,
+    /// Calls that processes before this one have closed.
+    closed_before: u64,
+    ports: u16,
+    seed: u64,
     pub(crate) refused: Vec<InboundRefusal>,
     pub(crate) asked_names: Vec<String>,
     pub(crate) audio: Vec<Audio>,
@@ -132,29 +143,21 @@ impl Lab {
     }
 
     pub(crate) fn with_ports(seed: u64, ports: u16) -> Self {
-        let pool = PortPool::new((0..ports).map(|index| (PortId(u32::from(index)), FIRST_RTP_PORT + 2 * index)));
-        let config = SwitchConfig {
-            identity: Identity { node: 1, shard: 0 },
-            user_agent: "Tandem".into(),
-            sent_by: None,
-            listeners: vec![Listener { transport: Transport::Udp, local: address(US) }],
-            media_address: address(US).ip(),
-            ports: pool,
-            address_policy: AddressPolicy::new(vec![ALLOWED.parse().unwrap()]),
-        };
         let mut lab = Self {
-            switch: Switch::new(config, Box::new(Seeded(seed)), Box::new(Seeded(seed + 1_000))),
-            engine: Engine::new(
-                engine::Limits { ports: u32::from(ports) },
-                start(),
-                Duration::from_secs(1_800_000_000),
-            ),
+            switch: new_switch(seed, ports),
+            engine: new_engine(ports, start()),
             peers: Vec::new(),
             names: BTreeMap::new(),
             link: Link { delay_ms: 5, jitter_ms: 0, loss_percent: 0 },
             answer: Some(Answer::Admit),
             media_is_stuck: false,
             records: Vec::new(),
+            kept: BTreeMap::new(),
+            keeping: Vec::new(),
+            is_down: false,
+            closed_before: 0,
+            ports,
+            seed,
             refused: Vec::new(),
             asked_names: Vec::new(),
             audio: Vec::new(),
@@ -297,6 +300,66 @@ impl Lab {
         self.ask(|reply| Command::Probe { trunk_id: trunk_id(number), reply })
     }
 
+    // The process.
+
+    /// The process dies. What its journal says is open; if `is_cut_off`, the last turn was written and nothing of it was sent.
+    pub(crate) fn crash(&mut self, is_cut_off: bool) -> Vec<OpenCall> {
+        if is_cut_off {
+            let (now, us) = (self.now, address(US));
+            self.network.retain(|_, datagram| datagram.from != us || datagram.sent_at < now);
+        }
+        self.seed += 10_000;
+        self.switch = new_switch(self.seed, self.ports);
+        self.engine = new_engine(self.ports, self.now);
+        self.lookups.clear();
+        self.stuck.clear();
+        self.is_down = true;
+        let open = self.open_calls();
+        let begun = self.begun();
+        let is_open = |id: &CallId| open.iter().any(|call| call.record.id == *id && !call.record.status.is_final());
+        self.closed_before = u64::try_from(begun.iter().filter(|id| !is_open(id)).count()).unwrap();
+        open
+    }
+
+    /// The next process begins, and takes up what is open.
+    pub(crate) fn restart(&mut self, open: Vec<OpenCall>, last_heartbeat: Timestamp) {
+        self.is_down = false;
+        self.tell_routes();
+        for call in open {
+            self.switch.take_up(call, last_heartbeat, self.now());
+        }
+        self.drain();
+    }
+
+    /// As a journal folds them.
+    fn open_calls(&self) -> Vec<OpenCall> {
+        let mut open: BTreeMap<CallId, OpenCall> = BTreeMap::new();
+        for record in &self.records {
+            match record {
+                Record::Call(call) => match open.get_mut(&call.id) {
+                    Some(known) => known.record = call.as_ref().clone(),
+                    None => {
+                        let call = OpenCall { record: call.as_ref().clone(), legs: Vec::new(), events: 0 };
+                        open.insert(call.record.id, call);
+                    }
+                },
+                Record::Leg(leg) => {
+                    let legs = &mut open.get_mut(&leg.call_id).expect("a call is recorded before its legs").legs;
+                    match legs.iter_mut().find(|(known, _)| known.id == leg.id) {
+                        Some((known, _)) => *known = leg.as_ref().clone(),
+                        None => legs.push((leg.as_ref().clone(), self.kept.get(&leg.id).cloned())),
+                    }
+                }
+                Record::Event(event) => {
+                    open.get_mut(&event.call_id).expect("a call is recorded before its events").events = event.number;
+                }
+            }
+        }
+        let is_open =
+            |call: &OpenCall| !call.record.status.is_final() || call.legs.iter().any(|(_, kept)| kept.is_some());
+        open.into_values().filter(is_open).collect()
+    }
+
     // Time.
 
     /// Lets time pass, everything at its own moment.
@@ -348,9 +411,11 @@ impl Lab {
         self.drain();
     }
 
-    fn deliver(&mut self, Datagram { from, to, octets }: Datagram) {
+    fn deliver(&mut self, Datagram { from, to, octets, .. }: Datagram) {
         let (now, us) = (self.now(), address(US));
-        if to == us {
+        if to == us && self.is_down {
+            // Nobody listens.
+        } else if to == us {
             let flow = Flow { transport: Transport::Udp, local: us, remote: from };
             self.switch.handle_datagram(flow, &octets, now);
         } else if let Some(peer) = self.peers.iter_mut().find(|peer| peer.address == to)
@@ -372,7 +437,7 @@ impl Lab {
     /// A datagram of somebody who is no far end of ours.
     pub(crate) fn receive_from(&mut self, from: &str, text: &str) {
         let octets = text.replace('\n', "\r\n").into_bytes();
-        self.deliver(Datagram { from: address(from), to: address(US), octets });
+        self.deliver(Datagram { from: address(from), to: address(US), sent_at: self.now, octets });
         self.drain();
     }
 
@@ -402,7 +467,7 @@ impl Lab {
                 let from = self.peers[index].address;
                 for (to, octets) in self.peers[index].drain(self.now) {
                     is_idle = false;
-                    self.send(Datagram { from, to, octets });
+                    self.send(Datagram { from, to, sent_at: self.now, octets });
                 }
             }
             if is_idle {
@@ -415,7 +480,7 @@ impl Lab {
         match output {
             Output::Transmit(transmit) => {
                 let (from, to) = (transmit.flow.local, transmit.flow.remote);
-                self.send(Datagram { from, to, octets: transmit.payload.to_vec() });
+                self.send(Datagram { from, to, sent_at: self.now, octets: transmit.payload.to_vec() });
             }
             Output::Media(command) => {
                 if self.media_is_stuck {
@@ -425,6 +490,24 @@ impl Lab {
                 }
             }
             Output::Record(record) => self.records.push(record),
+            Output::Keep { call_id, leg_id, kept } => {
+                let is_leg =
+                    |record: &Record| matches!(record, Record::Leg(leg) if (leg.id, leg.call_id) == (leg_id, call_id));
+                assert!(self.records.iter().any(is_leg), "a leg is on record before anything is kept for it");
+                self.keeping.push(match &kept {
+                    Kept::Invite { octets, .. } => {
+                        let text = String::from_utf8(octets.to_vec()).unwrap();
+                        let cseq = text.lines().find_map(|line| line.strip_prefix("CSeq: ")).unwrap();
+                        format!("keep invite {}", cseq.strip_suffix(" INVITE").unwrap())
+                    }
+                    Kept::Dialog(dialog) => format!("keep dialog {}", dialog.dialog.local_seq),
+                });
+                self.kept.insert(leg_id, kept);
+            }
+            Output::Forget { leg_id } => {
+                self.keeping.push("forget".into());
+                assert!(self.kept.remove(&leg_id).is_some(), "only what is kept is forgotten");
+            }
             Output::Reply(id, reply) => {
                 assert!(self.replies.insert(id, reply).is_none(), "one reply to a command");
             }
@@ -510,11 +593,14 @@ impl Lab {
         assert_eq!(finals, 1, "one final state of {id}: {states:#?}");
         let record: CallRecord = (*states.last().unwrap()).clone();
         assert!(record.status.is_final(), "the last state is the final one");
-        let mut legs = Vec::new();
+        let mut legs: Vec<LegRecord> = Vec::new();
         let mut events = Vec::new();
         for one in &self.records {
             match one {
-                Record::Leg(leg) if leg.call_id == id => legs.push(leg.as_ref().clone()),
+                Record::Leg(leg) if leg.call_id == id => match legs.iter_mut().find(|known| known.id == leg.id) {
+                    Some(known) => *known = leg.as_ref().clone(),
+                    None => legs.push(leg.as_ref().clone()),
+                },
                 Record::Event(event) if event.call_id == id => events.push(event.clone()),
                 Record::Call(_) | Record::Leg(_) | Record::Event(_) => {}
             }
@@ -534,20 +620,23 @@ impl Lab {
         let Counts { ports_total, routing_revision, unstored_calls, external_calls, .. } = self.counts();
         let nothing = Counts { ports_total, routing_revision, unstored_calls, external_calls, ..Counts::default() };
         assert_eq!(self.counts(), nothing);
+        assert_eq!(self.kept, BTreeMap::new(), "nothing is kept for a leg that is over");
         assert_eq!(self.engine.ports(), 0, "media ports are closed");
         assert_eq!(self.switch.poll_timeout(), None, "nothing is waited for");
-        let mut begun: Vec<CallId> = Vec::new();
-        for record in &self.records {
-            if let Record::Call(call) = record
-                && !begun.contains(&call.id)
-            {
-                begun.push(call.id);
-            }
-        }
-        assert_eq!(u64::try_from(begun.len()).unwrap(), unstored_calls);
+        let begun = self.begun();
+        assert_eq!(u64::try_from(begun.len()).unwrap(), self.closed_before + unstored_calls);
         for id in begun {
             let _ = self.ended(id);
         }
+    }
+
+    /// The calls that are on record.
+    fn begun(&self) -> BTreeSet<CallId> {
+        let of_call = |record: &Record| match record {
+            Record::Call(call) => Some(call.id),
+            Record::Leg(_) | Record::Event(_) => None,
+        };
+        self.records.iter().filter_map(of_call).collect()
     }
 }
 
@@ -564,17 +653,18 @@ impl Ended {
             assert!(leg.ended_at.is_some() && leg.cause.is_some(), "{leg:?}");
             let connected_ms = leg.answered_at.map_or(0, |since| leg.ended_at.unwrap().since(since).as_millis());
             assert_eq!(u128::from(leg.duration_ms.unwrap()), connected_ms);
-            let billed = leg.billed_seconds.unwrap();
+            let billed = leg.billed_seconds.unwrap_or_default();
             assert!(u128::from(billed) <= connected_ms.div_ceil(1_000), "{billed} s for {connected_ms} ms");
         }
-        let sum: i64 = legs.iter().map(|leg| leg.cost.unwrap().micros()).sum();
-        assert_eq!(record.cost, Some(Money::from_micros(sum)), "the cost is the sum of the legs'");
+        let sum: Option<i64> = legs.iter().map(|leg| leg.cost.map(Money::micros)).sum();
+        assert_eq!(record.cost.map(Money::micros), sum, "the cost is the sum of the legs'");
         assert!(record.ended_at.is_some() && record.hung_up_by.is_some());
 
         let numbers: Vec<u32> = events.iter().map(|event| event.number).collect();
         let expected: Vec<u32> = (1..=u32::try_from(events.len()).unwrap()).collect();
         assert_eq!(numbers, expected, "events are numbered without a gap");
-        assert!(events.is_sorted_by_key(|event| event.at));
+        // A call that was closed by another process ends as of a heartbeat, which may be before its last events.
+        assert!(self.cause() == "node_restarted" || events.is_sorted_by_key(|event| event.at));
         let kinds = self.event_kinds();
         assert_eq!((kinds.first(), kinds.last()), (Some(&"initiated"), Some(&"ended")));
         assert_eq!(kinds.iter().filter(|kind| **kind == "ended").count(), 1);
@@ -583,6 +673,23 @@ impl Ended {
             assert_eq!((count("leg_started"), count("leg_ended")), (legs.len(), legs.len()), "{kinds:?}");
         }
     }
+}
+
+fn new_switch(seed: u64, ports: u16) -> Switch {
+    let config = SwitchConfig {
+        identity: Identity { node: 1, shard: 0 },
+        user_agent: "Tandem".into(),
+        sent_by: None,
+        listeners: vec![Listener { transport: Transport::Udp, local: address(US) }],
+        media_address: address(US).ip(),
+        ports: PortPool::new((0..ports).map(|index| (PortId(u32::from(index)), FIRST_RTP_PORT + 2 * index))),
+        address_policy: AddressPolicy::new(vec![ALLOWED.parse().unwrap()]),
+    };
+    Switch::new(config, Box::new(Seeded(seed)), Box::new(Seeded(seed + 1_000)))
+}
+
+fn new_engine(ports: u16, now: Instant) -> Engine {
+    Engine::new(engine::Limits { ports: u32::from(ports) }, now, Duration::from_secs(1_800_000_000))
 }
 
 pub(crate) fn address(text: &str) -> SocketAddr {

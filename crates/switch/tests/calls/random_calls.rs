@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tandem_model::{CallId, Connect, DialOrder};
+use tandem_model::{CallId, Connect, DialOrder, Timestamp};
 
 use crate::far_end::Does::{self, Answer, Bye, Progress, Reinvite, Reject};
 use crate::far_end::{Hearing, Script};
@@ -19,11 +19,22 @@ proptest! {
 
     #[test]
     fn every_slot_is_given_back_once_and_every_call_recorded_once(seed in any::<u64>()) {
-        run(seed >> 8);
+        run(seed >> 8, Crashes::Never);
+    }
+
+    #[test]
+    fn a_process_that_dies_leaves_no_far_end_in_a_call_and_no_call_open(seed in any::<u64>()) {
+        run(seed >> 8, Crashes::AtRandom);
     }
 }
 
-fn run(seed: u64) {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Crashes {
+    Never,
+    AtRandom,
+}
+
+fn run(seed: u64, crashes: Crashes) {
     let mut random = Seeded(seed);
     let mut lab = Lab::seeded(seed);
     lab.link = Link { delay_ms: 1 + random.below(40), jitter_ms: random.below(60), loss_percent: random.below(15) };
@@ -51,7 +62,13 @@ fn run(seed: u64) {
 
     let mut calls: Vec<CallId> = Vec::new();
     for _ in 0..30 {
-        match random.below(4) {
+        match random.below(if crashes == Crashes::AtRandom { 5 } else { 4 }) {
+            4 => {
+                let open = lab.crash(random.below(2) == 0);
+                let last_heartbeat = lab.now().utc.unix_micros() - i64::try_from(random.below(1_000_000)).unwrap();
+                lab.pass(100 + random.below(2_000));
+                lab.restart(open, Timestamp::from_unix_micros(last_heartbeat));
+            }
             0 | 1 => {
                 let order = random_order(&mut random);
                 calls.extend(lab.try_dial(order));
@@ -72,6 +89,9 @@ fn run(seed: u64) {
     lab.pass(60_000);
     lab.pass_all();
     lab.expect_nothing_left();
+    for far_end in &lab.peers {
+        assert_eq!(far_end.endpoint.counts().sessions, 0, "nobody is left in a call: {:#?}", far_end.kinds());
+    }
     let allowed = |to: &SocketAddr| to.to_string().starts_with("192.0.2.");
     assert!(lab.audio.iter().all(|audio| allowed(&audio.to)), "media goes to nobody's inside");
 }
