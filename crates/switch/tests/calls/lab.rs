@@ -208,6 +208,11 @@ impl Lab {
         self.tell_routes();
     }
 
+    pub(crate) fn remove_trunks(&mut self) {
+        self.trunks.clear();
+        self.tell_routes();
+    }
+
     pub(crate) fn max_calls(&mut self, max_calls: u32) {
         self.accounts = vec![account(1, max_calls)];
         self.tell_routes();

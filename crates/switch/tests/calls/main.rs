@@ -18,5 +18,6 @@ mod mid_call;
 mod probes;
 mod random_calls;
 mod records;
+mod restart;
 mod setup;
 mod two_parties;
