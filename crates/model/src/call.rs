@@ -136,7 +136,8 @@ pub struct CallRecord {
     pub answered_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
-    /// Answer to end by the monotonic clock, in milliseconds; 0 when never answered, `None` until it ended.
+    /// Answer to end by the monotonic clock, in milliseconds; 0 when never answered, `None` until it ended. By UTC where another process
+    /// than that of the answer closed it.
     pub duration_ms: Option<u64>,
     /// Where it is.
     pub status: CallStatus,
@@ -154,7 +155,7 @@ pub struct CallRecord {
     pub sip_call_id: Option<String>,
     /// Far address of its first trunk leg.
     pub remote_ip: Option<String>,
-    /// Sum of its legs; `None` until it ended.
+    /// Sum of its legs; `None` until it ended, and when that of a leg is not known.
     pub cost: Option<Money>,
     /// As the client says.
     pub credits_used: Option<Money>,
@@ -193,7 +194,7 @@ pub struct LegRecord {
     pub answered_at: Option<Timestamp>,
     /// BYE, final code, or given up.
     pub ended_at: Option<Timestamp>,
-    /// Answer to end by the monotonic clock, in milliseconds; `None` until it ended.
+    /// Answer to end, as of a call; `None` until it ended.
     pub duration_ms: Option<u64>,
     /// Where it is.
     pub status: LegStatus,
@@ -211,9 +212,10 @@ pub struct LegRecord {
     pub transport: Transport,
     /// Far signalling address.
     pub remote_address: Option<SocketAddr>,
-    /// Billed time in seconds; `None` until it ended.
+    /// Billed time in seconds; `None` until it ended, and where the cost is not known.
     pub billed_seconds: Option<u64>,
-    /// `None` until it ended; zero when never answered.
+    /// `None` until it ended; zero when never answered. Not known, so `None`, when the process died during the call and its trunk was
+    /// deleted before the next one closed it.
     pub cost: Option<Money>,
     /// What its media port counted; `None` until it ended, or without a port.
     pub media: Option<LegMedia>,
