@@ -7,6 +7,7 @@
 mod api;
 mod capture;
 pub mod digest;
+mod disk;
 mod dns;
 mod network;
 mod pcap;
@@ -18,6 +19,7 @@ mod wait;
 
 pub use api::{Answer, Api, text_at, trunk_body};
 pub use capture::{Capture, Packet};
+pub use disk::SmallDisk;
 pub use dns::Dns;
 pub use network::Network;
 pub use peer::{CallView, Peer};

@@ -196,6 +196,13 @@ impl Tandem {
         signal(&self.child, "TERM");
     }
 
+    /// Ends it at once, as a crash does: nothing is sent, closed or written any more.
+    pub fn kill(&mut self) {
+        // It may have ended.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().is_ok_and(|ended| ended.is_none())
@@ -222,9 +229,7 @@ impl Drop for Tandem {
                 pause(Duration::from_millis(10));
             }
         }
-        // It may have ended.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        self.kill();
         if std::thread::panicking() {
             self.show_log();
         }

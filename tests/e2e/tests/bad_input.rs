@@ -3,10 +3,9 @@
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::Duration;
-use tandem_e2e::{Finished, Network, Options, Peer, Tandem, environment, eventually, run};
+use tandem_e2e::{Finished, Network, Options, Peer, SmallDisk, Tandem, environment, eventually, run};
 
 /// Starts a node that must not start, and returns its one line.
 fn refused_start(network: &Network, options: &Options, folder: &Path) -> String {
@@ -84,28 +83,6 @@ fn a_database_that_cannot_be_opened_is_told() {
     assert_says(&line, &["text.db"]);
 }
 
-/// A file system of a few pages, mounted as long as this lives.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount(path: PathBuf, bytes: u32) -> Self {
-        std::fs::create_dir_all(&path).expect("the temporary folder is writable");
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "tmpfs"]).arg(&path).output();
-        let mounted = mounted.expect("mount is part of every Debian");
-        let complaint = String::from_utf8_lossy(&mounted.stderr);
-        assert!(mounted.status.success(), "this test mounts a small file system, which needs root: {complaint}");
-        Self(path)
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: a process that failed may still close its files.
-        drop(Command::new("umount").arg("-l").arg(&self.0).status());
-    }
-}
-
 #[test]
 fn a_full_disk_at_the_start_is_told() {
     let network = Network::claim();
@@ -113,12 +90,12 @@ fn a_full_disk_at_the_start_is_told() {
     let disk = SmallDisk::mount(folder.path().join("data"), 1 << 20);
     // All but the last pages are gone: the small files still fit, the database does not.
     let fill = vec![0; (1 << 20) - (5 << 12)];
-    std::fs::write(disk.0.join("fill"), fill).unwrap();
+    std::fs::write(disk.path().join("fill"), fill).unwrap();
     let line = refused_start(&network, &Options::default(), folder.path());
     assert_says(&line, &["full"]);
     assert!(line.contains("free") || line.contains("space") || line.contains("TANDEM_DATA_DIR"), "what to do: {line}");
     // Nor does anything at all.
-    std::fs::write(disk.0.join("more"), vec![0; 4 << 12]).unwrap_err();
+    std::fs::write(disk.path().join("more"), vec![0; 4 << 12]).unwrap_err();
     let line = refused_start(&network, &Options::default(), folder.path());
     assert!(line.contains("full") || line.contains("No space"), "{line}");
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
-use tandem_e2e::{Api, Dns, Network, Options, Peer, Tandem, text_at};
+use tandem_e2e::{Api, Dns, Network, Options, Peer, SmallDisk, Tandem, eventually, text_at};
 use tandem_model::{HangupCause, Reason};
 
 /// What was met so far.
@@ -45,7 +45,15 @@ impl Met {
 
 #[test]
 fn every_reason_and_every_cause() {
-    let parts: [fn(&mut Met); 5] = [final_answers_and_timers, routing, small_node, stopping_node, forgotten_call];
+    let parts: [fn(&mut Met); 7] = [
+        final_answers_and_timers,
+        routing,
+        small_node,
+        stopping_node,
+        forgotten_call,
+        killed_node,
+        full_disk,
+    ];
     let mut met = Met::default();
     // Each has a node of its own and mostly waits.
     std::thread::scope(|scope| {
@@ -230,7 +238,7 @@ fn stopping_node(met: &mut Met) {
     let id = text_at(&api.dial(&peer.uri("echo"), &json!({})), "/id");
     let _ = api.wait_for_status(&id, "answered", Duration::from_secs(3));
     tandem.terminate();
-    tandem_e2e::eventually("draining", Duration::from_secs(1), || {
+    eventually("draining", Duration::from_secs(1), || {
         (api.get("/health/ready").status == 503).then_some(())
     });
     met.refusal(&api, &peer.uri("echo"), &json!({}), "node_unavailable");
@@ -256,6 +264,78 @@ fn forgotten_call(met: &mut Met) {
     let call = api.wait_for_end("forgotten", Duration::from_secs(10));
     assert_eq!(call["cost"], Value::Null, "nobody knows what it cost: {call:#}");
     let freed = || (api.get(&format!("/trunks/{trunk}")).expect(200)["current_active_calls"] == 0).then_some(());
-    tandem_e2e::eventually("free slot", Duration::from_secs(3), freed);
+    eventually("free slot", Duration::from_secs(3), freed);
     met.causes.extend(call["hangup_cause"].as_str().map(str::to_owned));
+}
+
+/// A node that dies with a call up.
+fn killed_node(met: &mut Met) {
+    let network = Network::claim();
+    let mut tandem = Tandem::start(&network, &Options::default());
+    let api = tandem.api();
+    let peer = Peer::start(network.sip(2));
+    let id = text_at(&api.dial(&peer.uri("echo"), &json!({})), "/id");
+    let _ = api.wait_for_status(&id, "answered", Duration::from_secs(3));
+    tandem.kill();
+    tandem.restart();
+    met.call(&api, &id);
+}
+
+/// A node whose disk fills up, with its database on another one.
+fn full_disk(met: &mut Met) {
+    let network = Network::claim();
+    let folder = tempfile::tempdir().expect("the temporary folder is writable");
+    // More than the 64 MB below which new calls are refused.
+    let disk = SmallDisk::mount(folder.path().join("disk"), 80_000_000);
+    let database = format!("sqlite://{}", folder.path().join("tandem.db").display());
+    let data_dir = disk.path().display().to_string();
+    let options = Options::default().env("TANDEM_DATA_DIR", &data_dir).env("DATABASE_URL", &database);
+    let tandem = Tandem::start(&network, &options);
+    let api = tandem.api();
+    let peer = Peer::start(network.sip(2));
+    let held: Vec<String> = (0..10).map(|_| text_at(&api.dial(&peer.uri("echo"), &json!({})), "/id")).collect();
+    for id in &held {
+        let _ = api.wait_for_status(id, "answered", Duration::from_secs(3));
+    }
+    let wait_for_reason = |met: &mut Met, reason: &str| {
+        eventually(reason, Duration::from_secs(4), || {
+            let refused = api.try_dial(&peer.uri("s486"), &json!({}));
+            if refused.status == 201 {
+                return None;
+            }
+            assert_eq!((refused.status, refused.code()), (503, "node_unavailable"), "{}", refused.text);
+            met.receipt(&refused.json["receipt"]);
+            let given = refused.json["receipt"]["refusal"]["reason"].clone();
+            (given["code"] == reason).then_some(given)
+        })
+    };
+    disk.fill(40_000_000);
+    let given = wait_for_reason(met, "low_disk");
+    assert!(given["free_mb"].as_u64().is_some_and(|free| (20..64).contains(&free)), "{given}");
+    // What calls write at their ends finds no room; they end all the same.
+    disk.fill_up();
+    for id in &held {
+        let _ = api.hang_up(id).expect(200);
+    }
+    let _ = wait_for_reason(met, "journal_unwritable");
+    for call in peer.calls() {
+        let is_this = |known: &tandem_e2e::CallView| known.invite.call_id() == call.invite.call_id();
+        if call.user() == "echo" {
+            let _ = peer.wait_for_call("has its BYE", Duration::from_secs(3), |known| {
+                is_this(known) && known.count("BYE") > 0
+            });
+        }
+    }
+    // With room again the node takes calls, and nothing of the earlier ones is lost.
+    disk.free();
+    let id = eventually("call that is taken again", Duration::from_secs(4), || {
+        let answer = api.try_dial(&peer.uri("s486"), &json!({}));
+        (answer.status == 201).then(|| text_at(&answer.json, "/id"))
+    });
+    met.call(&api, &id);
+    for id in &held {
+        met.call(&api, id);
+        let call = api.call(id);
+        assert_eq!((&call["status"], &call["hung_up_by"]), (&json!("completed"), &json!("api")), "{call:#}");
+    }
 }

@@ -1,0 +1,259 @@
+//! What a crash leaves behind, and that the next start closes it: at the far ends and on record.
+
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+use tandem_e2e::peer::Script;
+use tandem_e2e::{Api, CallView, Network, Options, Peer, Tandem, eventually, pause, text_at};
+use tandem_model::Timestamp;
+
+const SOON: Duration = Duration::from_secs(3);
+
+fn time_at(value: &Value, name: &str) -> Timestamp {
+    text_at(value, name).parse().unwrap_or_else(|error| panic!("{name} is a time ({error}): {value:#}"))
+}
+
+fn now() -> Timestamp {
+    let since_epoch = UNIX_EPOCH.elapsed().expect("the clock is right");
+    Timestamp::from_unix_micros(i64::try_from(since_epoch.as_micros()).expect("a time of this age"))
+}
+
+/// The sides of a request's dialog: From, To, Call-ID.
+fn dialog(call: &CallView, method: &str) -> [Option<String>; 3] {
+    let request = call.received.iter().find(|(_, text)| text.method() == Some(method));
+    ["From", "To", "Call-ID"].map(|name| request.and_then(|(_, text)| text.header(name)).map(str::to_owned))
+}
+
+fn assert_closed(api: &Api, id: &str, status: &str) -> Value {
+    let call = api.wait_for_end(id, SOON);
+    assert_eq!((&call["status"], &call["hangup_cause"]), (&json!(status), &json!("node_restarted")), "{call:#}");
+    assert_eq!(call["hung_up_by"], "switch", "{call:#}");
+    let legs = api.legs(id);
+    assert_eq!(legs.len(), 1, "{legs:#?}");
+    for leg in &legs {
+        assert!(leg["ended_at"].is_string(), "{leg:#}");
+        assert_eq!(leg["hangup_cause"], "node_restarted", "{leg:#}");
+    }
+    let timeline = api.timeline(id);
+    let kinds: Vec<&Value> = timeline.iter().map(|event| &event["kind"]).collect();
+    for kind in ["leg_ended", "ended"] {
+        assert_eq!(kinds.iter().filter(|known| **known == kind).count(), 1, "{kind}: {timeline:#?}");
+    }
+    assert_eq!(kinds.last(), Some(&&json!("ended")), "{timeline:#?}");
+    let numbers: Vec<Option<u64>> = timeline.iter().map(|event| event["number"].as_u64()).collect();
+    let expected: Vec<Option<u64>> = (1..).map(Some).take(timeline.len()).collect();
+    assert_eq!(numbers, expected, "no event is missing or told twice: {timeline:#?}");
+    call
+}
+
+/// Nothing is held any more for calls; SIP keeps transactions, and what they belong to, for 32 s.
+fn assert_nothing_is_open(api: &Api) {
+    eventually("node that holds nothing", SOON, || {
+        let numbers = api.ready_numbers();
+        let held = ["calls", "media_ports_in_use", "trunk_slots", "account_slots", "legs", "unstored_records"];
+        held.iter().all(|name| numbers.get(*name).is_none_or(|value| *value == 0)).then_some(())
+    });
+    assert_eq!(open_calls(api), Vec::<Value>::new());
+}
+
+/// The call logs that are not over, of all calls.
+fn open_calls(api: &Api) -> Vec<Value> {
+    all_calls(api).into_iter().filter(|call| call["ended_at"].is_null()).collect()
+}
+
+fn all_calls(api: &Api) -> Vec<Value> {
+    let mut all = Vec::new();
+    loop {
+        let page = api.get(&format!("/calls?limit={PAGE}&skip={}", all.len())).expect(200);
+        let calls = page["calls"].as_array().or(page.as_array()).cloned();
+        let calls = calls.unwrap_or_else(|| panic!("calls are a list: {page:#}"));
+        let is_last = calls.len() < PAGE;
+        all.extend(calls);
+        if is_last {
+            return all;
+        }
+    }
+}
+
+#[test]
+fn an_answered_call_ends_with_a_bye_after_a_crash() {
+    let network = Network::claim();
+    let mut tandem = Tandem::start(&network, &Options::default());
+    let api = tandem.api();
+    let peer = Peer::start(network.sip(2));
+    let trunk = api.create_trunk("peer", peer.address(), &json!({}));
+    let id = text_at(&api.dial(&peer.uri("echo"), &json!({"sip_trunk_id": trunk})), "/id");
+    let _ = api.wait_for_status(&id, "answered", SOON);
+    peer.wait_for_call("has its ACK", SOON, |call| call.acknowledged_at.is_some());
+    // Long enough for signs of life: the end is told by the last of them.
+    pause(Duration::from_millis(2_300));
+
+    tandem.kill();
+    let killed = Instant::now();
+    let killed_at = now();
+    tandem.restart();
+    let call = peer.wait_for_call("has a BYE", SOON, |call| call.count("BYE") > 0);
+    assert!(call.first("BYE").is_some_and(|at| at > killed));
+    assert_eq!(dialog(&call, "BYE"), dialog(&call, "ACK"));
+    let cseq = |method: &str| {
+        let request = call.received.iter().find(|(_, text)| text.method() == Some(method));
+        request.and_then(|(_, text)| text.cseq()).map(|(number, _)| number)
+    };
+    assert!(cseq("BYE") > cseq("INVITE"), "{:?}", call.received);
+    let reason = call.received.iter().find_map(|(_, text)| text.header("Reason").filter(|_| text.method() == Some("BYE")));
+    assert!(reason.is_some_and(|reason| reason.contains("cause=41")), "{reason:?}");
+
+    let record = assert_closed(&api, &id, "completed");
+    let ended_at = time_at(&record, "/ended_at");
+    assert!(ended_at >= time_at(&record, "/answered_at"), "{record:#}");
+    assert!(ended_at <= killed_at && killed_at.since(ended_at) < Duration::from_secs(2), "{killed_at:?}: {record:#}");
+    let connected = ended_at.since(time_at(&record, "/answered_at")).as_millis();
+    assert!(record["duration_ms"].as_u64().is_some_and(|duration| u128::from(duration).abs_diff(connected) <= 1), "{record:#}");
+    assert_eq!(api.receipt(&id)["attempts"][0]["outcome"]["code"], "answered");
+    assert_nothing_is_open(&api);
+
+    // Once is enough: a second start finds nothing to do.
+    let byes = call.count("BYE");
+    tandem.kill();
+    tandem.restart();
+    pause(Duration::from_millis(700));
+    assert_eq!(peer.calls()[0].count("BYE"), byes);
+    assert_eq!(api.call(&id), record);
+}
+
+#[test]
+fn a_ringing_call_is_canceled_after_a_crash_and_a_late_answer_is_ended() {
+    let network = Network::claim();
+    let mut tandem = Tandem::start(&network, &Options::default());
+    let api = tandem.api();
+    let peer = Peer::start_with(network.sip(2), |user| match user {
+        "late" => Script::silent().respond(180).answer_when_canceled(),
+        _ => Script::silent().respond(180),
+    });
+    let ids = ["ring", "late"].map(|user| text_at(&api.dial(&peer.uri(user), &json!({})), "/id"));
+    for id in &ids {
+        let _ = api.wait_for_status(id, "ringing", SOON);
+    }
+    tandem.kill();
+    tandem.restart();
+    let ring = peer.wait_for_call("is canceled", SOON, |call| {
+        call.user() == "ring" && call.count("CANCEL") > 0 && call.count("ACK") > 0
+    });
+    assert_eq!(ring.count("BYE"), 0, "{:?}", ring.received);
+    // A CANCEL is of its INVITE: same branch, same numbers (RFC 3261 §9.1).
+    for name in ["Via", "From", "To", "Call-ID"] {
+        let of = |method: &str| {
+            let request = ring.received.iter().find(|(_, text)| text.method() == Some(method));
+            request.and_then(|(_, text)| text.header(name)).map(str::to_owned)
+        };
+        assert_eq!(of("CANCEL"), of("INVITE"), "{name}");
+    }
+    let late = peer.wait_for_call("has ACK and BYE", SOON, |call| {
+        call.user() == "late" && call.count("ACK") > 0 && call.count("BYE") > 0
+    });
+    assert!(late.first("CANCEL") < late.first("ACK") && late.first("ACK") <= late.first("BYE"), "{:?}", late.received);
+    for id in &ids {
+        let record = assert_closed(&api, id, "failed");
+        assert_eq!((&record["answered_at"], record["cost"].as_f64()), (&Value::Null, Some(0.0)), "{record:#}");
+    }
+    assert_nothing_is_open(&api);
+}
+
+#[test]
+fn no_call_is_lost_or_left_open_whenever_the_node_dies() {
+    let network = Network::claim();
+    let mut tandem = Tandem::start(&network, &Options::default());
+    let api = tandem.api();
+    let peer = Peer::start(network.sip(2));
+    let users = ["echo", "ring", "hangup300", "s486", "early600", "late5000", "trying"];
+    let mut random = SEED;
+    let mut next = |below: u64| {
+        // xorshift64: any spread will do.
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random % below
+    };
+    let mut taken = BTreeSet::new();
+    for round in 0..KILLS {
+        let began = Instant::now();
+        // Some die while a dial is on its way, others at any instant.
+        let after_dial = (round % 2 == 0).then(|| Duration::from_millis(next(10)));
+        let life = Duration::from_millis(400 + next(600));
+        let mut number = 0;
+        while began.elapsed() < life {
+            let user = users[usize::try_from(next(users.len() as u64)).expect("a place in a short list")];
+            taken.insert(text_at(&api.dial(&peer.uri(user), &json!({})), "/id"));
+            number += 1;
+            pause((BETWEEN_CALLS * number).saturating_sub(began.elapsed()));
+        }
+        if let Some(wait) = after_dial {
+            let dialling = api.clone();
+            let uri = peer.uri("echo");
+            let dial = std::thread::spawn(move || {
+                let body = json!({"to_number": uri, "connect": {"type": "echo"}});
+                dialling.try_send("POST", "/calls/dial", Some(body.to_string()))
+            });
+            pause(wait);
+            tandem.kill();
+            // Only what was promised must be kept.
+            if let Ok(answer) = dial.join().expect("a request that fails is no panic")
+                && answer.status == 201
+            {
+                taken.insert(text_at(&answer.json, "/id"));
+            }
+        } else {
+            tandem.kill();
+        }
+        tandem.restart();
+    }
+    assert!(taken.len() > usize::try_from(KILLS).expect("ten") * 5, "{}", taken.len());
+
+    for id in &taken {
+        let answer = api.get(&format!("/calls/{id}"));
+        assert_eq!(answer.status, 200, "a call that was taken is lost: {id}: {}", answer.text);
+    }
+    eventually("end of every call", SOON, || open_calls(&api).is_empty().then_some(()));
+    let final_ones = ["completed", "failed", "busy", "no_answer", "canceled"];
+    for call in all_calls(&api) {
+        assert!(final_ones.iter().any(|status| call["status"] == *status), "{call:#}");
+        let id = text_at(&call, "/id");
+        for leg in api.legs(&id) {
+            assert!(leg["ended_at"].is_string(), "{call:#} {leg:#}");
+        }
+    }
+    // Each dialog was released: by a BYE, by a CANCEL, or by the far end itself.
+    let mut left = Vec::new();
+    let mut is_released = || {
+        let is_over = |call: &CallView| match call.user() {
+            "s486" => call.count("ACK") > 0,
+            "hangup300" => call.count("200 BYE") + call.count("BYE") > 0 || call.count("CANCEL") > 0,
+            _ => call.count("BYE") > 0 || call.count("CANCEL") > 0,
+        };
+        let calls = peer.calls().into_iter().filter(|call| !is_over(call));
+        left = calls.map(|call| history(&call)).collect();
+        left.is_empty()
+    };
+    let deadline = Instant::now() + RELEASE;
+    while !is_released() && Instant::now() < deadline {
+        pause(Duration::from_millis(50));
+    }
+    assert!(left.is_empty(), "not released:\n{}", left.join("\n"));
+    assert_nothing_is_open(&api);
+}
+
+/// What a far end saw of a call.
+fn history(call: &CallView) -> String {
+    let messages: Vec<String> = call.received.iter().map(|(_, text)| text.summary()).collect();
+    format!("{} {}: {messages:?}", call.user(), call.invite.call_id())
+}
+
+/// A CANCEL that finds its INVITE resent, and the answer that crosses it.
+const RELEASE: Duration = Duration::from_secs(6);
+/// Calls of one page of the list.
+const PAGE: usize = 100;
+/// Of the instants and the far ends.
+const SEED: u64 = 0x5EED_0E2E_C4A5_0001;
+const KILLS: u32 = 10;
+/// Twenty a second.
+const BETWEEN_CALLS: Duration = Duration::from_millis(50);
