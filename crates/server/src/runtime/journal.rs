@@ -127,7 +127,13 @@ pub(crate) fn open_calls(recovered: tandem_journal::Recovered) -> Vec<tandem_swi
             tracing::error!(call = %id, "a call of the earlier process cannot be closed: its records are damaged");
             continue;
         };
-        let legs = call.legs.into_iter().filter_map(|leg| Some((leg.record?, leg.kept.and_then(of_journal))));
+        let legs = call.legs.into_iter().filter_map(|leg| match leg.record {
+            Some(record) => Some((record, leg.kept.and_then(of_journal))),
+            None => {
+                tracing::error!(leg = %leg.id, "a leg of the earlier process cannot be ended: its records are damaged");
+                None
+            }
+        });
         open.push(tandem_switch::OpenCall { record, legs: legs.collect(), events: call.events });
     }
     open
