@@ -45,15 +45,8 @@ impl Met {
 
 #[test]
 fn every_reason_and_every_cause() {
-    let parts: [fn(&mut Met); 7] = [
-        final_answers_and_timers,
-        routing,
-        small_node,
-        stopping_node,
-        forgotten_call,
-        killed_node,
-        full_disk,
-    ];
+    let parts: [fn(&mut Met); 7] =
+        [final_answers_and_timers, routing, small_node, stopping_node, forgotten_call, killed_node, full_disk];
     let mut met = Met::default();
     // Each has a node of its own and mostly waits.
     std::thread::scope(|scope| {
@@ -238,9 +231,7 @@ fn stopping_node(met: &mut Met) {
     let id = text_at(&api.dial(&peer.uri("echo"), &json!({})), "/id");
     let _ = api.wait_for_status(&id, "answered", Duration::from_secs(3));
     tandem.terminate();
-    eventually("draining", Duration::from_secs(1), || {
-        (api.get("/health/ready").status == 503).then_some(())
-    });
+    eventually("draining", Duration::from_secs(1), || (api.get("/health/ready").status == 503).then_some(()));
     met.refusal(&api, &peer.uri("echo"), &json!({}), "node_unavailable");
     tandem.restart();
     met.call(&api, &id);
@@ -321,9 +312,8 @@ fn full_disk(met: &mut Met) {
     for call in peer.calls() {
         let is_this = |known: &tandem_e2e::CallView| known.invite.call_id() == call.invite.call_id();
         if call.user() == "echo" {
-            let _ = peer.wait_for_call("has its BYE", Duration::from_secs(3), |known| {
-                is_this(known) && known.count("BYE") > 0
-            });
+            let _ = peer
+                .wait_for_call("has its BYE", Duration::from_secs(3), |known| is_this(known) && known.count("BYE") > 0);
         }
     }
     // With room again the node takes calls, and nothing of the earlier ones is lost.
