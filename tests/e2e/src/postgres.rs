@@ -1,0 +1,84 @@
+//! A PostgreSQL that is a test's own.
+
+use crate::api::wait;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use tempfile::TempDir;
+
+/// A running server on a socket in a folder of its own, with nothing in it. It ends soon after this does, however that was.
+#[derive(Debug)]
+pub struct Postgres {
+    folder: PathBuf,
+    _state: TempDir,
+    /// Locked as long as the server is needed: see the script.
+    _users: File,
+}
+
+impl Postgres {
+    /// Starts one.
+    ///
+    /// # Panics
+    /// When there is none on this machine, or it does not start; tells its log.
+    #[must_use]
+    pub fn start() -> Self {
+        let state = tempfile::tempdir().expect("the temporary folder is writable");
+        let users = File::create(state.path().join("users")).expect("the folder is ours");
+        users.lock_shared().expect("nobody else knows the file");
+        let log = state.path().join("log");
+        // In a session of its own: what ends the tests must not end it before it has cleaned up.
+        let mut script = Command::new("setsid")
+            .arg("--fork")
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(SCRIPT))
+            .arg(programs())
+            .arg(state.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&log).expect("the folder is ours"))
+            .spawn()
+            .expect("setsid is part of every Debian");
+        let mut folder = String::new();
+        let printed = BufReader::new(script.stdout.take().expect("it is piped")).read_line(&mut folder);
+        // What was spawned has forked and ended.
+        drop(script.wait());
+        let is_up = printed.is_ok() && !folder.is_empty();
+        assert!(is_up, "PostgreSQL does not start:\n{}", std::fs::read_to_string(&log).unwrap_or_default());
+        Self { folder: PathBuf::from(folder.trim_end()), _state: state, _users: users }
+    }
+
+    /// What `DATABASE_URL` is set to.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("postgresql://postgres@{}/postgres", self.folder.display().to_string().replace('/', "%2F"))
+    }
+
+    /// The first column of what a query finds, as text.
+    ///
+    /// # Panics
+    /// When the server refuses it.
+    #[must_use]
+    pub fn column(&self, query: &'static str, parameter: &str) -> Vec<Option<String>> {
+        let url = self.url();
+        let found = wait(async {
+            let mut database = <sqlx::PgConnection as sqlx::Connection>::connect(&url).await?;
+            let found = sqlx::query_scalar(query).bind(parameter).fetch_all(&mut database).await?;
+            sqlx::Connection::close(database).await?;
+            Ok::<_, sqlx::Error>(found)
+        });
+        found.unwrap_or_else(|error| panic!("{query}: {error}"))
+    }
+}
+
+/// The folder of `initdb` and `postgres`: where Debian keeps them, the newest version.
+fn programs() -> PathBuf {
+    let version = |bin: &PathBuf| bin.parent().and_then(|folder| folder.file_name()?.to_str()?.parse::<u32>().ok());
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let programs = versions.map(|entry| entry.path().join("bin")).filter(|bin| bin.join("postgres").exists());
+    programs
+        .max_by_key(version)
+        .expect("this test needs PostgreSQL: apt-get install --no-install-recommends postgresql")
+}
+
+/// Runs a server until nobody holds a lock on a file, and leaves nothing behind.
+const SCRIPT: &str = "../../crates/store/tests/postgres_server/serve.sh";
