@@ -165,6 +165,42 @@ fn a_ringing_call_is_canceled_after_a_crash_and_a_late_answer_is_ended() {
 }
 
 #[test]
+fn both_parties_of_a_call_are_released_after_a_crash() {
+    let network = Network::claim();
+    let mut tandem = Tandem::start(&network, &Options::default());
+    let api = tandem.api();
+    let (first, second) = (Peer::start(network.sip(2)), Peer::start(network.sip(3)));
+    let dial = |second_user: &str| {
+        let connect = json!({"type": "sip", "uri": second.uri(second_user)});
+        text_at(&api.dial(&first.uri("echo"), &json!({"connect": connect})), "/id")
+    };
+    let (talking, half) = (dial("echo"), dial("ring"));
+    second.wait_for_call("is up", SOON, |call| call.user() == "echo" && call.acknowledged_at.is_some());
+    second.wait_for_call("rings", SOON, |call| call.user() == "ring");
+    let _ = api.wait_for_status(&half, "answered", SOON);
+    tandem.kill();
+    tandem.restart();
+    eventually("release of both first parties", SOON, || {
+        let calls = first.calls();
+        (calls.len() == 2 && calls.iter().all(|call| call.count("BYE") > 0)).then_some(())
+    });
+    let _ = second.wait_for_call("has a BYE", SOON, |call| call.user() == "echo" && call.count("BYE") > 0);
+    let _ = second.wait_for_call("has a CANCEL", SOON, |call| call.user() == "ring" && call.count("CANCEL") > 0);
+    for id in [&talking, &half] {
+        let call = api.wait_for_end(id, SOON);
+        assert_eq!(
+            (&call["status"], &call["hangup_cause"]),
+            (&json!("completed"), &json!("node_restarted")),
+            "{call:#}"
+        );
+        let legs = api.legs(id);
+        assert_eq!(legs.len(), 2, "{legs:#?}");
+        assert!(legs.iter().all(|leg| leg["ended_at"].is_string()), "{legs:#?}");
+    }
+    assert_nothing_is_open(&api);
+}
+
+#[test]
 fn no_call_is_lost_or_left_open_whenever_the_node_dies() {
     let network = Network::claim();
     let mut tandem = Tandem::start(&network, &Options::default());

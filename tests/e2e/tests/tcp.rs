@@ -90,6 +90,52 @@ fn a_carrier_that_closes_a_quiet_connection_is_reached_over_another() {
 }
 
 #[test]
+fn calls_over_tcp_are_released_over_a_new_connection_after_a_crash() {
+    let network = Network::claim();
+    let mut tandem = start(&network, &Options::default());
+    let api = tandem.api();
+    let carrier = Carrier::listen(network.sip(2));
+    let trunk = api.create_trunk("tcp", network.sip(2), &over_tcp());
+    let dial = || text_at(&api.dial("+12025550100", &json!({"sip_trunk_id": trunk})), "/id");
+    let answered = dial();
+    let mut first = carrier.accept();
+    let invite = first.read();
+    first.answer(&invite, 200, &sdp(network.sip(2)));
+    assert_eq!(first.read().method(), Some("ACK"));
+    let _ = api.wait_for_status(&answered, "answered", Duration::from_secs(5));
+    let ringing = dial();
+    let ringing_invite = first.read();
+    first.answer(&ringing_invite, 180, "");
+    let _ = api.wait_for_status(&ringing, "ringing", Duration::from_secs(5));
+
+    tandem.kill();
+    drop(first);
+    tandem.restart();
+    let mut second = carrier.accept();
+    // In whichever order. The INVITE may be sent again, because nobody knows how far it had come.
+    let mut seen = Vec::new();
+    while !["BYE", "CANCEL"].iter().all(|method| seen.iter().any(|known| known == method)) {
+        let request = second.read();
+        let of = if request.method() == Some("BYE") { &invite } else { &ringing_invite };
+        assert_eq!(request.call_id(), of.call_id(), "{request:?}");
+        match request.method() {
+            Some("INVITE") => second.answer(&request, 180, ""),
+            Some("ACK") => {}
+            _ => second.answer(&request, 200, ""),
+        }
+        if request.method() == Some("CANCEL") {
+            assert_eq!(request.header("Via"), ringing_invite.header("Via"));
+            second.answer(&ringing_invite, 487, "");
+        }
+        seen.extend(request.method().map(str::to_owned));
+    }
+    for (id, status) in [(&answered, "completed"), (&ringing, "failed")] {
+        let call = api.wait_for_end(id, Duration::from_secs(5));
+        assert_eq!((&call["status"], &call["hangup_cause"]), (&json!(status), &json!("node_restarted")), "{call:#}");
+    }
+}
+
+#[test]
 fn a_carrier_that_takes_no_connection_costs_no_time() {
     let network = Network::claim();
     let tandem = start(&network, &Options::default());
