@@ -233,6 +233,26 @@ fn a_release_that_nobody_confirmed_is_repeated_by_the_next_process() {
 }
 
 #[test]
+fn a_hangup_that_was_promised_is_kept_through_a_crash() {
+    let network = Network::claim();
+    let mut tandem = Tandem::start(&network, &Options::default());
+    let api = tandem.api();
+    let peer = Peer::start(network.sip(2));
+    let id = text_at(&api.dial(&peer.uri("echo"), &json!({})), "/id");
+    let _ = api.wait_for_status(&id, "answered", SOON);
+    let _ = api.hang_up(&id).expect(200);
+    tandem.kill();
+    tandem.restart();
+    let _ = peer.wait_for_call("has a BYE", SOON, |call| call.count("BYE") > 0);
+    eventually("stored call", SOON, || (api.get(&format!("/calls/{id}")).status == 200).then_some(()));
+    let call = api.wait_for_end(&id, SOON);
+    let ending = [&call["status"], &call["hangup_cause"], &call["hung_up_by"]];
+    assert_eq!(ending, ["completed", "normal_clearing", "api"], "{call:#}");
+    assert!(api.legs(&id).iter().all(|leg| leg["ended_at"].is_string()));
+    assert_nothing_is_open(&api);
+}
+
+#[test]
 fn no_call_is_lost_or_left_open_whenever_the_node_dies() {
     let network = Network::claim();
     let mut tandem = Tandem::start(&network, &Options::default());
