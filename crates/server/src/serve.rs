@@ -25,14 +25,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use stop::{Running, stop_signal};
-use tandem_control::{ControlSettings, Services};
+use tandem_control::{ControlSettings, Services, Switchboard};
 use tandem_journal::{self as journal, Position, Recovered, Tailer, Writer};
 use tandem_media::engine::PortId;
 use tandem_model::{AddressPolicy, BootId};
 use tandem_sip::endpoint::{Identity, SentBy};
 use tandem_sip::message::Host;
 use tandem_store::{DatabaseError, MasterKey, MasterKeyError, OpenError, Store, StoreOptions};
-use tandem_switch::{Command, Listener, PortPool, Switch, SwitchConfig};
+use tandem_switch::{Listener, PortPool, Switch, SwitchConfig};
 
 pub(crate) use simulated_carrier::carrier;
 
@@ -123,7 +123,8 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     let machine = SwitchMachine::new(switch, turn_journal, lookups, Arc::clone(&admission));
     let media_thread = media.spawn("media", shard_handle.clone())?;
     let shard_thread = shard.spawn("signalling", machine, &media_handle, tokio::runtime::Handle::current())?;
-    let recorder = Recorder::new(tailer, reading, store.clone(), shard_handle.clone(), Arc::clone(&admission));
+    let mut recorder = Recorder::new(tailer, reading, store.clone(), shard_handle.clone(), Arc::clone(&admission));
+    recorder.catch_up().await;
     let recorder_thread = recorder.spawn(tokio::runtime::Handle::current())?;
 
     let routes = Arc::new(RouteLoader::new(store.clone(), shard_handle.clone()));
@@ -131,14 +132,13 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     take_up(recovered, &shard_handle);
     let route_task = tokio::spawn(Arc::clone(&routes).run());
     tokio::spawn(resolver.run(looked_up, shard_handle.clone()));
-    restore_external_calls(&store, &shard_handle).await?;
-
     let switchboard = ShardSwitchboard::new(SwitchboardParts {
         shard: shard_handle.clone(),
         media: media_handle.clone(),
         routes,
         admission: Arc::clone(&admission),
     });
+    restore_external_calls(&store, &switchboard).await?;
     let settings = ControlSettings {
         peer_allow: config.peer_allow.clone(),
         currency: config.currency.clone(),
@@ -218,13 +218,9 @@ fn take_up(recovered: Recovered, shard: &ShardHandle<ShardCommand>) {
 }
 
 /// Calls that something else carries keep their places over a restart.
-async fn restore_external_calls(store: &Store, shard: &ShardHandle<ShardCommand>) -> Result<(), ServeError> {
+async fn restore_external_calls(store: &Store, switchboard: &ShardSwitchboard) -> Result<(), ServeError> {
     for call in store.open_external_calls().await? {
-        let command =
-            Command::ExternalStarted { account_id: call.account_id, trunk_id: call.trunk_id, call_id: call.call_id };
-        if shard.send(ShardCommand::Tell(command)).is_err() {
-            tracing::error!("more open external calls than the shard's queue holds");
-        }
+        switchboard.external_call_started(call.account_id, call.trunk_id, call.call_id).await;
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 use tandem_media::engine;
-use tandem_model::{AccountId, CallId, HangupCause, HungUpBy, Now, Timestamp, TrunkId};
+use tandem_model::{AccountId, CallId, HangupCause, HungUpBy, Now, Timestamp, Transport, TrunkId};
 use tandem_sip::endpoint::{self, Endpoint, EndpointConfig, Event, Flow, SessionId};
 use tandem_sip::message::{Message, StatusCode};
 use tandem_sip::random::Randomness;
@@ -45,6 +45,8 @@ impl Switch {
     pub fn new(config: SwitchConfig, random: Box<dyn Randomness>, endpoint_random: Box<dyn Randomness>) -> Self {
         let mut endpoint_config = EndpointConfig::new(config.user_agent.clone(), config.identity);
         endpoint_config.sent_by = config.sent_by.clone();
+        let streams = config.listeners.iter().filter(|listener| listener.transport == Transport::Tcp);
+        endpoint_config.stream_listeners = streams.map(|listener| listener.local).collect();
         let endpoint = Endpoint::new(endpoint_config, endpoint_random);
         Self {
             resources: Resources::new(config, endpoint, random),
@@ -73,10 +75,10 @@ impl Switch {
         self.handle_endpoint_outputs(now);
     }
 
-    /// Whether a call or an awaited response depends on that path. Walks them.
+    /// Whether a call or a request of ours depends on that connection.
     #[must_use]
-    pub fn uses_flow(&self, flow: &Flow) -> bool {
-        self.resources.endpoint.uses_flow(flow)
+    pub fn uses_stream(&self, flow: &Flow) -> bool {
+        self.resources.endpoint.uses_stream(flow)
     }
 
     /// Takes what the media thread tells.

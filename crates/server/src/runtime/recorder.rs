@@ -20,6 +20,8 @@ pub(crate) struct Recorder {
     store: Store,
     shard: ShardHandle<ShardCommand>,
     admission: Arc<Admission>,
+    /// Read, and not taken by the store yet.
+    unstored: Option<Batch>,
     /// Ended calls that are stored and that the shard could not be told of yet.
     untold: Vec<CallId>,
 }
@@ -37,7 +39,26 @@ impl Recorder {
         shard: ShardHandle<ShardCommand>,
         admission: Arc<Admission>,
     ) -> Self {
-        Self { tailer, written, store, shard, admission, untold: Vec::new() }
+        Self { tailer, written, store, shard, admission, unstored: None, untold: Vec::new() }
+    }
+
+    /// Stores what an earlier process left in the journal, so that nobody asks for a call that is only there. With the database away
+    /// the thread goes on with it.
+    pub(crate) async fn catch_up(&mut self) {
+        loop {
+            let batch = match self.tailer.read_batch(BATCH_RECORDS, BATCH_BYTES) {
+                Ok(batch) => batch,
+                Err(error) => return tracing::error!(%error, "the journal cannot be read"),
+            };
+            if let Err(error) = self.store(&batch).await {
+                tracing::warn!(%error, "what an earlier process left in the journal is not stored yet");
+                self.unstored = Some(batch);
+                return;
+            }
+            if batch.is_at_end {
+                return;
+            }
+        }
     }
 
     /// Starts the thread; it ends when the shard is gone and everything is stored, or, with the database away, at once: what is not
@@ -47,6 +68,13 @@ impl Recorder {
     }
 
     fn run(mut self, runtime: &runtime::Handle) {
+        if let Some(batch) = self.unstored.take()
+            && !self.keep(&batch, runtime)
+        {
+            return tracing::error!(
+                "the database is away; what it does not have is in the journal, for the next start"
+            );
+        }
         loop {
             // Asked before reading: what the shard wrote last is then surely read.
             let shard_is_gone = matches!(self.written.try_recv(), Err(TryRecvError::Disconnected));
