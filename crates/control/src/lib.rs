@@ -14,7 +14,6 @@ pub use http::{openapi, router};
 pub use service::Services;
 pub use settings::{Clock, ControlSettings};
 pub use switchboard::{
-    DialError, HangupError, LiveCall, LiveNumbers, ProbeError, ProbeResult, QueueDepths, Readiness, Switchboard,
-    TrunkState, Unavailable,
+    DialError, HangupError, LiveNumbers, ProbeError, ProbeResult, QueueDepths, Readiness, Switchboard, Unavailable,
 };
 pub use wire::warm_up;

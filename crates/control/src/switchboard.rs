@@ -2,9 +2,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use tandem_model::{
-    AccountId, CallEvent, CallId, CallRecord, DialOrder, LegRecord, Reason, Receipt, Timestamp, TrunkHealth, TrunkId,
-};
+use tandem_model::{AccountId, CallId, CallRecord, DialOrder, LiveCall, Receipt, TrunkHealth, TrunkId, TrunkState};
 use utoipa::ToSchema;
 
 /// The call path, as the API sees it: the one port through which use cases reach live calls.
@@ -103,17 +101,6 @@ pub enum ProbeError {
     Unavailable(#[from] Unavailable),
 }
 
-/// A call as the call path knows it: its state, its legs by number, its steps by number.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LiveCall {
-    /// Its state.
-    pub record: CallRecord,
-    /// Its legs, by number.
-    pub legs: Vec<LegRecord>,
-    /// Its steps so far, by number.
-    pub events: Vec<CallEvent>,
-}
-
 /// What a probe found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProbeResult {
@@ -125,19 +112,6 @@ pub struct ProbeResult {
     pub target: Option<SocketAddr>,
     /// What went wrong, as a sentence for people.
     pub failure: Option<String>,
-}
-
-/// What is going on at a trunk now.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct TrunkState {
-    /// Legs it carries, with those of external calls.
-    pub active_calls: u32,
-    /// It answered 503 with Retry-After and takes no calls until then.
-    pub resting_until: Option<Timestamp>,
-    /// It refused our credentials, and has taken none since.
-    pub auth_failed: bool,
-    /// Why routing cannot use it, if it cannot.
-    pub unroutable_reason: Option<Reason>,
 }
 
 /// Whether the node takes calls, and its numbers.

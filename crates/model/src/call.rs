@@ -293,6 +293,17 @@ pub struct CallEvent {
     pub detail: serde_json::Map<String, serde_json::Value>,
 }
 
+/// A call with its legs and events.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LiveCall {
+    /// The call.
+    pub record: CallRecord,
+    /// Its legs, in order.
+    pub legs: Vec<LegRecord>,
+    /// Its timeline, in order.
+    pub events: Vec<CallEvent>,
+}
+
 /// What the call path gives to the store. Calls and legs are states that replace the earlier one of the same id; events are added.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Record {

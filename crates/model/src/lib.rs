@@ -22,7 +22,7 @@ pub use account::{Account, AccountLimits, ParseTierError, Tier};
 pub use address_policy::AddressPolicy;
 pub use call::{
     CallEvent, CallRecord, CallStatus, CarriedBy, EventKind, HungUpBy, LegKind, LegMedia, LegRecord, LegStatus,
-    ParseCallStatusError, Record,
+    LiveCall, ParseCallStatusError, Record,
 };
 pub use cause::{HangupCause, ParseHangupCauseError};
 pub use codec::{Codec, ParseCodecError};
@@ -36,5 +36,5 @@ pub use time::{Now, ParseTimestampError, Timestamp};
 pub use transport::{ParseTransportError, SrtpPolicy, Transport};
 pub use trunk::{
     CallDirection, DEFAULT_PROGRESS_TIMEOUT, DEFAULT_RTP_TIMEOUT, DtmfMode, HealthStatus, MAX_BILLING_INCREMENT,
-    MAX_RTP_TIMEOUT_SECONDS, OutboundRouting, Provider, Trunk, TrunkHealth, TrunkStatus,
+    MAX_RTP_TIMEOUT_SECONDS, OutboundRouting, Provider, Trunk, TrunkHealth, TrunkState, TrunkStatus,
 };

@@ -1,5 +1,5 @@
 use crate::text_enum::text_enum;
-use crate::{AccountId, Codec, Money, Secret, SrtpPolicy, Timestamp, Transport, TrunkId};
+use crate::{AccountId, Codec, Money, Reason, Secret, SrtpPolicy, Timestamp, Transport, TrunkId};
 use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -162,6 +162,19 @@ impl TrunkHealth {
     /// Never probed.
     pub const UNKNOWN: Self =
         Self { status: HealthStatus::Unknown, checked_at: None, latency_us: None, loss_basis_points: None };
+}
+
+/// What a trunk carries now.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TrunkState {
+    /// Legs, with those of external calls.
+    pub active_calls: u32,
+    /// Until when it rests.
+    pub resting_until: Option<Timestamp>,
+    /// It refused our credentials and has not accepted them since.
+    pub auth_failed: bool,
+    /// Why no call can go out over it as it is configured.
+    pub unroutable_reason: Option<Reason>,
 }
 
 /// `outbound_routing`, parsed.

@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tandem_media::engine;
 use tandem_model::{
-    AccountId, CallEvent, CallId, CallRecord, DialOrder, HangupCause, HealthStatus, LegId, LegRecord, Reason, Receipt,
-    Record, Timestamp, TrunkHealth, TrunkId,
+    AccountId, CallId, CallRecord, DialOrder, HangupCause, HealthStatus, LegId, LiveCall, Reason, Receipt, Record,
+    Timestamp, TrunkHealth, TrunkId, TrunkState,
 };
 use tandem_sip::endpoint::{self, Flow};
 
@@ -126,17 +126,6 @@ pub enum Reply {
     Counted(Box<Counts>),
 }
 
-/// A call with its legs and events.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LiveCall {
-    /// The call.
-    pub record: CallRecord,
-    /// Its legs, in order.
-    pub legs: Vec<LegRecord>,
-    /// Its timeline, in order.
-    pub events: Vec<CallEvent>,
-}
-
 /// What a probe of a trunk found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProbeResult {
@@ -186,19 +175,6 @@ impl ProbeResult {
         let health = TrunkHealth { status, checked_at: Some(at), ..TrunkHealth::UNKNOWN };
         Self { health, sip_status: None, target, failure: Some(failure) }
     }
-}
-
-/// What a trunk carries now.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct TrunkState {
-    /// Legs.
-    pub active_calls: u32,
-    /// Until when it rests.
-    pub resting_until: Option<Timestamp>,
-    /// It refused our credentials and has not accepted them since.
-    pub auth_failed: bool,
-    /// Why no call can go out over it as it is configured.
-    pub unroutable_reason: Option<Reason>,
 }
 
 /// What is live, for readiness and leak checks: all of it returns to where it was once calls are over.

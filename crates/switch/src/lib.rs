@@ -18,8 +18,8 @@ mod switch;
 
 pub use capacity::Capacity;
 pub use command::{
-    Answer, Command, Counts, InboundRefusal, LiveCall, Output, ProbeFailure, ProbeResult, Question, QuestionId, Reply,
-    ReplyId, ResolveError, ResolveId, Resolved, TrunkState,
+    Answer, Command, Counts, InboundRefusal, Output, ProbeFailure, ProbeResult, Question, QuestionId, Reply, ReplyId,
+    ResolveError, ResolveId, Resolved,
 };
 pub use config::{Listener, SwitchConfig};
 pub use kept::{Kept, OpenCall};

@@ -1,8 +1,7 @@
 use crate::call::{self, Call};
 use crate::capacity::{AccountSlot, TrunkSlot};
 use crate::command::{
-    Answer, Command, Counts, InboundRefusal, LiveCall, Output, QuestionId, Reply, ReplyId, ResolveId, Resolved,
-    TrunkState,
+    Answer, Command, Counts, InboundRefusal, Output, QuestionId, Reply, ReplyId, ResolveId, Resolved,
 };
 use crate::config::SwitchConfig;
 use crate::deadlines::Deadlines;
@@ -15,7 +14,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 use tandem_media::engine;
-use tandem_model::{AccountId, CallId, HangupCause, HungUpBy, Now, Timestamp, Transport, TrunkId};
+use tandem_model::{
+    AccountId, CallId, HangupCause, HungUpBy, LiveCall, Now, Timestamp, Transport, TrunkId, TrunkState,
+};
 use tandem_sip::endpoint::{self, Endpoint, EndpointConfig, Event, Flow, SessionId};
 use tandem_sip::message::{Message, StatusCode};
 use tandem_sip::random::Randomness;

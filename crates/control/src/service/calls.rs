@@ -1,13 +1,13 @@
+use crate::Unavailable;
 use crate::service::external_calls::{ExternalCalls, OpenCallError};
 use crate::service::stale_sweep::StaleSweep;
 use crate::service::{Caller, Core, id_bits};
 use crate::wire::{CallChange, FieldError, Invalid, NewCall};
-use crate::{LiveCall, Unavailable};
 use std::sync::Arc;
 use std::time::Duration;
 use tandem_model::{
-    AccountId, CallEvent, CallId, CallRecord, CallStatus, CarriedBy, HangupCause, LegRecord, Money, Rate, Receipt,
-    Timestamp, Trunk, TrunkId,
+    AccountId, CallEvent, CallId, CallRecord, CallStatus, CarriedBy, HangupCause, LegRecord, LiveCall, Money, Rate,
+    Receipt, Timestamp, Trunk, TrunkId,
 };
 use tandem_store::{CallFilter, CallKey, DatabaseError};
 use tokio::time::Instant;

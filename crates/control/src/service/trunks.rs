@@ -1,12 +1,13 @@
 use crate::service::probing::{HealthCheckError, Probing, Target};
 use crate::service::{Caller, Core, id_bits};
 use crate::wire::{Invalid, NewTrunk, Parsed, TrunkChange, capability_warnings, next_hop_address};
-use crate::{ProbeResult, TrunkState, Unavailable};
+use crate::{ProbeResult, Unavailable};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tandem_model::{
-    CallDirection, DtmfMode, Money, OutboundRouting, Reason, Timestamp, Trunk, TrunkHealth, TrunkId, TrunkStatus,
+    CallDirection, DtmfMode, Money, OutboundRouting, Reason, Timestamp, Trunk, TrunkHealth, TrunkId, TrunkState,
+    TrunkStatus,
 };
 use tandem_store::DatabaseError;
 

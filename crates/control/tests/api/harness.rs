@@ -9,13 +9,13 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use tandem_control::{
-    Clock, ControlSettings, DialError, HangupError, LiveCall, ProbeError, ProbeResult, Readiness, Services,
-    Switchboard, TrunkState, Unavailable, router,
+    Clock, ControlSettings, DialError, HangupError, ProbeError, ProbeResult, Readiness, Services, Switchboard,
+    Unavailable, router,
 };
 use tandem_model::{
     Account, AccountId, CallDirection, CallEvent, CallId, CallRecord, CallStatus, CarriedBy, DialOrder, EventKind,
-    HealthStatus, LegId, LegKind, LegRecord, LegStatus, Reason, Receipt, Refusal, RefusalKind, Tier, Timestamp,
-    Transport, TrunkHealth, TrunkId,
+    HealthStatus, LegId, LegKind, LegRecord, LegStatus, LiveCall, Reason, Receipt, Refusal, RefusalKind, Tier,
+    Timestamp, Transport, TrunkHealth, TrunkId, TrunkState,
 };
 use tandem_store::{DatabaseUrl, MasterKey, Store, StoreOptions};
 use tempfile::TempDir;

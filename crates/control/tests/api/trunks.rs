@@ -3,8 +3,7 @@ use axum::http::Method;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
-use tandem_control::TrunkState;
-use tandem_model::{Tier, TrunkId};
+use tandem_model::{Tier, TrunkId, TrunkState};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 

@@ -8,10 +8,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tandem_control::{
-    DialError, HangupError, LiveCall, LiveNumbers, ProbeError, ProbeResult, QueueDepths, Readiness, Switchboard,
-    TrunkState, Unavailable,
+    DialError, HangupError, LiveNumbers, ProbeError, ProbeResult, QueueDepths, Readiness, Switchboard, Unavailable,
 };
-use tandem_model::{AccountId, CallId, CallRecord, DialOrder, Receipt, TrunkId};
+use tandem_model::{AccountId, CallId, CallRecord, DialOrder, LiveCall, Receipt, TrunkId, TrunkState};
 use tandem_switch::{Command, Counts, ProbeFailure, Reply, ReplyId};
 use tokio::sync::oneshot;
 
@@ -99,7 +98,7 @@ impl Switchboard for ShardSwitchboard {
     async fn live_call(&self, account_id: AccountId, call_id: CallId) -> Result<Option<LiveCall>, Unavailable> {
         let reply = self.ask(REPLY_TIMEOUT, move |reply| Command::Inspect { account_id, call_id, reply }).await?;
         let Reply::Inspected(call) = reply else { return Err(mismatched(&reply)) };
-        Ok(call.map(|call| LiveCall { record: call.record, legs: call.legs, events: call.events }))
+        Ok(call.map(|call| *call))
     }
 
     async fn probe(&self, trunk_id: TrunkId) -> Result<ProbeResult, ProbeError> {
@@ -123,15 +122,9 @@ impl Switchboard for ShardSwitchboard {
     }
 
     async fn trunk_states(&self, trunk_ids: Vec<TrunkId>) -> Result<HashMap<TrunkId, TrunkState>, Unavailable> {
-        let state = |state: tandem_switch::TrunkState| TrunkState {
-            active_calls: state.active_calls,
-            resting_until: state.resting_until,
-            auth_failed: state.auth_failed,
-            unroutable_reason: state.unroutable_reason,
-        };
         let reply = self.ask(REPLY_TIMEOUT, move |reply| Command::TrunkStates { trunk_ids, reply }).await?;
         let Reply::TrunkStates(states) = reply else { return Err(mismatched(&reply)) };
-        Ok(states.into_iter().map(|(id, of_trunk)| (id, state(of_trunk))).collect())
+        Ok(states.into_iter().collect())
     }
 
     async fn external_call_started(&self, account_id: AccountId, trunk_id: TrunkId, call_id: CallId) {

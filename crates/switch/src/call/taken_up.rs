@@ -2,11 +2,10 @@
 
 use super::leg::{LegEnding, Price, close_record};
 use super::log::{CallLog, total};
-use crate::command::LiveCall;
 use crate::kept::{Kept, OpenCall};
 use crate::resources::Resources;
 use serde_json::json;
-use tandem_model::{EventKind, HangupCause, HungUpBy, LegRecord, LegStatus, Now, Timestamp};
+use tandem_model::{EventKind, HangupCause, HungUpBy, LegRecord, LegStatus, LiveCall, Now, Timestamp};
 use tandem_sip::session::ReasonHeader;
 
 /// Ends what is left of a call. `None` when its final record was written before, so that only far ends had to be released.

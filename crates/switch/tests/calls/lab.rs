@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use tandem_media::engine::{self, Channel, Engine, PortId};
 use tandem_model::{
-    Account, AddressPolicy, CallEvent, CallId, CallRecord, DialOrder, LegId, LegRecord, Money, Now, Receipt, Record,
-    Timestamp, Transport, Trunk,
+    Account, AddressPolicy, CallEvent, CallId, CallRecord, DialOrder, LegId, LegRecord, LiveCall, Money, Now, Receipt,
+    Record, Timestamp, Transport, Trunk, TrunkState,
 };
 use tandem_sip::endpoint::{Flow, Identity};
 use tandem_switch::route::RouteTable;
 use tandem_switch::{
-    Answer, Command, Counts, InboundRefusal, Kept, Listener, LiveCall, OpenCall, Output, PortPool, Reply, ReplyId,
-    ResolveError, ResolveId, Resolved, Switch, SwitchConfig, TrunkState,
+    Answer, Command, Counts, InboundRefusal, Kept, Listener, OpenCall, Output, PortPool, Reply, ReplyId, ResolveError,
+    ResolveId, Resolved, Switch, SwitchConfig,
 };
 
 use crate::far_end::{FarEnd, Script};
