@@ -24,7 +24,7 @@ pub(crate) use parties::explain;
 pub(crate) use taken_up::take_up;
 
 use crate::capacity::{AccountSlot, TrunkSlot};
-use crate::command::{Answer, LiveCall, Output, Question, QuestionId, Reply, ReplyId, Resolved};
+use crate::command::{Answer, Output, Question, QuestionId, Reply, ReplyId, Resolved};
 use crate::resources::{LegKey, Resources};
 use crate::route;
 use attempt::Attempt;
@@ -38,8 +38,8 @@ use std::time::{Duration, Instant};
 use tandem_media::engine::{self, Sink, Source};
 use tandem_media::tone::ToneSpec;
 use tandem_model::{
-    CallId, CallRecord, Connect, DialOrder, DialTarget, EventKind, HangupCause, HungUpBy, LegId, Now, Reason, Refusal,
-    RefusalKind,
+    CallId, CallRecord, Connect, DialOrder, DialTarget, EventKind, HangupCause, HungUpBy, LegId, LiveCall, Now, Reason,
+    Refusal, RefusalKind,
 };
 use tandem_sip::endpoint::{self, Event, SessionId};
 use tandem_sip::message::{Body, StatusCode};
@@ -495,8 +495,8 @@ impl Call {
             if let Some(span) = outcome.rest {
                 resources.capacity.rest_trunk(entry.trunk.id, span, now);
             }
-            if matches!(outcome.reason, Reason::AuthenticationFailed { .. }) {
-                resources.capacity.set_auth_failed(entry.trunk.id, true);
+            if let Some(refused) = outcome.credentials_refused() {
+                resources.capacity.set_auth_failed(entry.trunk.id, refused);
             }
         }
         let leg_id = leg.record.id;

@@ -121,6 +121,15 @@ impl Outcome {
         LegEnding { cause: self.cause, by: self.by, sip_status: self.sip_status }
     }
 
+    /// Whether the trunk refused our credentials, or took them as far as to speak of the callee; `None` when it said neither.
+    pub(super) const fn credentials_refused(&self) -> Option<bool> {
+        match (&self.reason, self.sip_status) {
+            (Reason::AuthenticationFailed { .. }, _) => Some(true),
+            (_, Some(UNAUTHORIZED | FORBIDDEN | PROXY_AUTHENTICATION_REQUIRED | 500..=599) | None) => None,
+            (_, Some(_)) => Some(false),
+        }
+    }
+
     fn authentication_failed(status: u16) -> Self {
         Self {
             by: HungUpBy::Callee,
@@ -152,6 +161,8 @@ fn millis(span: Duration) -> u64 {
 const ALWAYS_RETRIED: [u16; 5] = [408, 500, 502, 503, 504];
 /// Codes by which the callee has spoken: nobody else is asked, whatever `failover_on` says.
 const NEVER_RETRIED: [u16; 3] = [486, 600, 603];
+const UNAUTHORIZED: u16 = 401;
+const FORBIDDEN: u16 = 403;
 const SERVICE_UNAVAILABLE: u16 = 503;
 const PROXY_AUTHENTICATION_REQUIRED: u16 = 407;
 /// RFC 3261 §17.1.1.2.

@@ -257,6 +257,26 @@ fn refused_credentials_go_on_and_show_until_a_call_succeeds() {
     lab.finish();
 }
 
+#[test]
+fn a_403_after_credentials_goes_on_and_a_busy_callee_shows_that_they_are_taken() {
+    let (mut lab, first, second) = two_trunks(vec![(0, Reject(407, challenge_of_proxy()))]);
+    lab.peer(first).scripts.push_back(vec![(0, Reject(403, Vec::new()))]);
+    let call = lab.dial(order(NUMBER));
+    lab.pass(1_000);
+    assert!(lab.trunk_state(1).auth_failed);
+    assert_eq!(lab.peer(second).heard_of("INVITE").len(), 1);
+    lab.hang_up(call);
+    lab.pass(100);
+    assert_eq!(lab.ended(call).outcomes(), ["authentication_failed", "answered"]);
+
+    lab.peer(first).scripts = [vec![(0, Reject(407, challenge_of_proxy()))], vec![(0, Reject(486, Vec::new()))]].into();
+    let call = lab.dial(order(NUMBER));
+    lab.pass(1_000);
+    assert!(!lab.trunk_state(1).auth_failed);
+    assert_eq!(lab.ended(call).cause(), "user_busy");
+    lab.finish();
+}
+
 fn challenge_of_proxy() -> Vec<(&'static str, String)> {
     vec![("Proxy-Authenticate", "Digest realm=\"carrier\", nonce=\"2\", algorithm=MD5".to_owned())]
 }
