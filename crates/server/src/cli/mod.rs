@@ -45,7 +45,7 @@ struct Cli {
 enum Command {
     /// Run the server until it is told to stop
     Serve {
-        /// On loopback alone, with a simulated carrier behind two trunks and a key in <data dir>/demo.key
+        /// On loopback alone, with a simulated carrier behind two trunks and a key in demo.key of the data directory
         #[arg(long)]
         demo: bool,
     },

@@ -7,7 +7,7 @@
 //!            replies, records                        media events
 //! ```
 //!
-//! Every arrow is a bounded queue. What must not be lost waits in a [`Backlog`] on the sender's side when its queue is full.
+//! Every arrow is a bounded queue. What must not be lost waits in a `Backlog` on the sender's side when its queue is full.
 
 mod admission;
 mod backlog;
