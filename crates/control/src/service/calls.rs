@@ -137,7 +137,17 @@ impl Calls {
     /// The steps of a call.
     pub(crate) async fn events(&self, caller: &Caller, id: &str) -> Result<Vec<CallEvent>, FindCallError> {
         match self.find(caller, id).await? {
-            Found::Live(live) => Ok(live.events),
+            Found::Live(live) => {
+                // A call that was taken up after a crash knows only what has happened since; what came before is stored.
+                let first = live.events.first().map_or(FIRST_EVENT, |event| event.number);
+                let mut events = match first {
+                    FIRST_EVENT => Vec::new(),
+                    _ => self.core.store.call_events(caller.account_id(), live.record.id).await?,
+                };
+                events.retain(|event| event.number < first);
+                events.extend(live.events);
+                Ok(events)
+            }
             Found::Stored(record) => Ok(self.core.store.call_events(caller.account_id(), record.id).await?),
         }
     }
@@ -280,6 +290,9 @@ impl Calls {
         }
     }
 }
+
+/// Steps of a call are numbered from here.
+const FIRST_EVENT: u32 = 1;
 
 /// A client's refusal to let a call be forgotten: it has changed it.
 #[derive(Debug)]

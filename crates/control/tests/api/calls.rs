@@ -1,6 +1,6 @@
 use crate::harness::{Api, at, call_body, live_call, metadata, trunk_body};
 use serde_json::{Value, json};
-use tandem_model::{CallId, CallRecord, DialOrder, Record, Tier};
+use tandem_model::{CallEvent, CallId, CallRecord, DialOrder, EventKind, Record, Tier};
 use tandem_store::CallKey;
 
 #[tokio::test]
@@ -323,6 +323,24 @@ async fn lists_newest_first_and_by_trunk() {
     {
         api.get(&format!("/calls?{query}")).await.expect_wrong_field(field);
     }
+}
+
+#[tokio::test]
+async fn a_call_that_was_taken_up_shows_what_came_before_too() {
+    let api = Api::start().await;
+    let placed =
+        api.post("/calls/dial", json!({"to_number": "+12025550100", "connect": {"type": "echo"}})).await.expect(201);
+    let id = placed["id"].as_str().unwrap();
+    let live = live_call(&last_order(&api));
+    let first = live.events[0].clone();
+    let later = CallEvent { number: 2, kind: EventKind::Ended, ..first.clone() };
+    let records = [Record::Call(Box::new(live.record.clone())), Record::Event(first), Record::Event(later.clone())];
+    api.store.write_records(&records).await.unwrap();
+
+    api.switchboard.script(|script| script.live.get_mut(&live.record.id).unwrap().events = vec![later]);
+    let timeline = api.get(&format!("/calls/{id}/timeline")).await.expect(200);
+    let numbers: Vec<_> = timeline.as_array().unwrap().iter().map(|event| event["number"].as_u64()).collect();
+    assert_eq!(numbers, [Some(1), Some(2)]);
 }
 
 #[tokio::test]
