@@ -1,5 +1,6 @@
 //! The HTTP API as a client uses it.
 
+use crate::PLANTED_PASSWORD;
 use crate::wait::pause;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -265,7 +266,7 @@ pub fn trunk_body(name: &str, domain: &str, port: u16, more: &Value) -> Value {
         "sip_domain": domain,
         "sip_port": port,
         "sip_username": "12025550190",
-        "sip_password": "not-a-secret",
+        "sip_password": PLANTED_PASSWORD,
         // Quiet on the wire: only what a test asks for is sent.
         "advanced_config": {"options_interval": 0},
     });

@@ -3,6 +3,7 @@
 use crate::api::Api;
 use crate::network::Network;
 use crate::wait::{eventually, pause};
+use crate::{PLANTED_PASSWORD, SecretSearch, files_below};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::SocketAddr;
@@ -217,6 +218,20 @@ impl Tandem {
     }
 }
 
+impl Tandem {
+    /// What was given to the node in confidence is in nothing that it has left behind. Every test ends with this.
+    fn expect_kept_secrets(&self) {
+        let mut search = SecretSearch::of(&[("admin key", ADMIN_KEY), ("sip_password", PLANTED_PASSWORD)]);
+        search.look("log", self.log().as_bytes());
+        if self.data_dir().is_dir() {
+            for path in files_below(&self.data_dir()) {
+                search.look(&path.display().to_string(), &std::fs::read(&path).unwrap_or_default());
+            }
+        }
+        assert!(search.found().is_empty(), "{:#?}", search.found());
+    }
+}
+
 impl Drop for Tandem {
     fn drop(&mut self) {
         if !std::thread::panicking() {
@@ -224,7 +239,7 @@ impl Drop for Tandem {
             let deadline = Instant::now() + GRACE;
             while Instant::now() < deadline {
                 if !self.is_running() {
-                    return;
+                    return self.expect_kept_secrets();
                 }
                 pause(Duration::from_millis(10));
             }
