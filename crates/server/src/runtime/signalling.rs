@@ -228,16 +228,12 @@ impl<M: Machine> Loop<M> {
         while !is_stopping {
             self.wait(&mut events);
             let now = SystemClock::now_both();
-            let ready: Vec<(usize, bool, bool)> = events
-                .iter()
-                .filter(|event| event.token != WAKE_TOKEN)
-                .filter_map(|event| Some((usize::try_from(event.token).ok()?, event.readable, event.error)))
-                .collect();
-            for (index, readable, error) in ready {
-                if readable {
+            for event in events.iter().filter(|event| event.token != WAKE_TOKEN) {
+                let Ok(index) = usize::try_from(event.token) else { continue };
+                if event.readable {
                     self.receive(index, &mut received, now);
                 }
-                if error {
+                if event.error {
                     self.take_delivery_errors(index, now);
                 }
             }
