@@ -43,3 +43,6 @@ impl SwitchConfig {
         candidates.clone().find(same_scope).or_else(|| candidates.next()).copied()
     }
 }
+
+/// Max-Forwards of what begins here (RFC 3261 §8.1.1.6).
+pub(crate) const MAX_FORWARDS: u8 = 70;

@@ -1,4 +1,5 @@
 use crate::command::{Output, ProbeFailure, ProbeResult, Reply, ReplyId, ResolveId, Resolved};
+use crate::config::MAX_FORWARDS;
 use crate::resources::Resources;
 use crate::route::RoutedTrunk;
 use std::collections::BTreeMap;
@@ -74,29 +75,27 @@ impl Probes {
         let Some(probe) = self.under_way.get_mut(&number) else { return };
         let target = SocketAddr::new(address, probe.trunk.next_hop.port);
         let transport = probe.trunk.next_hop.transport;
-        let failure = if !resources.config.address_policy.permits(address) {
-            Some(ProbeFailure::Unroutable(Reason::PeerNotAllowed { address }))
-        } else if resources.config.listener_for(transport, address).is_none() {
-            Some(ProbeFailure::TransportError)
+        let listener = if resources.config.address_policy.permits(address) {
+            resources.config.listener_for(transport, address).ok_or(ProbeFailure::TransportError)
         } else {
-            None
+            Err(ProbeFailure::Unroutable(Reason::PeerNotAllowed { address }))
         };
-        if let Some(failure) = failure {
-            let reply = probe.reply;
-            self.under_way.remove(&number);
-            return answer(reply, ProbeResult::failed(failure, Some(target), now.utc), resources);
-        }
-        let Some(listener) = resources.config.listener_for(transport, address) else { return };
-        let trunk = &probe.trunk.trunk;
+        let listener = match listener {
+            Ok(listener) => listener,
+            Err(failure) => {
+                let reply = probe.reply;
+                self.under_way.remove(&number);
+                return answer(reply, ProbeResult::failed(failure, Some(target), now.utc), resources);
+            }
+        };
         let domain = SipUri::new(probe.trunk.domain.clone());
-        let port = (trunk.sip_port != crate::route::SIP_PORT).then_some(trunk.sip_port);
-        let uri = domain.clone().with_port(port);
+        let uri = probe.trunk.uri();
         let request = OutgoingRequest {
             flow: Flow { transport, local: listener.local, remote: target },
             method: Method::Options,
             request_uri: uri.clone().into(),
             routes: Vec::new(),
-            from: NameAddr::new(domain.with_user(&trunk.sip_username)),
+            from: NameAddr::new(domain.with_user(&probe.trunk.trunk.sip_username)),
             to: NameAddr::new(uri),
             headers: Vec::new(),
             // Any answer is a sign of life, a challenge too: the password stays at home.
@@ -175,5 +174,3 @@ fn no_response() -> ProbeFailure {
 const PROBE_TIMEOUT: Duration = Duration::from_secs(4);
 /// Probes at once; an account has at most 50 trunks unless its limit was raised.
 const MAX_PROBES: usize = 1_024;
-/// RFC 3261 §8.1.1.6.
-const MAX_FORWARDS: u8 = 70;

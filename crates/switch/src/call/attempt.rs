@@ -42,10 +42,7 @@ impl Attempt {
     pub(super) fn over_trunk(planned: &Planned, to: &DialTarget, order: &DialOrder) -> Self {
         let entry = &planned.trunk;
         let trunk = &entry.trunk;
-        let own_uri = || {
-            let port = (trunk.sip_port != crate::route::SIP_PORT).then_some(trunk.sip_port);
-            SipUri::new(entry.domain.clone()).with_user(&dialled_number(to, &trunk.outbound)).with_port(port)
-        };
+        let own_uri = || entry.uri().with_user(&dialled_number(to, &trunk.outbound));
         let request_uri = match to {
             DialTarget::Uri(text) => parse_sip(text).unwrap_or_else(own_uri),
             DialTarget::Number(_) | DialTarget::Emergency(_) => own_uri(),

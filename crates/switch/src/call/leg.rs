@@ -3,6 +3,7 @@ use super::leg_port::LegPort;
 use super::outcome::Outcome;
 use crate::capacity::TrunkSlot;
 use crate::command::{Output, ResolveId, Resolved};
+use crate::config::MAX_FORWARDS;
 use crate::kept::Kept;
 use crate::resources::{LegKey, Resources};
 use std::net::{IpAddr, SocketAddr};
@@ -438,5 +439,3 @@ pub(super) struct LegEnding {
 
 /// How long a peer may be silent after an INVITE before the next one is tried. RFC 3261 would wait 32 s (timer B); callers do not.
 const NO_RESPONSE_TIMEOUT: Duration = Duration::from_secs(4);
-/// RFC 3261 §8.1.1.6.
-const MAX_FORWARDS: u8 = 70;

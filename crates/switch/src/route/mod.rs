@@ -6,7 +6,6 @@ mod plan;
 mod table;
 
 pub use dialled::{dialled_number, matching_prefix};
-pub(crate) use next_hop::SIP_PORT;
 pub use next_hop::{InvalidNextHop, NextHop};
 pub(crate) use plan::reason_at_this_moment;
 pub use plan::{MAX_ATTEMPTS, MAX_CONSIDERED, Plan, Planned, Query, plan};

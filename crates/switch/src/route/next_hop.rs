@@ -45,7 +45,7 @@ impl NextHop {
 }
 
 /// RFC 3261 §19.1.2.
-pub(crate) const SIP_PORT: u16 = 5060;
+pub(super) const SIP_PORT: u16 = 5060;
 /// RFC 3261 §19.1.2.
 const SIPS_PORT: u16 = 5061;
 

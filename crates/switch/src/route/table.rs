@@ -1,10 +1,10 @@
-use super::next_hop::{InvalidNextHop, NextHop};
+use super::next_hop::{InvalidNextHop, NextHop, SIP_PORT};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tandem_model::{
     Account, AccountId, AddressPolicy, CallDirection, Codec, Rate, Reason, Trunk, TrunkId, TrunkStatus,
 };
-use tandem_sip::message::Host;
+use tandem_sip::message::{Host, SipUri};
 
 /// Everything that routing reads, as of one revision of the configuration. Immutable; a change is another table.
 #[derive(Debug, Default)]
@@ -60,6 +60,12 @@ impl RoutedTrunk {
             next_hop,
             trunk,
         })
+    }
+
+    /// The trunk itself: its domain, and its port where that is not SIP's own.
+    pub(crate) fn uri(&self) -> SipUri {
+        let port = (self.trunk.sip_port != SIP_PORT).then_some(self.trunk.sip_port);
+        SipUri::new(self.domain.clone()).with_port(port)
     }
 
     /// Why no call can go out over the trunk as it is configured, whatever the moment. `None` when one can.
