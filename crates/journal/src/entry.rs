@@ -48,6 +48,8 @@ pub enum Kept {
         /// The message as received.
         #[serde(with = "octets")]
         octets: Vec<u8>,
+        /// Our tag in what it was answered so far.
+        to_tag: String,
     },
     /// An established dialog, in the printed form of the SIP stack.
     Dialog {

@@ -5,11 +5,27 @@ use tandem_model::{CallId, LegId, Record};
 /// What an entry is about: all that the ledger wants to know of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Subject {
-    Call { call: CallId, is_over: bool },
-    Leg { call: CallId, leg: LegId },
-    Event { call: CallId, number: u32 },
-    Keep { call: CallId, leg: LegId },
-    Forget { leg: LegId },
+    Call {
+        call: CallId,
+        is_over: bool,
+    },
+    Leg {
+        call: CallId,
+        leg: LegId,
+    },
+    Event {
+        call: CallId,
+        number: u32,
+    },
+    Keep {
+        call: CallId,
+        leg: LegId,
+    },
+    Forget {
+        leg: LegId,
+    },
+    /// It is about no call that goes on.
+    Refusal,
     Heartbeat,
 }
 
@@ -19,6 +35,7 @@ impl From<&Entry> for Subject {
             Entry::Record(Record::Call(call)) => Self::Call { call: call.id, is_over: call.status.is_final() },
             Entry::Record(Record::Leg(leg)) => Self::Leg { call: leg.call_id, leg: leg.id },
             Entry::Record(Record::Event(event)) => Self::Event { call: event.call_id, number: event.number },
+            Entry::Record(Record::Refusal(_)) => Self::Refusal,
             Entry::Keep { leg, call, .. } => Self::Keep { call: *call, leg: *leg },
             Entry::Forget { leg } => Self::Forget { leg: *leg },
             Entry::Heartbeat { .. } => Self::Heartbeat,
@@ -121,6 +138,7 @@ impl<T: Copy> Ledger<T> {
                 }
             }
             Subject::Forget { leg } => self.forget(leg),
+            Subject::Refusal => {}
             Subject::Heartbeat => self.heartbeat = Some(place),
         }
     }

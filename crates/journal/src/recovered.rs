@@ -179,7 +179,7 @@ impl ReadBack {
 fn call_record(entry: Entry) -> Option<CallRecord> {
     match entry {
         Entry::Record(Record::Call(call)) => Some(*call),
-        Entry::Record(Record::Leg(_) | Record::Event(_))
+        Entry::Record(Record::Leg(_) | Record::Event(_) | Record::Refusal(_))
         | Entry::Keep { .. }
         | Entry::Forget { .. }
         | Entry::Heartbeat { .. } => None,
@@ -189,7 +189,7 @@ fn call_record(entry: Entry) -> Option<CallRecord> {
 fn leg_record(entry: Entry) -> Option<LegRecord> {
     match entry {
         Entry::Record(Record::Leg(leg)) => Some(*leg),
-        Entry::Record(Record::Call(_) | Record::Event(_))
+        Entry::Record(Record::Call(_) | Record::Event(_) | Record::Refusal(_))
         | Entry::Keep { .. }
         | Entry::Forget { .. }
         | Entry::Heartbeat { .. } => None,

@@ -39,6 +39,7 @@ impl SetAsideDirectory {
             Record::Call(call) => format!("call-{}", call.id),
             Record::Leg(leg) => format!("call-{}-leg-{}", leg.call_id, leg.id),
             Record::Event(event) => format!("call-{}-event-{}", event.call_id, event.number),
+            Record::Refusal(refusal) => format!("refusal-{}", refusal.id),
         };
         let text = serde_json::json!({ "reason": reason, "record": record });
         self.write(&format!("shard-{}-{name}.json", self.shard), format!("{text:#}\n").as_bytes())

@@ -1,6 +1,7 @@
 use crate::text_enum::text_enum;
 use crate::{
-    AccountId, CallDirection, CallId, Codec, HangupCause, LegId, Money, Receipt, Timestamp, Transport, TrunkId,
+    AccountId, CallDirection, CallId, Codec, HangupCause, LegId, Money, Receipt, RefusedInvite, Timestamp, Transport,
+    TrunkId,
 };
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -313,6 +314,8 @@ pub enum Record {
     Leg(Box<LegRecord>),
     /// A step.
     Event(CallEvent),
+    /// An INVITE that was refused, so that no call began. Written once.
+    Refusal(Box<RefusedInvite>),
 }
 
 #[cfg(test)]

@@ -56,6 +56,8 @@ pub enum Connect {
         /// E.164.
         number: E164,
     },
+    /// The number that was called, over routing: a tandem call. Only for calls that come in.
+    Forward,
 }
 
 impl Connect {

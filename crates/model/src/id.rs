@@ -63,6 +63,8 @@ uuid_id! {
     CallId,
     /// One attempt or one established side of a call.
     LegId,
+    /// An INVITE that was refused.
+    RefusalId,
     /// This installation, kept in the data directory.
     NodeId,
     /// One start of the process.

@@ -10,6 +10,7 @@ mod codec;
 mod dial;
 mod e164;
 mod id;
+mod inbound;
 mod money;
 mod receipt;
 mod secret;
@@ -28,9 +29,13 @@ pub use cause::{HangupCause, ParseHangupCauseError};
 pub use codec::{Codec, ParseCodecError};
 pub use dial::{Connect, DialOrder, DialTarget, EMERGENCY_NUMBERS, ParseConnectError};
 pub use e164::{E164, ParseE164Error};
-pub use id::{AccountId, ApiKeyId, BootId, CallId, LegId, NodeId, ParseIdError, TrunkId, UserId};
+pub use id::{AccountId, ApiKeyId, BootId, CallId, LegId, NodeId, ParseIdError, RefusalId, TrunkId, UserId};
+pub use inbound::{Closeness, InboundRouting, InboundRule, NumberPattern, ParseNumberPatternError};
 pub use money::{Money, MoneyError, Rate};
-pub use receipt::{AttemptReceipt, Considered, Reason, Receipt, Refusal, RefusalKind, Verdict};
+pub use receipt::{
+    AttemptReceipt, Considered, Identified, IdentifiedBy, InboundReceipt, Reason, Receipt, Refusal, RefusalKind,
+    RefusedInvite, Verdict,
+};
 pub use secret::Secret;
 pub use time::{Now, ParseTimestampError, Timestamp};
 pub use transport::{ParseTransportError, SrtpPolicy, Transport};

@@ -1,4 +1,4 @@
-use crate::{AccountId, HangupCause, Timestamp, Transport, TrunkId, TrunkStatus};
+use crate::{AccountId, HangupCause, RefusalId, Timestamp, Transport, TrunkId, TrunkStatus};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -13,6 +13,9 @@ pub struct Receipt {
     pub to: String,
     /// The caller id that was asked for.
     pub from: Option<String>,
+    /// How a call that came in was taken; none for a call that goes out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inbound: Option<InboundReceipt>,
     /// Revision of the routing table that decided.
     pub routing_revision: u64,
     /// Every trunk of the account (at most 64 are listed), those taken first, in the order in which they are tried.
@@ -21,6 +24,71 @@ pub struct Receipt {
     pub attempts: Vec<AttemptReceipt>,
     /// Why there was no call, when there was none.
     pub refusal: Option<Refusal>,
+}
+
+/// How a call that came in found its trunk and its rule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InboundReceipt {
+    /// The address and port it came from.
+    pub source: String,
+    /// Its Request-URI.
+    pub request_uri: String,
+    /// Each step that left fewer trunks to choose from, in order; the last one left the trunk that took the call, or several.
+    pub steps: Vec<Identified>,
+    /// The trunk that took it.
+    pub trunk_name: Option<String>,
+    /// Which rule of its `inbound_routing` decided: `rules[0]`, or `default`.
+    pub rule: Option<String>,
+    /// Where none did: the `to` of the rule that comes nearest to the number.
+    pub nearest: Option<String>,
+}
+
+/// One step in finding the trunk by which a call came in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Identified {
+    /// What was compared.
+    pub by: IdentifiedBy,
+    /// With what it agreed: an address, a range, a host, a number.
+    pub matched: String,
+    /// How many trunks of the node were left.
+    pub trunks_left: u32,
+}
+
+/// What tells which trunk is calling, in the order in which it is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IdentifiedBy {
+    /// The source is the very address and port that the trunk calls.
+    Target,
+    /// The source is in the longest range of `allowed_ips`; the trunk's own address counts as a range of one.
+    AllowedIps,
+    /// The Request-URI names its `sip_domain` or `sip_username`.
+    RequestUri,
+    /// Its rules name the called number.
+    CalledNumber,
+}
+
+/// An INVITE that was refused: no call began, and this is what is kept of it for the account concerned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RefusedInvite {
+    /// Also in the answer to the peer, so that both sides can speak of it.
+    pub id: RefusalId,
+    /// Whose.
+    pub account_id: AccountId,
+    /// When.
+    pub at: Timestamp,
+    /// The trunk it came in by; none where several were left.
+    pub trunk_id: Option<TrunkId>,
+    /// The caller's number or name.
+    pub from_number: String,
+    /// The called number or name.
+    pub to_number: String,
+    /// Its Call-ID.
+    pub sip_call_id: String,
+    /// What it was answered with.
+    pub sip_status: u16,
+    /// Why, with its steps.
+    pub receipt: Receipt,
 }
 
 /// One trunk that was looked at.
@@ -216,6 +284,13 @@ reasons! {
         /// The address.
         address: IpAddr,
     } = "peer_not_allowed",
+    /// This node has no listener, or no media address, by which such an address could be reached.
+    NoLocalAddress {
+        /// Over what.
+        transport: Transport,
+        /// The address.
+        address: IpAddr,
+    } = "no_local_address",
     // How an attempt went.
     /// Answered.
     Answered = "answered",
@@ -224,6 +299,13 @@ reasons! {
         /// Which.
         host: String,
     } = "unresolvable",
+    /// This node has no listener, or no media address, by which such an address could be reached.
+    NoLocalAddress {
+        /// Over what.
+        transport: Transport,
+        /// The address.
+        address: IpAddr,
+    } = "no_local_address",
     /// The network refused the INVITE.
     TransportError = "transport_error",
     /// No answer at all.
@@ -283,6 +365,23 @@ reasons! {
     JournalUnwritable = "journal_unwritable",
     /// The node is stopping.
     Draining = "draining",
+    // Why a call that came in was refused.
+    /// Several trunks could be the one that is calling.
+    CallerAmbiguous {
+        /// How many of the account.
+        trunks: u32,
+    } = "caller_ambiguous",
+    /// The trunk that is calling takes no calls that come in.
+    OutboundOnly = "outbound_only",
+    /// No rule of the trunk names the called number, and it has no default.
+    NoInboundRule {
+        /// The `to` that comes nearest; empty when there is none.
+        nearest: String,
+    } = "no_inbound_rule",
+    /// Its SDP offers no audio that can be used.
+    UnusableOffer = "unusable_offer",
+    /// It has been forwarded too often: Max-Forwards is used up.
+    TooManyHops = "too_many_hops",
 }
 
 impl Reason {
@@ -322,9 +421,21 @@ impl Reason {
             Self::PeerNotAllowed { address } => {
                 format!("{address} is in a private or reserved range; add its range to TANDEM_PEER_ALLOW to allow it")
             }
+            Self::NoLocalAddress { transport, address } => {
+                let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+                format!(
+                    "this node cannot reach {address} over {transport}: give TANDEM_SIP_LISTEN a {transport}: place of {family}, and TANDEM_MEDIA_ADDRESS an address of it"
+                )
+            }
             Self::Answered => "answered".into(),
             Self::Unresolvable { host } => {
                 format!("the host {host:?} does not resolve; check sip_domain and the DNS servers")
+            }
+            Self::NoLocalAddress { transport, address } => {
+                let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+                format!(
+                    "this node cannot reach {address} over {transport}: give TANDEM_SIP_LISTEN a {transport}: place of {family}, and TANDEM_MEDIA_ADDRESS an address of it"
+                )
             }
             Self::TransportError => {
                 "the network refused the INVITE: nothing listens there, or no route leads there".into()
@@ -363,6 +474,26 @@ impl Reason {
                 "the journal cannot be written, so a new call would not get on record; see the log for the error, and check the disk and the rights of the data directory".into()
             }
             Self::Draining => "the node is stopping and takes no new calls".into(),
+            Self::CallerAmbiguous { trunks } => {
+                format!(
+                    "{trunks} trunks of this account, or trunks of others beside them, could be the one that is calling; tell them apart by the called numbers in inbound_routing.rules, or by allowed_ips"
+                )
+            }
+            Self::OutboundOnly => {
+                "its call_direction is outbound; set it to bidirectional or inbound to take calls over it".into()
+            }
+            Self::NoInboundRule { nearest } if nearest.is_empty() => {
+                "the trunk has no inbound_routing.rules and no inbound_routing.default; add one to take its calls".into()
+            }
+            Self::NoInboundRule { nearest } => {
+                format!(
+                    "none of its inbound_routing.rules names the called number, and it has no default; the nearest is {nearest:?}"
+                )
+            }
+            Self::UnusableOffer => {
+                "its SDP offers no audio that can be used; the trunk's codec_preferences and the caller's must share one".into()
+            }
+            Self::TooManyHops => "Max-Forwards is used up: the call goes round in a loop of forwards".into(),
         }
     }
 }

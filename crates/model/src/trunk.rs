@@ -1,5 +1,5 @@
 use crate::text_enum::text_enum;
-use crate::{AccountId, Codec, Money, Reason, Secret, SrtpPolicy, Timestamp, Transport, TrunkId};
+use crate::{AccountId, Codec, InboundRouting, Money, Reason, Secret, SrtpPolicy, Timestamp, Transport, TrunkId};
 use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -111,8 +111,10 @@ pub struct Trunk {
     pub call_direction: CallDirection,
     /// Legs at once, 1 to 1,000.
     pub max_concurrent_calls: u32,
-    /// As the client sent it; read by inbound routing.
+    /// As the client sent it, for answers; [`Trunk::inbound`] is what it means.
     pub inbound_routing: serde_json::Value,
+    /// `inbound_routing`, parsed.
+    pub inbound: InboundRouting,
     /// As the client sent it, for answers; [`Trunk::outbound`] is what it means.
     pub outbound_routing: serde_json::Value,
     /// `outbound_routing`, parsed.

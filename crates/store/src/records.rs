@@ -7,7 +7,7 @@ use crate::{DatabaseError, JournalPosition, Store};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
-use tandem_model::{AccountId, BootId, CallEvent, CallRecord, LegRecord, NodeId, Record, Timestamp};
+use tandem_model::{AccountId, BootId, CallEvent, CallRecord, LegRecord, NodeId, Record, RefusedInvite, Timestamp};
 
 /// What became of a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Store {
     /// Writes a batch of the call path in one transaction.
     ///
     /// A state of a call or leg replaces the one stored under its id, the last one in the slice wins; an event whose number the call
-    /// has already is passed over. So writing a batch again changes nothing. `metadata`, `quality_score` and `credits_used` belong to
+    /// has already, and a refusal whose id is stored, is passed over. So writing a batch again changes nothing. `metadata`, `quality_score` and `credits_used` belong to
     /// the client once the call is stored: a later state replaces a score or credits only when it has some, and metadata never.
     ///
     /// # Errors
@@ -99,12 +99,13 @@ pub(crate) struct Writer {
     pub(crate) at: Timestamp,
 }
 
-/// The rows of a batch: one a call, one a leg, every event.
+/// The rows of a batch: one a call, one a leg, every event and refusal.
 #[derive(Default)]
 pub(crate) struct Batch<'a> {
     pub(crate) calls: Vec<&'a CallRecord>,
     pub(crate) legs: Vec<&'a LegRecord>,
     pub(crate) events: Vec<&'a CallEvent>,
+    pub(crate) refusals: Vec<&'a RefusedInvite>,
 }
 
 impl<'a> Batch<'a> {
@@ -124,6 +125,7 @@ impl<'a> Batch<'a> {
                 Record::Call(call) => keep_last(&mut batch.calls, &mut call_places, call.id, call),
                 Record::Leg(leg) => keep_last(&mut batch.legs, &mut leg_places, (leg.call_id, leg.id), leg),
                 Record::Event(event) => batch.events.push(event),
+                Record::Refusal(refusal) => batch.refusals.push(refusal),
             }
         }
         (batch, rejected)
@@ -141,10 +143,16 @@ fn keep_last<'a, K: Eq + Hash, T>(states: &mut Vec<&'a T>, places: &mut HashMap<
     }
 }
 
+/// What the refusal is filed under.
+pub(crate) fn reason_code(refusal: &RefusedInvite) -> &'static str {
+    refusal.receipt.refusal.as_ref().map_or("", |refusal| refusal.reason.code())
+}
+
 fn account_of(record: &Record) -> AccountId {
     match record {
         Record::Call(call) => call.account_id,
         Record::Leg(leg) => leg.account_id,
         Record::Event(event) => event.account_id,
+        Record::Refusal(refusal) => refusal.account_id,
     }
 }

@@ -114,6 +114,7 @@ macro_rules! bind_trunk {
             .bind($columns.advanced_config)
             .bind(i64::from($trunk.priority))
             .bind($trunk.updated_at.unix_micros())
+            .bind($columns.inbound)
     };
 }
 
@@ -152,10 +153,10 @@ impl Store {
                      sip_username, sip_password, auth_username, auth_password, call_direction, max_concurrent_calls,
                      inbound_routing, outbound_routing, outbound, codec_preferences, dtmf_mode, cost_per_minute_micros,
                      monthly_cost_micros, allowed_ips, encryption_enabled, failover_trunk_id, custom_headers, advanced_config,
-                     priority, updated_at, created_at, health_status, health_checked_at, health_latency_us,
+                     priority, updated_at, inbound, created_at, health_status, health_checked_at, health_latency_us,
                      health_loss_basis_points)
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-                     $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34)",
+                     $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35)",
             ), trunk, columns)
             .bind(trunk.created_at.unix_micros())
             .bind(trunk.health.status.as_str())
@@ -291,7 +292,7 @@ impl Store {
                      call_direction = $14, max_concurrent_calls = $15, inbound_routing = $16, outbound_routing = $17,
                      outbound = $18, codec_preferences = $19, dtmf_mode = $20, cost_per_minute_micros = $21,
                      monthly_cost_micros = $22, allowed_ips = $23, encryption_enabled = $24, failover_trunk_id = $25,
-                     custom_headers = $26, advanced_config = $27, priority = $28, updated_at = $29
+                     custom_headers = $26, advanced_config = $27, priority = $28, updated_at = $29, inbound = $30
                  WHERE id = $1 AND account_id = $2",
             ), trunk, columns)
             .execute(&mut *transaction)
@@ -369,6 +370,7 @@ struct StoredTrunk {
     sip_password: Vec<u8>,
     auth_password: Option<Vec<u8>>,
     inbound_routing: String,
+    inbound: String,
     outbound_routing: String,
     outbound: String,
     codec_preferences: String,
@@ -386,6 +388,7 @@ impl StoredTrunk {
                 .map(|secret| key.seal_secret(secret, place("auth_password", trunk.id, trunk.account_id)))
                 .transpose()?,
             inbound_routing: trunk.inbound_routing.to_string(),
+            inbound: to_json(&trunk.inbound),
             outbound_routing: trunk.outbound_routing.to_string(),
             outbound: to_json(&StoredOutbound::from(&trunk.outbound)),
             codec_preferences: to_json(&trunk.codec_preferences),
@@ -429,6 +432,7 @@ pub(crate) fn read_trunk<R: Columns>(row: &R, key: &SealingKey) -> Result<Trunk,
         call_direction: row.parsed("call_direction")?,
         max_concurrent_calls: row.number("max_concurrent_calls")?,
         inbound_routing: row.json("inbound_routing")?,
+        inbound: row.json("inbound")?,
         outbound_routing: row.json("outbound_routing")?,
         outbound: row.json::<StoredOutbound>("outbound")?.into(),
         codec_preferences: row.json("codec_preferences")?,

@@ -45,6 +45,7 @@ fn trunk(account_id: AccountId, number: u128) -> Trunk {
         call_direction: CallDirection::Bidirectional,
         max_concurrent_calls: 10,
         inbound_routing: serde_json::json!({}),
+        inbound: Default::default(),
         outbound_routing: serde_json::json!({}),
         outbound: OutboundRouting::default(),
         codec_preferences: Vec::new(),

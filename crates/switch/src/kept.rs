@@ -13,6 +13,15 @@ pub enum Kept {
         /// The whole message.
         octets: Arc<[u8]>,
     },
+    /// An INVITE to us that has no final answer yet: its caller is told that there is no call.
+    WaitingCaller {
+        /// The way it came.
+        flow: Flow,
+        /// The whole message.
+        octets: Arc<[u8]>,
+        /// Our tag in what it was answered so far.
+        to_tag: String,
+    },
     /// The dialog that its answer made: it can be hung up.
     Dialog(Box<DialogRecord>),
 }

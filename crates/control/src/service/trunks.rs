@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tandem_model::{
-    CallDirection, DtmfMode, Money, OutboundRouting, Reason, Timestamp, Trunk, TrunkHealth, TrunkId, TrunkState,
-    TrunkStatus,
+    CallDirection, DtmfMode, InboundRouting, Money, OutboundRouting, Reason, Timestamp, Trunk, TrunkHealth, TrunkId,
+    TrunkState, TrunkStatus,
 };
 use tandem_store::DatabaseError;
 
@@ -259,6 +259,7 @@ fn new_trunk(caller: &Caller, new: NewTrunk, id: TrunkId, now: Timestamp) -> Tru
         call_direction: CallDirection::Bidirectional,
         max_concurrent_calls: DEFAULT_CONCURRENT_CALLS,
         inbound_routing: Value::Object(Map::new()),
+        inbound: InboundRouting::default(),
         outbound_routing: Value::Object(Map::new()),
         outbound: OutboundRouting::default(),
         codec_preferences: Vec::new(),

@@ -1,8 +1,8 @@
-use crate::wire::address::check_sip_uri;
 use crate::wire::call::uuid_of;
+use crate::wire::connect::{CalledBy, read_connect};
 use crate::wire::fields::{Fields, Invalid, UnknownFields, string_of};
 use crate::wire::headers::{HeaderPolicy, headers_of};
-use crate::wire::number::{caller_id_of, number_of, target_of};
+use crate::wire::number::{caller_id_of, target_of};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -53,7 +53,7 @@ impl DialRequest {
         let to = fields.require("to_number", to);
         let from = fields.read("from_number", |value| caller_id_of(string_of(value)?)).value();
         let trunk_id = fields.choice("sip_trunk_id").value();
-        let connect = fields.nested("connect", UnknownFields::Refuse, read_connect);
+        let connect = fields.nested("connect", UnknownFields::Refuse, |fields| read_connect(fields, CalledBy::Us));
         let connect = fields.require("connect", connect);
         let ring_timeout = fields.integer("ring_timeout_seconds", 1..=MAX_RING_SECONDS).value();
         let max_duration = fields.integer("max_duration_seconds", 1..=MAX_CALL_SECONDS).value();
@@ -75,45 +75,6 @@ impl DialRequest {
             conversation_id,
         })
     }
-}
-
-/// Reads `connect`. `None` only when an error was noted.
-fn read_connect(fields: &mut Fields) -> Option<Connect> {
-    let kind = fields.read("type", |value| string_of(value).map(str::to_owned));
-    let kind = fields.require("type", kind)?;
-    match kind.as_str() {
-        "echo" => Some(Connect::Echo),
-        "play" => {
-            let tone = fields.read("tone", tone_of);
-            fields.require("tone", tone).map(|tone| Connect::Play { tone })
-        }
-        "sip" => {
-            let uri = fields.read("uri", |value| {
-                let uri = string_of(value)?;
-                check_sip_uri(uri).map(|()| uri.to_owned())
-            });
-            fields.require("uri", uri).map(|uri| Connect::Sip { uri })
-        }
-        "number" => {
-            let number = fields.read("number", |value| number_of(string_of(value)?));
-            fields.require("number", number).map(|number| Connect::Number { number })
-        }
-        "stream" | "browser" | "forward" => {
-            fields.refuse("type", format!("{kind} is not built yet; this build knows echo, play, sip and number"));
-            fields.take_remaining();
-            None
-        }
-        _ => {
-            fields.refuse("type", "must be echo, play, sip or number");
-            fields.take_remaining();
-            None
-        }
-    }
-}
-
-fn tone_of(value: &Value) -> Result<String, String> {
-    let tone = string_of(value)?;
-    Connect::parse_tone(tone).map(|_| tone.to_owned()).map_err(|error| error.to_string())
 }
 
 /// Longest ringing: networks give up after 2 to 4 minutes.

@@ -3,9 +3,11 @@
 mod address;
 mod advanced_config;
 mod call;
+mod connect;
 mod dial;
 mod fields;
 mod headers;
+mod inbound_routing;
 mod money;
 mod number;
 mod outbound_routing;
@@ -26,6 +28,7 @@ pub(crate) fn known_fields() -> Vec<(&'static str, Vec<&'static str>)> {
     vec![
         ("TrunkCreate", Fields::known(NewTrunk::read)),
         ("TrunkUpdate", Fields::known(TrunkChange::read)),
+        ("InboundRouting", Fields::known(inbound_routing::read_inbound_routing)),
         ("OutboundRouting", Fields::known(outbound_routing::read_outbound_routing)),
         ("AdvancedConfig", Fields::known(advanced_config::read_advanced_config)),
         ("CallCreate", Fields::known(NewCall::read)),

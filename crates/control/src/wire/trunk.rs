@@ -2,6 +2,7 @@ use crate::wire::address::{HostText, parse_next_hop};
 use crate::wire::advanced_config::read_advanced_config;
 use crate::wire::fields::{Fields, Given, Invalid, Parsed, UnknownFields, string_of, text_of};
 use crate::wire::headers::{HeaderPolicy, headers_of};
+use crate::wire::inbound_routing::read_inbound_routing;
 use crate::wire::money::money_of;
 use crate::wire::outbound_routing::read_outbound_routing;
 use ipnet::IpNet;
@@ -10,7 +11,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use tandem_model::{
-    CallDirection, Codec, DtmfMode, Money, OutboundRouting, Provider, Secret, Trunk, TrunkId, TrunkStatus,
+    CallDirection, Codec, DtmfMode, InboundRouting, Money, OutboundRouting, Provider, Secret, Trunk, TrunkId,
+    TrunkStatus,
 };
 
 /// A trunk to be made: what it must have, and the rest as changes of the defaults.
@@ -40,7 +42,7 @@ pub(crate) struct TrunkChange {
     auth_password: Option<Option<Secret>>,
     call_direction: Option<CallDirection>,
     max_concurrent_calls: Option<u32>,
-    inbound_routing: Option<Map<String, Value>>,
+    inbound_routing: Option<(Value, InboundRouting)>,
     outbound_routing: Option<(Value, OutboundRouting)>,
     codec_preferences: Option<Vec<String>>,
     dtmf_mode: Option<DtmfMode>,
@@ -132,7 +134,7 @@ impl TrunkChange {
             max_concurrent_calls: fields
                 .not_null("max_concurrent_calls", max_concurrent_calls)
                 .and_then(|calls| u32::try_from(calls).ok()),
-            inbound_routing: fields.object("inbound_routing").or_empty(),
+            inbound_routing: read_inbound(fields),
             outbound_routing: read_outbound(fields),
             codec_preferences: fields
                 .list("codec_preferences", MAX_CODECS, |name| text_of(name, &CODEC_NAME))
@@ -165,7 +167,10 @@ impl TrunkChange {
         set(&mut trunk.auth_password, self.auth_password);
         set(&mut trunk.call_direction, self.call_direction);
         set(&mut trunk.max_concurrent_calls, self.max_concurrent_calls);
-        set(&mut trunk.inbound_routing, self.inbound_routing.map(Value::Object));
+        if let Some((sent, meant)) = self.inbound_routing {
+            trunk.inbound_routing = sent;
+            trunk.inbound = meant;
+        }
         if let Some((sent, meant)) = self.outbound_routing {
             trunk.outbound_routing = sent;
             trunk.outbound = meant;
@@ -203,9 +208,8 @@ pub(crate) fn capability_warnings(trunk: &Trunk) -> Vec<String> {
     if trunk.codecs().is_empty() {
         warnings.push("calls cannot use this trunk yet: none of its codecs is built; add PCMU or PCMA".to_owned());
     }
-    let routes_inbound = trunk.inbound_routing.as_object().is_some_and(|rules| !rules.is_empty());
-    if trunk.call_direction == CallDirection::Inbound || routes_inbound {
-        warnings.push("inbound calls are not taken yet; inbound_routing is kept for when they are".to_owned());
+    if trunk.call_direction == CallDirection::Inbound && trunk.inbound == InboundRouting::default() {
+        warnings.push("calls that come in are refused: inbound_routing has neither rules nor a default".to_owned());
     }
     if trunk.allowed_ips.iter().any(|range| range.prefix_len() < SHORTEST_TRUSTED_PREFIX) {
         warnings.push(format!("ranges wider than /{SHORTEST_TRUSTED_PREFIX} in allowed_ips do not identify a caller"));
@@ -216,6 +220,15 @@ pub(crate) fn capability_warnings(trunk: &Trunk) -> Vec<String> {
 fn set<T>(field: &mut T, change: Option<T>) {
     if let Some(value) = change {
         *field = value;
+    }
+}
+
+fn read_inbound(fields: &mut Fields) -> Option<(Value, InboundRouting)> {
+    let sent = fields.peek("inbound_routing").cloned();
+    match fields.nested("inbound_routing", UnknownFields::Warn, read_inbound_routing) {
+        Given::Absent => None,
+        Given::Null => Some((Value::Object(Map::new()), InboundRouting::default())),
+        Given::Value(meant) => Some((sent.unwrap_or_default(), meant)),
     }
 }
 

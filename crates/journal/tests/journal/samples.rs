@@ -125,7 +125,11 @@ pub(crate) fn keep_invite(call: u8, leg: u8) -> Entry {
 
 pub(crate) fn keep_caller(call: u8, leg: u8) -> Entry {
     let octets = b"INVITE sip:us SIP/2.0\r\n\r\n".to_vec();
-    Entry::Keep { leg: leg_id(call, leg), call: call_id(call), kept: Kept::WaitingCaller { flow: flow(), octets } }
+    Entry::Keep {
+        leg: leg_id(call, leg),
+        call: call_id(call),
+        kept: Kept::WaitingCaller { flow: flow(), octets, to_tag: "t1".to_owned() },
+    }
 }
 
 pub(crate) fn keep_dialog(call: u8, leg: u8) -> Entry {

@@ -37,6 +37,9 @@ impl TurnJournal {
             tandem_switch::Kept::Invite { flow, octets } => {
                 Kept::Invite { flow: kept_flow(&flow), octets: octets.to_vec() }
             }
+            tandem_switch::Kept::WaitingCaller { flow, octets, to_tag } => {
+                Kept::WaitingCaller { flow: kept_flow(&flow), octets: octets.to_vec(), to_tag }
+            }
             tandem_switch::Kept::Dialog(dialog) => Kept::Dialog { text: dialog.to_string() },
         };
         self.entries.push(Entry::Keep { leg, call, kept });
@@ -145,8 +148,10 @@ fn of_journal(kept: Kept) -> Option<tandem_switch::Kept> {
             Some(tandem_switch::Kept::Invite { flow: Flow { transport, local, remote }, octets: octets.into() })
         }
         Kept::Dialog { text } => text.parse().ok().map(Box::new).map(tandem_switch::Kept::Dialog),
-        // No build that could have written one takes calls in.
-        Kept::WaitingCaller { .. } => None,
+        Kept::WaitingCaller { flow: KeptFlow { transport, local, remote }, octets, to_tag } => {
+            let flow = Flow { transport, local, remote };
+            Some(tandem_switch::Kept::WaitingCaller { flow, octets: octets.into(), to_tag })
+        }
     }
 }
 

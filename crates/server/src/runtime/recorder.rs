@@ -170,21 +170,22 @@ impl Recorder {
 
     fn set_aside(&mut self, record: Option<&Record>, reason: &str) {
         let Some(record) = record else { return };
-        // A record is told by its call: it has numbers in it that do not belong into a log.
-        let call = match record {
-            Record::Call(call) => call.id,
-            Record::Leg(leg) => leg.call_id,
-            Record::Event(event) => event.call_id,
+        // A record is told by its id: it has numbers in it that do not belong into a log.
+        let id = match record {
+            Record::Call(call) => call.id.as_uuid(),
+            Record::Leg(leg) => leg.call_id.as_uuid(),
+            Record::Event(event) => event.call_id.as_uuid(),
+            Record::Refusal(refusal) => refusal.id.as_uuid(),
         };
         let copy = self.tailer.set_aside(record, reason);
-        tracing::error!(%call, reason, ?copy, "a record was set aside");
+        tracing::error!(%id, reason, ?copy, "a record of this call or refusal was set aside");
     }
 
     /// Calls whose end is stored need not be shown from memory any more.
     fn tell_stored(&mut self, records: &[Record]) {
         self.untold.extend(records.iter().filter_map(|record| match record {
             Record::Call(call) if call.status.is_final() => Some(call.id),
-            Record::Call(_) | Record::Leg(_) | Record::Event(_) => None,
+            Record::Call(_) | Record::Leg(_) | Record::Event(_) | Record::Refusal(_) => None,
         }));
         let told = ShardCommand::Tell(Command::Stored { call_ids: self.untold.clone() });
         if !self.untold.is_empty() && self.shard.send(told).is_ok() {

@@ -152,6 +152,8 @@ pub struct InviteSummary {
     pub from: NameAddr,
     /// To, without a tag.
     pub to: NameAddr,
+    /// Our tag in To of every answer.
+    pub to_tag: String,
     /// Call-ID.
     pub call_id: String,
     /// The caller's Contact.

@@ -142,6 +142,7 @@ pub(super) fn summarize(
         request_uri,
         from: dialog.remote.clone(),
         to: message.to(),
+        to_tag: dialog.local.tag().unwrap_or_default().to_owned(),
         call_id: message.call_id().to_owned(),
         contact: dialog.remote_target.clone(),
         max_forwards: message.max_forwards().unwrap_or(DEFAULT_MAX_FORWARDS),

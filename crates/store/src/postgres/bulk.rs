@@ -3,12 +3,13 @@
 
 use crate::postgres::PostgresPools;
 use crate::postgres::session::Transaction;
-use crate::records::{Batch, Writer};
+use crate::records::{Batch, Writer, reason_code};
 use crate::row::{stored, to_json};
 use std::borrow::Cow;
 use std::collections::HashSet;
 use tandem_model::{
-    AccountId, CallEvent, CallRecord, Codec, HangupCause, HungUpBy, LegId, LegRecord, Money, Timestamp, TrunkId,
+    AccountId, CallEvent, CallRecord, Codec, HangupCause, HungUpBy, LegId, LegRecord, Money, RefusedInvite, Timestamp,
+    TrunkId,
 };
 use uuid::Uuid;
 
@@ -49,6 +50,9 @@ impl PostgresPools {
         }
         for events in batch.events.chunks(ROWS_PER_STATEMENT) {
             write_events(transaction, events).await?;
+        }
+        for refusals in batch.refusals.chunks(ROWS_PER_STATEMENT) {
+            write_refusals(transaction, refusals).await?;
         }
         Ok(())
     }
@@ -146,6 +150,24 @@ async fn write_events(transaction: &mut Transaction, events: &[&CallEvent]) -> R
     Ok(())
 }
 
+async fn write_refusals(transaction: &mut Transaction, refusals: &[&RefusedInvite]) -> Result<(), sqlx::Error> {
+    bind_columns!(sqlx::query(INSERT_REFUSALS), refusals, refusal =>
+        refusal.id.as_uuid(),
+        refusal.account_id.as_uuid(),
+        refusal.at.unix_micros(),
+        refusal.trunk_id.map(TrunkId::as_uuid),
+        storable(&refusal.from_number),
+        storable(&refusal.to_number),
+        storable(&refusal.sip_call_id),
+        i64::from(refusal.sip_status),
+        reason_code(refusal),
+        to_json(&refusal.receipt),
+    )
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
 /// A text of PostgreSQL holds no NUL. One from a peer must not hold up its whole batch, so it is replaced.
 fn storable(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
@@ -192,6 +214,11 @@ const INSERT_EVENTS: &str = "
 INSERT INTO call_events (call_log_id, number, account_id, leg_id, at, kind, detail)
 SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (call_log_id, number) DO NOTHING";
+
+const INSERT_REFUSALS: &str = "
+INSERT INTO refusals (id, account_id, at, trunk_id, from_number, to_number, sip_call_id, sip_status, reason, receipt)
+SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+ON CONFLICT (id) DO NOTHING";
 
 /// Keeps one statement to a few megabytes, whatever the size of the batch.
 const ROWS_PER_STATEMENT: usize = 1_000;

@@ -3,13 +3,13 @@
 //! One statement a table costs a third of statements row by row. `jsonb_each` (SQLite 3.51, which is linked in) hands each row on
 //! parsed; `json_each` would print it, and every column would parse it again, which costs half as much again in all.
 
-use crate::records::{Batch, Writer};
+use crate::records::{Batch, Writer, reason_code};
 use crate::row::{stored, to_json};
 use crate::sqlite::SqlitePools;
 use serde::ser::{Serialize, SerializeSeq, Serializer};
 use sqlx::{Sqlite, Transaction};
 use std::collections::HashSet;
-use tandem_model::{AccountId, CallEvent, CallRecord, LegId, LegRecord, Money, Timestamp, TrunkId};
+use tandem_model::{AccountId, CallEvent, CallRecord, LegId, LegRecord, Money, RefusedInvite, Timestamp, TrunkId};
 use uuid::Uuid;
 
 impl SqlitePools {
@@ -54,6 +54,10 @@ impl SqlitePools {
         for events in batch.events.chunks(ROWS_PER_STATEMENT) {
             let rows: Vec<Row<&CallEvent>> = events.iter().map(|event| Row(*event)).collect();
             sqlx::query(INSERT_EVENTS).bind(to_json(&rows)).execute(&mut **transaction).await?;
+        }
+        for refusals in batch.refusals.chunks(ROWS_PER_STATEMENT) {
+            let rows: Vec<Row<&RefusedInvite>> = refusals.iter().map(|refusal| Row(*refusal)).collect();
+            sqlx::query(INSERT_REFUSALS).bind(to_json(&rows)).execute(&mut **transaction).await?;
         }
         Ok(())
     }
@@ -108,6 +112,13 @@ INSERT INTO call_events (call_log_id, number, account_id, leg_id, at, kind, deta
 SELECT unhex(value ->> 0), value ->> 1, unhex(value ->> 2), unhex(value ->> 3), value ->> 4, value ->> 5, value ->> 6
 FROM jsonb_each($1) WHERE true
 ON CONFLICT (call_log_id, number) DO NOTHING";
+
+const INSERT_REFUSALS: &str = "
+INSERT INTO refusals (id, account_id, at, trunk_id, from_number, to_number, sip_call_id, sip_status, reason, receipt)
+SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2, unhex(value ->> 3), value ->> 4, value ->> 5, value ->> 6, value ->> 7,
+    value ->> 8, value ->> 9
+FROM jsonb_each($1) WHERE true
+ON CONFLICT (id) DO NOTHING";
 
 /// A row as a JSON array of its columns.
 struct Row<T>(T);
@@ -211,6 +222,25 @@ impl Serialize for Row<&CallEvent> {
             event.at.unix_micros(),
             event.kind,
             to_json(&event.detail),
+        )
+    }
+}
+
+impl Serialize for Row<&RefusedInvite> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let refusal = self.0;
+        array!(
+            serializer,
+            Hex(refusal.id.as_uuid()),
+            Hex(refusal.account_id.as_uuid()),
+            refusal.at.unix_micros(),
+            refusal.trunk_id.map(TrunkId::as_uuid).map(Hex),
+            refusal.from_number,
+            refusal.to_number,
+            refusal.sip_call_id,
+            refusal.sip_status,
+            reason_code(refusal),
+            to_json(&refusal.receipt),
         )
     }
 }

@@ -74,7 +74,12 @@ pub(crate) fn trunk(number: u64, account_id: AccountId) -> Trunk {
         auth_password: Some(Secret::new("pässwörd with \u{1f511}")),
         call_direction: CallDirection::Outbound,
         max_concurrent_calls: 1_000,
-        inbound_routing: json!({"rules": [], "default": {"type": "echo"}}),
+        inbound_routing: json!({"rules": [{"to": "+1202*", "connect": {"type": "forward"}}], "default": {"type": "echo"}}),
+        inbound: InboundRouting::new(
+            None,
+            vec![InboundRule { to: Some("+1202*".parse().unwrap()), from: None, connect: Connect::Forward }],
+            Some(Connect::Echo),
+        ),
         outbound_routing: json!({"prefixes": ["+44"], "unknown": 1.5}),
         outbound: OutboundRouting {
             prefixes: vec!["+44".into(), "112".into()],

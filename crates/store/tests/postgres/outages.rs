@@ -34,10 +34,6 @@ async fn a_silent_server_is_an_error_within_seconds_and_forgotten_when_it_speaks
         .collect();
 
     let started = silence(&relay);
-    let error = store.revision().await.unwrap_err();
-    assert!(error.is_transient(), "{error}");
-    assert!(started.elapsed() < FEW_SECONDS, "{:?}", started.elapsed());
-    let started = Instant::now();
     let WriteError::Database(error) = store.write_records(&large).await.unwrap_err();
     assert!(error.is_transient(), "{error}");
     assert!(started.elapsed() < FEW_SECONDS, "{:?}", started.elapsed());
@@ -58,6 +54,86 @@ async fn a_silent_server_is_an_error_within_seconds_and_forgotten_when_it_speaks
     store.write_records(&large).await.unwrap();
     let listed = store.calls(account.id, CallFilter { trunk_id: None, skip: 2_990, limit: 100 }).await.unwrap();
     assert_eq!(listed.len(), 10);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn once_a_look_finds_no_answer_nothing_waits_until_one_does() {
+    let (database, relay) = (Database::create().await, Relay::start().await);
+    let store = Store::open(&relay.url(&database), options(1)).await.unwrap();
+    let account = store.ensure_admin_account("admin").await.unwrap();
+    let _ = store.revision().await.unwrap();
+    assert!(store.answers());
+
+    let started = silence(&relay);
+    // What waits already is given up with the look, though its own limit is far off.
+    let (looked, asked, written) = tokio::join!(
+        store.revision(),
+        store.account_by_name("admin"),
+        store.write_records(&[state(call(account.id, 1))])
+    );
+    assert!(looked.unwrap_err().is_transient());
+    assert!(asked.unwrap_err().is_transient());
+    let WriteError::Database(error) = written.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    assert!(started.elapsed() < Duration::from_millis(2_500), "{:?}", started.elapsed());
+    assert!(!store.answers());
+    // What comes after it does not wait at all.
+    let started = Instant::now();
+    assert!(store.account_by_name("admin").await.unwrap_err().is_transient());
+    let WriteError::Database(error) = store.write_records(&[state(call(account.id, 1))]).await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    assert!(started.elapsed() < Duration::from_millis(100), "{:?}", started.elapsed());
+
+    speech(&relay);
+    let _ = store.revision().await.unwrap();
+    assert!(store.answers());
+    assert_eq!(store.account_by_name("admin").await.unwrap(), Some(account.clone()));
+    store.write_records(&[state(call(account.id, 1))]).await.unwrap();
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_ended_is_no_server_that_is_away() {
+    let database = Database::create().await;
+    let store = open(&database).await.unwrap();
+    let name = name_of(&database);
+    for _ in 0..2 {
+        let _ = store.revision().await.unwrap();
+        execute(
+            &database,
+            &format!(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}' AND pid <> pg_backend_pid()"
+            ),
+        )
+        .await;
+    }
+    let _ = store.revision().await.unwrap();
+    assert!(store.answers());
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_refusal_tells_whether_the_values_or_the_database_are_to_blame() {
+    let database = Database::create().await;
+    let store = open(&database).await.unwrap();
+    let account = store.ensure_admin_account("admin").await.unwrap();
+    let record = state(call(account.id, 1));
+    execute(&database, &format!("ALTER DATABASE {} SET default_transaction_read_only = on", name_of(&database))).await;
+    store.close().await;
+    let store = Store::open(&database.url(), options(1)).await;
+    // It is opened for reading only, if at all.
+    if let Ok(store) = store {
+        let WriteError::Database(error) = store.write_records(&[record]).await.unwrap_err();
+        assert!(!error.is_about_values(), "{error}");
+        store.close().await;
+    }
+    execute(&database, &format!("ALTER DATABASE {} RESET default_transaction_read_only", name_of(&database))).await;
+    let store = open(&database).await.unwrap();
+    execute(&database, "ALTER TABLE call_logs ADD CHECK (from_number <> 'never')").await;
+    let never = CallRecord { from_number: "never".to_owned(), ..call(account.id, 2) };
+    let WriteError::Database(error) = store.write_records(&[state(never)]).await.unwrap_err();
+    assert!(error.is_about_values(), "{error}");
     store.close().await;
 }
 

@@ -5,7 +5,8 @@ use super::log::{CallLog, total};
 use crate::kept::{Kept, OpenCall};
 use crate::resources::Resources;
 use serde_json::json;
-use tandem_model::{EventKind, HangupCause, HungUpBy, LegRecord, LegStatus, LiveCall, Now, Timestamp};
+use tandem_model::{CallDirection, EventKind, HangupCause, HungUpBy, LegRecord, LegStatus, LiveCall, Now, Timestamp};
+use tandem_sip::message::StatusCode;
 use tandem_sip::session::ReasonHeader;
 
 /// Ends what is left of a call. `None` when its final record was written before, so that only far ends had to be released.
@@ -62,6 +63,13 @@ fn release(leg: &LegRecord, kept: Kept, resources: &mut Resources, now: Now) -> 
             }
             session
         }
+        Kept::WaitingCaller { flow, octets, to_tag } => {
+            let session = resources.endpoint.resume_incoming(flow, &octets, &to_tag, now.instant);
+            if let Some(session) = session {
+                resources.endpoint.reject(session, StatusCode::SERVER_INTERNAL_ERROR, Vec::new(), now.instant);
+            }
+            session
+        }
         Kept::Dialog(dialog) => {
             let session = resources.endpoint.resume_dialog(*dialog);
             resources.endpoint.bye(session, Some(&reason), now.instant);
@@ -81,7 +89,7 @@ fn close_leg(leg: &mut LegRecord, is_released: bool, last_heartbeat: Timestamp, 
     let ended_at = last_heartbeat.max(began);
     leg.status = match leg.answered_at {
         Some(_) => LegStatus::Completed,
-        None if is_released => LegStatus::Canceled,
+        None if is_released && leg.direction == CallDirection::Outbound => LegStatus::Canceled,
         None => LegStatus::Failed,
     };
     let price = match (leg.answered_at, leg.trunk_id) {

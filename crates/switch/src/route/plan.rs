@@ -355,6 +355,7 @@ mod tests {
             call_direction: CallDirection::Outbound,
             max_concurrent_calls: drawn.limit,
             inbound_routing: serde_json::Value::Null,
+            inbound: tandem_model::InboundRouting::default(),
             outbound_routing: serde_json::Value::Null,
             outbound: OutboundRouting { weight: drawn.weight, ..OutboundRouting::default() },
             codec_preferences: Vec::new(),

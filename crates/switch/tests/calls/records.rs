@@ -56,6 +56,7 @@ fn short(record: &Record) -> String {
         Record::Call(call) => format!("call {}", call.status),
         Record::Leg(leg) => format!("leg {}", leg.status),
         Record::Event(event) => format!("event {}", event.kind),
+        Record::Refusal(refusal) => format!("refusal {}", refusal.sip_status),
     }
 }
 

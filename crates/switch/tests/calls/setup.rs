@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tandem_model::{
-    Account, AccountId, CallDirection, Connect, DialOrder, DialTarget, DtmfMode, Money, OutboundRouting, Provider,
+    Account, AccountId, CallDirection, Connect, DialOrder, DialTarget, DtmfMode, InboundRouting, Money, OutboundRouting, Provider,
     Secret, Tier, Timestamp, Trunk, TrunkHealth, TrunkId, TrunkStatus,
 };
 use tandem_sip::random::Randomness;
@@ -89,6 +89,7 @@ pub(crate) fn trunk(number: u8, address: SocketAddr) -> Trunk {
         call_direction: CallDirection::Bidirectional,
         max_concurrent_calls: 10,
         inbound_routing: json!({}),
+        inbound: InboundRouting::default(),
         outbound_routing: json!({}),
         outbound: OutboundRouting::default(),
         codec_preferences: Vec::new(),
@@ -135,8 +136,9 @@ pub(crate) fn sdp(media: &str, formats: &str) -> String {
 
 pub(crate) fn sdp_with(media: &str, formats: &str, direction: &str) -> String {
     let media: SocketAddr = media.parse().unwrap();
+    let network = if media.is_ipv4() { "IP4" } else { "IP6" };
     format!(
-        "v=0\r\no=- 1 1 IN IP4 {address}\r\ns=-\r\nc=IN IP4 {address}\r\nt=0 0\r\nm=audio {port} RTP/AVP {formats}\r\na={direction}\r\n",
+        "v=0\r\no=- 1 1 IN {network} {address}\r\ns=-\r\nc=IN {network} {address}\r\nt=0 0\r\nm=audio {port} RTP/AVP {formats}\r\na={direction}\r\n",
         address = media.ip(),
         port = media.port(),
     )
