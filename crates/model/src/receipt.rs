@@ -284,13 +284,6 @@ reasons! {
         /// The address.
         address: IpAddr,
     } = "peer_not_allowed",
-    /// This node has no listener, or no media address, by which such an address could be reached.
-    NoLocalAddress {
-        /// Over what.
-        transport: Transport,
-        /// The address.
-        address: IpAddr,
-    } = "no_local_address",
     // How an attempt went.
     /// Answered.
     Answered = "answered",
@@ -420,12 +413,6 @@ impl Reason {
             }
             Self::PeerNotAllowed { address } => {
                 format!("{address} is in a private or reserved range; add its range to TANDEM_PEER_ALLOW to allow it")
-            }
-            Self::NoLocalAddress { transport, address } => {
-                let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
-                format!(
-                    "this node cannot reach {address} over {transport}: give TANDEM_SIP_LISTEN a {transport}: place of {family}, and TANDEM_MEDIA_ADDRESS an address of it"
-                )
             }
             Self::Answered => "answered".into(),
             Self::Unresolvable { host } => {

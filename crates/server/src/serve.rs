@@ -29,10 +29,10 @@ use tandem_control::{ControlSettings, Services, Switchboard};
 use tandem_journal::{self as journal, Position, Recovered, Tailer, Writer};
 use tandem_media::engine::PortId;
 use tandem_model::{AddressPolicy, BootId};
-use tandem_sip::endpoint::{Identity, SentBy};
+use tandem_sip::endpoint::{Identity, PublicAddress, SentBy};
 use tandem_sip::message::Host;
 use tandem_store::{DatabaseError, MasterKey, MasterKeyError, OpenError, Store, StoreOptions};
-use tandem_switch::{Listener, PortPool, Switch, SwitchConfig};
+use tandem_switch::{Listener, OwnAddresses, PortPool, Switch, SwitchConfig};
 
 pub(crate) use simulated_carrier::carrier;
 
@@ -225,7 +225,7 @@ async fn restore_external_calls(store: &Store, switchboard: &ShardSwitchboard) -
     Ok(())
 }
 
-fn new_switch(config: &Config, local: &[SocketAddr], ports: Vec<(PortId, u16)>, node: u128) -> Switch {
+fn new_switch(config: &Config, local: &[SocketAddr], ports: Vec<(PortId, SocketAddr)>, node: u128) -> Switch {
     let listeners = config
         .sip_listen
         .iter()
@@ -234,14 +234,15 @@ fn new_switch(config: &Config, local: &[SocketAddr], ports: Vec<(PortId, u16)>, 
     // Behind a NAT, and on a wildcard socket, the local address is not what a peer can reach.
     let is_wildcard = local.iter().any(|address| address.ip().is_unspecified());
     let hides_address = is_wildcard || config.public_address != config.media_address;
-    let sent_by = hides_address.then(|| SentBy { host: Host::from(config.public_address), port: None });
+    let public = hides_address.then(|| PublicAddress { host: Host::from(config.public_address), port: None });
+    let sent_by = SentBy { v4: public.clone(), v6: public };
     let config = SwitchConfig {
         // The low bits of a UUIDv7 are random.
         identity: Identity { node: (node & 0xffff) as u16, shard: 0 },
         user_agent: concat!("Tandem/", env!("CARGO_PKG_VERSION")).to_owned(),
         sent_by,
         listeners: listeners.collect(),
-        media_address: config.public_address,
+        media: OwnAddresses::from(config.public_address),
         ports: PortPool::new(ports),
         address_policy: AddressPolicy::new(config.peer_allow.clone()),
     };

@@ -25,7 +25,7 @@ pub(crate) struct Context {
     pub(crate) outbox: VecDeque<Output>,
     fingerprints: Fingerprints,
     identity: Identity,
-    sent_by: Option<SentBy>,
+    sent_by: SentBy,
     user_agent: Header,
     server_name: Header,
     allow: Header,
@@ -90,7 +90,7 @@ impl Context {
     }
 
     fn sent_by(&self, flow: &Flow) -> (Host, u16) {
-        match &self.sent_by {
+        match self.sent_by.on(flow) {
             Some(public) => (public.host.clone(), public.port.unwrap_or(flow.local.port())),
             None => (Host::from(flow.local.ip()), flow.local.port()),
         }

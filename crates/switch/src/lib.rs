@@ -8,6 +8,7 @@ mod capacity;
 mod command;
 mod config;
 mod deadlines;
+mod family;
 mod kept;
 mod peers;
 mod ports;
@@ -22,6 +23,7 @@ pub use command::{
     ResolveError, ResolveId, Resolved,
 };
 pub use config::{Listener, SwitchConfig};
+pub use family::{Family, OwnAddresses};
 pub use kept::{Kept, OpenCall};
 pub use ports::{PortPool, PortsExhausted};
 pub use switch::Switch;

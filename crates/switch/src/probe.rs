@@ -59,7 +59,12 @@ impl Probes {
     /// Goes on with the probe that waits for this address, if one does.
     pub(crate) fn handle_resolved(&mut self, id: ResolveId, resolved: &Resolved, resources: &mut Resources, now: Now) {
         let Some(number) = self.resolving.remove(&id) else { return };
-        match resolved.as_ref().ok().and_then(|addresses| addresses.first()) {
+        let transport = self.under_way.get(&number).map(|probe| probe.trunk.next_hop.transport);
+        let reachable = |address: &&IpAddr| {
+            transport.is_some_and(|transport| resources.config.path_to(transport, **address).is_some())
+        };
+        let addresses = resolved.as_deref().unwrap_or_default();
+        match addresses.iter().find(reachable).or(addresses.first()) {
             Some(address) => self.send(number, *address, resources, now),
             None => {
                 if let Some(probe) = self.under_way.remove(&number) {
@@ -73,15 +78,17 @@ impl Probes {
 
     fn send(&mut self, number: u64, address: IpAddr, resources: &mut Resources, now: Now) {
         let Some(probe) = self.under_way.get_mut(&number) else { return };
+        let address = address.to_canonical();
         let target = SocketAddr::new(address, probe.trunk.next_hop.port);
         let transport = probe.trunk.next_hop.transport;
-        let listener = if resources.config.address_policy.permits(address) {
-            resources.config.listener_for(transport, address).ok_or(ProbeFailure::TransportError)
+        let path = if resources.config.address_policy.permits(address) {
+            let path = resources.config.path_to(transport, address);
+            path.ok_or(ProbeFailure::Unroutable(Reason::NoLocalAddress { transport, address }))
         } else {
             Err(ProbeFailure::Unroutable(Reason::PeerNotAllowed { address }))
         };
-        let listener = match listener {
-            Ok(listener) => listener,
+        let path = match path {
+            Ok(path) => path,
             Err(failure) => {
                 let reply = probe.reply;
                 self.under_way.remove(&number);
@@ -91,7 +98,7 @@ impl Probes {
         let domain = SipUri::new(probe.trunk.domain.clone());
         let uri = probe.trunk.uri();
         let request = OutgoingRequest {
-            flow: Flow { transport, local: listener.local, remote: target },
+            flow: Flow { transport, local: path.local, remote: target },
             method: Method::Options,
             request_uri: uri.clone().into(),
             routes: Vec::new(),

@@ -54,9 +54,9 @@ impl MediaSockets {
         Ok(sockets)
     }
 
-    /// The ports by the number that the engine knows them by.
-    pub(crate) fn ports(&self) -> Vec<(PortId, u16)> {
-        (0..).map(PortId).zip(self.pairs.iter().map(|pair| pair.rtp.local_addr().port())).collect()
+    /// Where RTP is bound, by the number that the engine knows the port by.
+    pub(crate) fn ports(&self) -> Vec<(PortId, SocketAddr)> {
+        (0..).map(PortId).zip(self.pairs.iter().map(|pair| pair.rtp.local_addr())).collect()
     }
 
     pub(crate) fn taken(&self) -> usize {

@@ -1,7 +1,7 @@
 //! What an endpoint is told when it is made.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::Flow;
 use crate::message::{Host, Method};
@@ -23,9 +23,28 @@ impl fmt::Display for Identity {
     }
 }
 
-/// The public address that Via and Contact name in place of the local one (behind a NAT).
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What Via and Contact name in place of the local address, by the family of the address that the peer is reached at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SentBy {
+    /// For peers that are reached over IPv4.
+    pub v4: Option<PublicAddress>,
+    /// For peers that are reached over IPv6.
+    pub v6: Option<PublicAddress>,
+}
+
+impl SentBy {
+    /// What to name to the peer of this flow; `None` where the local address will do.
+    pub(crate) const fn on(&self, flow: &Flow) -> Option<&PublicAddress> {
+        match flow.remote.ip().to_canonical() {
+            IpAddr::V4(_) => self.v4.as_ref(),
+            IpAddr::V6(_) => self.v6.as_ref(),
+        }
+    }
+}
+
+/// Where peers reach us if not at the local address (behind a NAT).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicAddress {
     /// Host, usually an address literal.
     pub host: Host,
     /// Port; without it that of the flow's local address.
@@ -87,7 +106,7 @@ pub struct EndpointConfig {
     /// Who we are.
     pub identity: Identity,
     /// What Via and Contact say in place of the local address.
-    pub sent_by: Option<SentBy>,
+    pub sent_by: SentBy,
     /// Which addresses belong to one peer.
     pub peers: Box<dyn PeerPolicy>,
     /// Methods that become [`super::Event::Request`] for the user to answer, and are named in Allow, beside those that
@@ -106,7 +125,7 @@ impl EndpointConfig {
         Self {
             user_agent: user_agent.into(),
             identity,
-            sent_by: None,
+            sent_by: SentBy::default(),
             peers: Box::new(SameAddress),
             user_methods: Vec::new(),
             stream_listeners: Vec::new(),
@@ -125,5 +144,26 @@ impl fmt::Debug for EndpointConfig {
             .field("stream_listeners", &self.stream_listeners)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tandem_model::Transport;
+
+    #[test]
+    fn a_peer_is_told_the_address_of_its_own_family() {
+        let public = |host| PublicAddress { host: Host::new(host).unwrap(), port: None };
+        let sent_by = SentBy { v4: Some(public("198.51.100.1")), v6: Some(public("[2001:db8::1]")) };
+        let told = |sent_by: &SentBy, remote: &str| {
+            let (local, remote) = ("[::]:5060".parse().unwrap(), remote.parse().unwrap());
+            let flow = Flow { transport: Transport::Udp, local, remote };
+            sent_by.on(&flow).map(|public| public.host.to_string())
+        };
+        assert_eq!(told(&sent_by, "192.0.2.9:5060").as_deref(), Some("198.51.100.1"));
+        assert_eq!(told(&sent_by, "[2001:db8::9]:5060").as_deref(), Some("[2001:db8::1]"));
+        assert_eq!(told(&sent_by, "[::ffff:192.0.2.9]:5060").as_deref(), Some("198.51.100.1"));
+        assert_eq!(told(&SentBy { v6: None, ..sent_by }, "[2001:db8::9]:5060"), None);
     }
 }

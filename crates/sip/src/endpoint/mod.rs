@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub use config::{
-    EndpointConfig, Identity, Limits, MAX_OUTPUTS, MAX_SERVER_TRANSACTIONS, MAX_SESSIONS, PeerPolicy, SameAddress,
-    SentBy,
+    EndpointConfig, Identity, Limits, MAX_OUTPUTS, MAX_SERVER_TRANSACTIONS, MAX_SESSIONS, PeerPolicy, PublicAddress,
+    SameAddress, SentBy,
 };
 pub use event::{
     Answer, Ending, Event, Failure, IncomingId, InviteSummary, Output, Refused, RequestFailure, RequestId,
@@ -32,7 +32,7 @@ use crate::deadlines::Deadlines;
 use crate::dialog::{Dialog, DialogRecord};
 use crate::fingerprint::RandomKeyMap;
 use crate::flow_counts::FlowCounts;
-use crate::message::{Body, Header, HeaderName, Message, Method, ParseError, StatusCode, Uri};
+use crate::message::{Body, Header, HeaderName, Message, Method, ParseError, StatusCode, Token, Uri};
 use crate::names;
 use crate::random::Randomness;
 use crate::session::{self, Calling, Phase, ReasonHeader, ReinviteNotNow, Ringing, Session, Silence, Usage};
@@ -350,6 +350,23 @@ impl Endpoint {
             return None;
         };
         self.set_phase(key, number, Phase::Calling(Box::new(calling)));
+        Some(SessionId(key))
+    }
+
+    /// Takes up an INVITE that an earlier process had received and not answered; then `reject` it. Its repeats find the
+    /// new transaction. `None` when the octets are no INVITE, or the tag none of ours.
+    pub fn resume_incoming(&mut self, flow: Flow, invite: &[u8], to_tag: &str, now: Instant) -> Option<SessionId> {
+        let message = Message::parse(invite).ok().filter(|message| message.method() == Method::Invite)?;
+        let number = names::number_of(to_tag)?;
+        let tag = Token::new(to_tag).ok()?;
+        let dialog = Dialog::from_invite(&message, &tag)?;
+        let via = message.top_via();
+        let fingerprint = self.context.fingerprint(&message, &Method::Invite, &via, &flow);
+        let incoming = Incoming { message: &message, flow: &flow, via: &via, fingerprint };
+        let secure = message.request_uri()?.scheme() == "sips";
+        let key = self.sessions.insert_with(|key| Session::new(SessionId(key), 0, Phase::Over));
+        let server = self.context.start_server(&incoming, ServerOwner::Invite(key), Some(&tag), None, now);
+        self.set_phase(key, number, Phase::Ringing(Box::new(Ringing::new(flow, server, secure, dialog))));
         Some(SessionId(key))
     }
 

@@ -3,7 +3,7 @@
 use crate::lab::*;
 use std::net::SocketAddr;
 use tandem_model::Transport;
-use tandem_sip::endpoint::{EndpointConfig, Event, Flow, Identity, PeerPolicy, SentBy};
+use tandem_sip::endpoint::{EndpointConfig, Event, Flow, Identity, PeerPolicy, PublicAddress, SentBy};
 use tandem_sip::message::{Body, HeaderName, Host, NameAddr, StatusCode};
 
 #[test]
@@ -30,7 +30,8 @@ fn an_invite_carries_what_every_message_of_ours_must() {
 #[test]
 fn a_public_address_replaces_the_local_one() {
     let mut config = EndpointConfig::new("Tandem", Identity::default());
-    config.sent_by = Some(SentBy { host: Host::new("198.51.100.1").unwrap(), port: None });
+    let public = |host| Some(PublicAddress { host: Host::new(host).unwrap(), port: None });
+    config.sent_by = SentBy { v4: public("198.51.100.1"), v6: public("[2001:db8::1]") };
     let mut lab = Lab::with(config);
     let (_, invite) = lab.call();
     assert!(invite.header("Via").starts_with("SIP/2.0/UDP 198.51.100.1:5060;"));

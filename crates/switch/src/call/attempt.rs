@@ -16,7 +16,8 @@ pub(super) struct Attempt {
     pub(super) is_emergency: bool,
     pub(super) request_uri: SipUri,
     pub(super) routes: Vec<Uri>,
-    pub(super) from: NameAddr,
+    /// The host part of From: the trunk's domain; `None` for our own address, of the family by which the far end is reached.
+    from_host: Option<Host>,
     /// The user part of From: what the far end sees as the caller.
     pub(super) caller_id: String,
     pub(super) headers: Vec<Header>,
@@ -55,7 +56,7 @@ impl Attempt {
         let (username, password) = trunk.digest_identity();
         Self {
             routes: if entry.via_proxy { vec![loose_route(&entry.next_hop)] } else { Vec::new() },
-            from: NameAddr::new(SipUri::new(entry.domain.clone()).with_user(&caller_id)),
+            from_host: Some(entry.domain.clone()),
             caller_id,
             headers: headers(&[&trunk.custom_headers, &trunk.outbound.headers, &order.headers]),
             credentials: Some(Credentials { username: username.to_owned(), password: password.clone(), realm: None }),
@@ -71,7 +72,7 @@ impl Attempt {
     }
 
     /// Straight to a SIP address.
-    pub(super) fn direct(text: &str, order: &DialOrder, own_host: IpAddr) -> Result<Self, NotDialable> {
+    pub(super) fn direct(text: &str, order: &DialOrder) -> Result<Self, NotDialable> {
         let request_uri = parse_sip(text).ok_or(NotDialable::NotSip)?;
         let next_hop = NextHop::of_uri(&request_uri, Transport::Udp);
         if !next_hop.transport.is_supported() {
@@ -82,7 +83,7 @@ impl Attempt {
             trunk: None,
             is_emergency: false,
             routes: Vec::new(),
-            from: NameAddr::new(SipUri::new(Host::from(own_host)).with_user(&caller_id)),
+            from_host: None,
             caller_id,
             headers: headers(&[&order.headers]),
             credentials: None,
@@ -93,6 +94,12 @@ impl Attempt {
             comedia: false,
             request_uri,
         })
+    }
+
+    /// Who calls, to a far end that knows us by this address.
+    pub(super) fn from(&self, own: IpAddr) -> NameAddr {
+        let host = self.from_host.clone().unwrap_or_else(|| Host::from(own));
+        NameAddr::new(SipUri::new(host).with_user(&self.caller_id))
     }
 }
 

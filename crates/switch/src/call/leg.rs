@@ -25,14 +25,14 @@ pub(super) struct Leg {
     state: LegState,
     kept: LastKept,
     slot: Option<TrunkSlot>,
-    /// `None` once the port is closed and given back.
+    /// `None` until the family of the far end's address is known, and once the port is closed and given back.
     pub(super) port: Option<LegPort>,
 }
 
 /// Where a leg is. Each state owns the deadlines that exist in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LegState {
-    /// Slot and port are taken, nothing was sent.
+    /// What can be taken is, nothing was sent.
     Idle,
     /// The next hop's name is being looked up; for this it has as long as the INVITE will have after it.
     Resolving { lookup: ResolveId, silent_until: Instant },
@@ -65,13 +65,13 @@ pub(super) struct Progress {
 }
 
 impl Leg {
-    /// A leg that has what it needs; nothing is sent yet.
+    /// A leg that has what it needs, but for its port where a name must be looked up first; nothing is sent yet.
     pub(super) fn new(
         key: LegKey,
         account_id: AccountId,
         attempt: Attempt,
         slot: Option<TrunkSlot>,
-        port: LegPort,
+        port: Option<LegPort>,
         resources: &mut Resources,
         now: Now,
     ) -> Self {
@@ -101,7 +101,7 @@ impl Leg {
             cost: None,
             media: None,
         };
-        Self { key, attempt, record, state: LegState::Idle, kept: LastKept::Nothing, slot, port: Some(port) }
+        Self { key, attempt, record, state: LegState::Idle, kept: LastKept::Nothing, slot, port }
     }
 
     fn session(&self) -> Option<SessionId> {
@@ -180,7 +180,7 @@ impl Leg {
     ) -> Result<(), Outcome> {
         let LegState::Resolving { .. } = self.state else { return Ok(()) };
         let transport = self.attempt.next_hop.transport;
-        let reachable = |address: &&IpAddr| resources.config.listener_for(transport, **address).is_some();
+        let reachable = |address: &&IpAddr| resources.config.path_to(transport, **address).is_some();
         let addresses = resolved.as_deref().unwrap_or_default();
         match addresses.iter().find(reachable).or(addresses.first()) {
             Some(address) => self.send_invite(*address, resources, now),
@@ -189,27 +189,32 @@ impl Leg {
     }
 
     fn send_invite(&mut self, address: IpAddr, resources: &mut Resources, now: Now) -> Result<(), Outcome> {
+        let address = address.to_canonical();
         if !resources.config.address_policy.permits(address) {
             return Err(Outcome::peer_not_allowed(address));
         }
         let attempt = &self.attempt;
         let transport = attempt.next_hop.transport;
-        let listener = resources.config.listener_for(transport, address).ok_or_else(Outcome::transport_error)?;
+        let Some(path) = resources.config.path_to(transport, address) else {
+            return Err(Outcome::no_local_address(transport, address));
+        };
+        let port = match self.port.take() {
+            Some(port) => port,
+            None => LegPort::take(self.key, path, &attempt.codecs, resources).map_err(|_| Outcome::node_full())?,
+        };
+        let port = self.port.insert(port);
+        port.set_signalling_source(address);
         let remote = SocketAddr::new(address, attempt.next_hop.port);
-        let body = self.port.as_mut().map(|port| {
-            port.set_signalling_source(address);
-            Body::sdp(port.offer_body())
-        });
         let session = resources.endpoint.invite(
             OutgoingInvite {
-                flow: Flow { transport, local: listener.local, remote },
+                flow: Flow { transport, local: path.local, remote },
                 request_uri: attempt.request_uri.clone().into(),
                 routes: attempt.routes.clone(),
-                from: attempt.from.clone(),
+                from: attempt.from(path.media),
                 to: NameAddr::new(attempt.request_uri.clone()),
                 headers: attempt.headers.clone(),
                 credentials: attempt.credentials.clone(),
-                body,
+                body: Some(Body::sdp(port.offer_body())),
                 max_forwards: MAX_FORWARDS,
             },
             now.instant,

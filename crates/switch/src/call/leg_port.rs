@@ -1,12 +1,13 @@
-use super::attempt::Attempt;
-use crate::ports::LocalPort;
-use crate::resources::Resources;
+use crate::config::Path;
+use crate::family::Family;
+use crate::ports::{LocalPort, PortsExhausted};
+use crate::resources::{LegKey, Resources};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tandem_media::engine::{self, Command, RemoteMedia, Sink, Source};
 use tandem_media::offer_answer::{self, Agreement, LocalMedia, NegotiationError, Offer, Payload};
 use tandem_media::sdp::Direction;
-use tandem_model::LegMedia;
+use tandem_model::{Codec, LegMedia};
 
 /// The media port of a leg, with what was offered and agreed.
 #[derive(Debug)]
@@ -26,15 +27,26 @@ pub(super) struct LegPort {
 }
 
 impl LegPort {
-    /// Takes a port and opens it.
-    pub(super) fn open(local: LocalPort, tag: u64, attempt: &Attempt, resources: &mut Resources) -> Self {
+    /// Takes a port for the leg and opens it, with an offer for a peer that is reached by this path.
+    ///
+    /// # Errors
+    /// No port of its family is free.
+    pub(super) fn take(
+        leg: LegKey,
+        path: Path,
+        codecs: &[Codec],
+        resources: &mut Resources,
+    ) -> Result<Self, PortsExhausted> {
+        let local = resources.config.ports.take(path.family)?;
+        let tag = resources.next_number();
+        resources.port_tags.insert(tag, (leg, local));
         let seed = u64::from_be_bytes(resources.random_bytes());
         // RFC 8866 §5.2 wants a numeric id; 62 bits leave room for readers that take it as signed.
         let session_id = u64::from_be_bytes(resources.random_bytes()) >> 2;
         let description = LocalMedia {
-            address: resources.config.media_address,
+            address: path.media,
             rtp_port: local.rtp_port,
-            codecs: attempt.codecs.clone(),
+            codecs: codecs.to_vec(),
             telephone_event: true,
             direction: Direction::SendRecv,
             ptime_ms: offer_answer::DEFAULT_PTIME_MS,
@@ -43,7 +55,7 @@ impl LegPort {
         };
         resources.media(Command::Open { port: local.id, tag, seed });
         let offer = offer_answer::offer(&description);
-        Self {
+        Ok(Self {
             local,
             last_sent: offer.to_bytes(),
             session_version: description.session_version,
@@ -52,7 +64,7 @@ impl LegPort {
             signalling_source: None,
             awaits_answer_in_ack: false,
             is_closing: false,
-        }
+        })
     }
 
     pub(super) fn offer_body(&self) -> Vec<u8> {
@@ -115,10 +127,12 @@ impl LegPort {
     }
 
     fn agree(&mut self, agreement: Agreement, comedia: bool, resources: &mut Resources) {
-        // An address that may not be named is not sent to. Who names one is most often behind a NAT, and is heard from where its
-        // signalling comes from; there the stream starts, and goes to the port that is heard as soon as one is.
+        // An address that may not be named, or that the port's socket cannot reach, is not sent to. Who names one is most often
+        // behind a NAT, and is heard from where its signalling comes from; there the stream starts, and goes to the port that is
+        // heard as soon as one is.
         let reachable = |named: SocketAddr| {
-            if resources.config.address_policy.permits(named.ip()) {
+            let named = SocketAddr::new(named.ip().to_canonical(), named.port());
+            if Family::of(named.ip()) == self.local.family && resources.config.address_policy.permits(named.ip()) {
                 return Some(named);
             }
             self.signalling_source.map(|source| SocketAddr::new(source, named.port()))

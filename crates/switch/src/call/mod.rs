@@ -25,6 +25,7 @@ pub(crate) use taken_up::take_up;
 
 use crate::capacity::{AccountSlot, TrunkSlot};
 use crate::command::{Answer, Output, Question, QuestionId, Reply, ReplyId, Resolved};
+use crate::ports::PortsExhausted;
 use crate::resources::{LegKey, Resources};
 use crate::route;
 use attempt::Attempt;
@@ -203,7 +204,7 @@ impl Call {
     /// Starts the next attempt that can be started. Without one the hunt has failed: with the outcome of the last attempt that
     /// was made, else with what stood against the last that could not be.
     fn next_attempt(&mut self, mut failure: Option<Outcome>, resources: &mut Resources, now: Now) {
-        let mut obstacle = Outcome::local(Reason::NodeFull, HangupCause::NoCircuitAvailable);
+        let mut obstacle = Outcome::node_full();
         loop {
             let Phase::Hunting(hunt) = &mut self.phase else { return };
             let Some(attempt) = hunt.untried.pop_front() else { break };
@@ -245,24 +246,22 @@ impl Call {
         }
     }
 
-    /// Takes what an attempt needs, and returns the place of its leg. Without a slot or a port there is no attempt.
+    /// Takes what an attempt needs, and returns the place of its leg. Without a slot or a port there is no attempt; where a name
+    /// must be looked up first, the port is taken once it is known of which family it has to be.
     fn start_attempt(&mut self, mut attempt: Attempt, resources: &mut Resources, now: Now) -> Result<usize, Outcome> {
         let slot = self.take_trunk_slot(&attempt, resources, now)?;
-        let Ok(local) = resources.config.ports.take() else {
+        self.prefer_codec_of_first_party(&mut attempt);
+        let index = self.legs.len();
+        let key = LegKey { call: self.id, leg: index };
+        let Ok(port) = take_port(key, &attempt, resources) else {
             if let Some(slot) = slot {
                 resources.capacity.release_trunk(slot);
             }
-            return Err(Outcome::local(Reason::NodeFull, HangupCause::NoCircuitAvailable));
+            return Err(Outcome::node_full());
         };
         if let Some(entry) = &attempt.trunk {
             resources.capacity.note_invite(entry.trunk.id, entry.trunk.max_cps(), now.instant);
         }
-        self.prefer_codec_of_first_party(&mut attempt);
-        let index = self.legs.len();
-        let tag = resources.next_number();
-        let key = LegKey { call: self.id, leg: index };
-        resources.port_tags.insert(tag, (key, local));
-        let port = LegPort::open(local, tag, &attempt, resources);
         let leg = Leg::new(key, self.order.account_id, attempt, slot, port, resources, now);
         self.log.attempt_started(index, &leg.attempt, &leg.record, now);
         self.legs.push(leg);
@@ -424,11 +423,16 @@ impl Call {
                 port.set_source(source, resources);
             }
             Connect::Sip { uri } => {
-                let attempts = parties::plan_second_address(&uri, &self.order, resources);
+                let attempts = parties::plan_second_address(&uri, &self.order);
                 return self.hunt_second_party(first, end_at, attempts, resources, now);
             }
             Connect::Number { number } => {
                 let to = DialTarget::Number(number);
+                let attempts = parties::plan_second_number(&to, &self.order, &mut self.log, resources, now);
+                return self.hunt_second_party(first, end_at, attempts, resources, now);
+            }
+            Connect::Forward => {
+                let to = self.order.to.clone();
                 let attempts = parties::plan_second_number(&to, &self.order, &mut self.log, resources, now);
                 return self.hunt_second_party(first, end_at, attempts, resources, now);
             }
@@ -706,6 +710,16 @@ impl Call {
     fn event(&mut self, kind: EventKind, leg: Option<LegId>, detail: Value, resources: &mut Resources, now: Now) {
         self.log.event(kind, leg, detail, resources, now);
     }
+}
+
+/// The port of an attempt whose address needs no looking up. Without a way to it there is none either: the attempt will fail.
+fn take_port(leg: LegKey, attempt: &Attempt, resources: &mut Resources) -> Result<Option<LegPort>, PortsExhausted> {
+    let Some(address) = attempt.next_hop.host.ip() else {
+        // It will need one, of whichever family.
+        return if resources.config.ports.is_exhausted() { Err(PortsExhausted) } else { Ok(None) };
+    };
+    let path = resources.config.path_to(attempt.next_hop.transport, address);
+    path.map(|path| LegPort::take(leg, path, &attempt.codecs, resources)).transpose()
 }
 
 /// How long the media thread may take to tell a port's counters. Past it the record goes out without them.

@@ -3,7 +3,7 @@ use crate::route::RoutedTrunk;
 use std::net::IpAddr;
 use std::time::Duration;
 use tandem_media::offer_answer::NegotiationError;
-use tandem_model::{HangupCause, HungUpBy, Reason};
+use tandem_model::{HangupCause, HungUpBy, Reason, Transport};
 use tandem_sip::endpoint::{Failure, Refused};
 
 /// How an attempt went, and what follows from it.
@@ -64,6 +64,14 @@ impl Outcome {
         Self::local(Reason::TransportError, HangupCause::NetworkOutOfOrder)
     }
 
+    pub(super) const fn no_local_address(transport: Transport, address: IpAddr) -> Self {
+        Self::local(Reason::NoLocalAddress { transport, address }, HangupCause::NoRouteToDestination)
+    }
+
+    pub(super) const fn node_full() -> Self {
+        Self::local(Reason::NodeFull, HangupCause::NoCircuitAvailable)
+    }
+
     pub(super) fn no_response(waited: Duration) -> Self {
         Self::given_up(Reason::NoResponse { after_ms: millis(waited) }, HangupCause::RecoveryOnTimerExpiry)
     }
@@ -112,7 +120,7 @@ impl Outcome {
             Failure::AuthenticationRejected { status } => Self::authentication_failed(status.as_u16()),
             Failure::TooManyChallenges => Self::authentication_failed(PROXY_AUTHENTICATION_REQUIRED),
             Failure::BadAnswer => Self { by: HungUpBy::Callee, gives_up: false, ..Self::no_description() },
-            Failure::Full => Self::local(Reason::NodeFull, HangupCause::NoCircuitAvailable),
+            Failure::Full => Self::node_full(),
         }
     }
 

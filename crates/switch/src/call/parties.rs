@@ -25,6 +25,7 @@ pub(super) fn new_receipt(order: &DialOrder, resources: &Resources, now: Now) ->
         decided_at: now.utc,
         to: order.to.number().to_owned(),
         from: order.from.clone(),
+        inbound: None,
         routing_revision: resources.table.revision(),
         considered: Vec::new(),
         attempts: Vec::new(),
@@ -69,7 +70,7 @@ pub(super) fn plan_first_party(
 
 /// Straight to a SIP address: what can be judged before its name is looked up is judged at once.
 fn plan_direct(uri: &str, order: &DialOrder, resources: &Resources) -> Result<VecDeque<Attempt>, Refusal> {
-    let attempt = Attempt::direct(uri, order, resources.config.media_address).map_err(|error| match error {
+    let attempt = Attempt::direct(uri, order).map_err(|error| match error {
         NotDialable::NotSip => refusal(RefusalKind::TargetNotAllowed, Reason::NoRoute),
         NotDialable::RuledOut(reason) => refusal(RefusalKind::TargetNotAllowed, reason),
     })?;
@@ -85,12 +86,8 @@ fn plan_direct(uri: &str, order: &DialOrder, resources: &Resources) -> Result<Ve
 ///
 /// # Errors
 /// What the call ends with because it cannot be called.
-pub(super) fn plan_second_address(
-    uri: &str,
-    order: &DialOrder,
-    resources: &Resources,
-) -> Result<VecDeque<Attempt>, Outcome> {
-    let attempt = Attempt::direct(uri, order, resources.config.media_address).map_err(|error| match error {
+pub(super) fn plan_second_address(uri: &str, order: &DialOrder) -> Result<VecDeque<Attempt>, Outcome> {
+    let attempt = Attempt::direct(uri, order).map_err(|error| match error {
         NotDialable::NotSip => Outcome::unresolvable(uri.to_owned()),
         NotDialable::RuledOut(reason) => Outcome::local(reason, HangupCause::NoRouteToDestination),
     })?;

@@ -82,7 +82,7 @@ fn an_address_of_a_family_that_we_have_no_socket_for_is_passed_over() {
     lab.names.insert(HOST.into(), Name::After(50, Ok(vec!["2606:4700::1111".parse().unwrap()])));
     let call = lab.dial(order(NUMBER));
     lab.pass(1_000);
-    assert_eq!(lab.ended(call).outcomes(), ["transport_error"]);
+    assert_eq!(lab.ended(call).outcomes(), ["no_local_address"]);
     lab.finish();
 }
 

@@ -10,11 +10,11 @@ use tandem_model::{
     Account, AddressPolicy, CallEvent, CallId, CallRecord, DialOrder, LegId, LegRecord, LiveCall, Money, Now, Receipt,
     Record, Timestamp, Transport, Trunk, TrunkState,
 };
-use tandem_sip::endpoint::{Flow, Identity};
+use tandem_sip::endpoint::{Flow, Identity, SentBy};
 use tandem_switch::route::RouteTable;
 use tandem_switch::{
-    Answer, Command, Counts, InboundRefusal, Kept, Listener, OpenCall, Output, PortPool, Reply, ReplyId, ResolveError,
-    ResolveId, Resolved, Switch, SwitchConfig,
+    Answer, Command, Counts, InboundRefusal, Kept, Listener, OpenCall, Output, OwnAddresses, PortPool, Reply, ReplyId,
+    ResolveError, ResolveId, Resolved, Switch, SwitchConfig,
 };
 
 use crate::far_end::{FarEnd, Script};
@@ -22,8 +22,10 @@ use crate::setup::{Seeded, account, account_id, start, start_utc, trunk_id};
 
 /// Where the switch is.
 pub(crate) const US: &str = "192.0.2.1:5060";
-/// The network that far ends are in; other private ranges may not be named.
-const ALLOWED: &str = "192.0.2.0/24";
+/// Where it is besides, if it was made with both address families.
+pub(crate) const US_V6: &str = "[2001:db8::1]:5060";
+/// The networks that far ends are in; other private ranges may not be named.
+const ALLOWED: [&str; 2] = ["192.0.2.0/24", "2001:db8::/32"];
 const FIRST_RTP_PORT: u16 = 20_000;
 
 /// A far end by its place.
@@ -44,6 +46,14 @@ pub(crate) struct Link {
     /// Added at random, up to this.
     pub(crate) jitter_ms: u64,
     pub(crate) loss_percent: u64,
+}
+
+/// What the switch has of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Own {
+    /// Media ports of each family that it has.
+    ports: u16,
+    has_v6: bool,
 }
 
 struct Datagram {
@@ -79,7 +89,7 @@ pub(crate) struct Lab {
     is_down: bool,
     /// Calls that processes before this one have closed.
     closed_before: u64,
-    ports: u16,
+    own: Own,
     seed: u64,
     pub(crate) refused: Vec<InboundRefusal>,
     pub(crate) asked_names: Vec<String>,
@@ -143,9 +153,18 @@ impl Lab {
     }
 
     pub(crate) fn with_ports(seed: u64, ports: u16) -> Self {
+        Self::with(seed, Own { ports, has_v6: false })
+    }
+
+    /// A switch that has so many ports of IPv4, and as many of IPv6.
+    pub(crate) fn of_both_families(ports: u16) -> Self {
+        Self::with(7, Own { ports, has_v6: true })
+    }
+
+    fn with(seed: u64, own: Own) -> Self {
         let mut lab = Self {
-            switch: new_switch(seed, ports),
-            engine: new_engine(ports, start()),
+            switch: new_switch(seed, own),
+            engine: new_engine(own, start()),
             peers: Vec::new(),
             names: BTreeMap::new(),
             link: Link { delay_ms: 5, jitter_ms: 0, loss_percent: 0 },
@@ -156,7 +175,7 @@ impl Lab {
             keeping: Vec::new(),
             is_down: false,
             closed_before: 0,
-            ports,
+            own,
             seed,
             refused: Vec::new(),
             asked_names: Vec::new(),
@@ -182,7 +201,17 @@ impl Lab {
     /// A far end at the next free address.
     pub(crate) fn far_end(&mut self, script: Script) -> Peer {
         let host = u8::try_from(self.peers.len() + 10).unwrap();
-        self.peers.push(FarEnd::new(SocketAddr::new(IpAddr::from([192, 0, 2, host]), 5_060), script));
+        self.far_end_at(IpAddr::from([192, 0, 2, host]), script)
+    }
+
+    /// One that is reached over IPv6.
+    pub(crate) fn far_end_v6(&mut self, script: Script) -> Peer {
+        let host = u16::try_from(self.peers.len() + 0x10).unwrap();
+        self.far_end_at(IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, host]), script)
+    }
+
+    fn far_end_at(&mut self, host: IpAddr, script: Script) -> Peer {
+        self.peers.push(FarEnd::new(SocketAddr::new(host, 5_060), script));
         Peer(self.peers.len() - 1)
     }
 
@@ -310,12 +339,12 @@ impl Lab {
     /// The process dies. What its journal says is open; if `is_cut_off`, the last turn was written and nothing of it was sent.
     pub(crate) fn crash(&mut self, is_cut_off: bool) -> Vec<OpenCall> {
         if is_cut_off {
-            let (now, us) = (self.now, address(US));
-            self.network.retain(|_, datagram| datagram.from != us || datagram.sent_at < now);
+            let now = self.now;
+            self.network.retain(|_, datagram| !is_us(datagram.from) || datagram.sent_at < now);
         }
         self.seed += 10_000;
-        self.switch = new_switch(self.seed, self.ports);
-        self.engine = new_engine(self.ports, self.now);
+        self.switch = new_switch(self.seed, self.own);
+        self.engine = new_engine(self.own, self.now);
         self.lookups.clear();
         self.stuck.clear();
         self.is_down = true;
@@ -358,6 +387,7 @@ impl Lab {
                 Record::Event(event) => {
                     open.get_mut(&event.call_id).expect("a call is recorded before its events").events = event.number;
                 }
+                Record::Refusal(_) => {}
             }
         }
         let is_open =
@@ -417,16 +447,17 @@ impl Lab {
     }
 
     fn deliver(&mut self, Datagram { from, to, octets, .. }: Datagram) {
-        let (now, us) = (self.now(), address(US));
-        if to == us && self.is_down {
+        assert_eq!(from.is_ipv4(), to.is_ipv4(), "no network leads from one family to the other");
+        let now = self.now();
+        if is_us(to) && self.is_down {
             // Nobody listens.
-        } else if to == us {
-            let flow = Flow { transport: Transport::Udp, local: us, remote: from };
+        } else if is_us(to) {
+            let flow = Flow { transport: Transport::Udp, local: to, remote: from };
             self.switch.handle_datagram(flow, &octets, now);
         } else if let Some(peer) = self.peers.iter_mut().find(|peer| peer.address == to)
             && !peer.hear(from, octets, now.instant)
         {
-            self.switch.handle_transport_error(&Flow { transport: Transport::Udp, local: us, remote: to }, now);
+            self.switch.handle_transport_error(&Flow { transport: Transport::Udp, local: from, remote: to }, now);
         }
     }
 
@@ -457,6 +488,7 @@ impl Lab {
                 is_idle = false;
                 match output {
                     engine::Output::Transmit(transmit) => {
+                        self.own.expect_family(transmit.port, transmit.to);
                         if transmit.channel == Channel::Rtp {
                             let packet = transmit.payload.to_vec();
                             self.audio.push(Audio { to: transmit.to, packet });
@@ -505,6 +537,7 @@ impl Lab {
                         let cseq = text.lines().find_map(|line| line.strip_prefix("CSeq: ")).unwrap();
                         format!("keep invite {}", cseq.strip_suffix(" INVITE").unwrap())
                     }
+                    Kept::WaitingCaller { .. } => "keep waiting caller".to_owned(),
                     Kept::Dialog(dialog) => format!("keep dialog {}", dialog.dialog.local_seq),
                 });
                 self.kept.insert(leg_id, kept);
@@ -562,9 +595,10 @@ impl Lab {
     }
 
     pub(crate) fn hear_rtp(&mut self, from: &str, rtp_port: u16, packet: &mut [u8]) {
-        let port = PortId(u32::from((rtp_port - FIRST_RTP_PORT) / 2));
-        let now = self.now;
-        if let Some(transmit) = self.engine.forward(port, address(from), packet, now) {
+        let (now, from, own) = (self.now, address(from), self.own);
+        let port = (rtp_port - FIRST_RTP_PORT) / 2 + if from.is_ipv4() { 0 } else { own.ports };
+        if let Some(transmit) = self.engine.forward(PortId(u32::from(port)), from, packet, now) {
+            own.expect_family(transmit.port, transmit.to);
             self.audio.push(Audio { to: transmit.to, packet: transmit.payload.to_vec() });
         }
         self.drain();
@@ -580,13 +614,13 @@ impl Lab {
     pub(crate) fn call_records(&self, id: CallId) -> Vec<&CallRecord> {
         let of_call = |record: &'_ Record| match record {
             Record::Call(call) if call.id == id => true,
-            Record::Call(_) | Record::Leg(_) | Record::Event(_) => false,
+            Record::Call(_) | Record::Leg(_) | Record::Event(_) | Record::Refusal(_) => false,
         };
         let calls = self.records.iter().filter(|record| of_call(record));
         calls
             .filter_map(|record| match record {
                 Record::Call(call) => Some(call.as_ref()),
-                Record::Leg(_) | Record::Event(_) => None,
+                Record::Leg(_) | Record::Event(_) | Record::Refusal(_) => None,
             })
             .collect()
     }
@@ -607,7 +641,7 @@ impl Lab {
                     None => legs.push(leg.as_ref().clone()),
                 },
                 Record::Event(event) if event.call_id == id => events.push(event.clone()),
-                Record::Call(_) | Record::Leg(_) | Record::Event(_) => {}
+                Record::Call(_) | Record::Leg(_) | Record::Event(_) | Record::Refusal(_) => {}
             }
         }
         let ended = Ended { record, legs, events };
@@ -639,7 +673,7 @@ impl Lab {
     fn begun(&self) -> BTreeSet<CallId> {
         let of_call = |record: &Record| match record {
             Record::Call(call) => Some(call.id),
-            Record::Leg(_) | Record::Event(_) => None,
+            Record::Leg(_) | Record::Event(_) | Record::Refusal(_) => None,
         };
         self.records.iter().filter_map(of_call).collect()
     }
@@ -680,21 +714,51 @@ impl Ended {
     }
 }
 
-fn new_switch(seed: u64, ports: u16) -> Switch {
+impl Own {
+    fn addresses(self) -> impl Iterator<Item = SocketAddr> {
+        [Some(US), self.has_v6.then_some(US_V6)].into_iter().flatten().map(address)
+    }
+
+    fn media(self) -> OwnAddresses {
+        let first = |is_v4: bool| self.addresses().map(|us| us.ip()).find(|us| us.is_ipv4() == is_v4);
+        let of = |is_v4| first(is_v4).map(OwnAddresses::from).unwrap_or_default();
+        OwnAddresses { v4: of(true).v4, v6: of(false).v6 }
+    }
+
+    /// The ports by number: those of IPv4, then those of IPv6, on the same UDP ports.
+    fn bound(self) -> impl Iterator<Item = (PortId, SocketAddr)> {
+        let of_host = move |us: SocketAddr| {
+            (0..self.ports).map(move |index| SocketAddr::new(us.ip(), FIRST_RTP_PORT + 2 * index))
+        };
+        (0..).map(PortId).zip(self.addresses().flat_map(of_host))
+    }
+
+    /// A socket sends to its own family only.
+    fn expect_family(self, port: PortId, to: SocketAddr) {
+        assert_eq!(port.0 < u32::from(self.ports), to.is_ipv4(), "{port:?} cannot send to {to}");
+    }
+}
+
+fn new_switch(seed: u64, own: Own) -> Switch {
     let config = SwitchConfig {
         identity: Identity { node: 1, shard: 0 },
         user_agent: "Tandem".into(),
-        sent_by: None,
-        listeners: vec![Listener { transport: Transport::Udp, local: address(US) }],
-        media_address: address(US).ip(),
-        ports: PortPool::new((0..ports).map(|index| (PortId(u32::from(index)), FIRST_RTP_PORT + 2 * index))),
-        address_policy: AddressPolicy::new(vec![ALLOWED.parse().unwrap()]),
+        sent_by: SentBy::default(),
+        listeners: own.addresses().map(|local| Listener { transport: Transport::Udp, local }).collect(),
+        media: own.media(),
+        ports: PortPool::new(own.bound()),
+        address_policy: AddressPolicy::new(ALLOWED.map(|range| range.parse().unwrap()).into()),
     };
     Switch::new(config, Box::new(Seeded(seed)), Box::new(Seeded(seed + 1_000)))
 }
 
-fn new_engine(ports: u16, now: Instant) -> Engine {
-    Engine::new(engine::Limits { ports: u32::from(ports) }, now, Duration::from_secs(1_800_000_000))
+fn new_engine(own: Own, now: Instant) -> Engine {
+    let ports = u32::try_from(own.bound().count()).unwrap();
+    Engine::new(engine::Limits { ports }, now, Duration::from_secs(1_800_000_000))
+}
+
+fn is_us(address: SocketAddr) -> bool {
+    [US, US_V6].iter().any(|us| self::address(us) == address)
 }
 
 pub(crate) fn address(text: &str) -> SocketAddr {

@@ -10,6 +10,7 @@ mod addresses;
 mod answered;
 mod commands;
 mod failover;
+mod families;
 mod far_end;
 mod given_up;
 mod lab;

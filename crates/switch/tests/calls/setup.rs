@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tandem_model::{
-    Account, AccountId, CallDirection, Connect, DialOrder, DialTarget, DtmfMode, InboundRouting, Money, OutboundRouting, Provider,
-    Secret, Tier, Timestamp, Trunk, TrunkHealth, TrunkId, TrunkStatus,
+    Account, AccountId, CallDirection, Connect, DialOrder, DialTarget, DtmfMode, InboundRouting, Money,
+    OutboundRouting, Provider, Secret, Tier, Timestamp, Trunk, TrunkHealth, TrunkId, TrunkStatus,
 };
 use tandem_sip::random::Randomness;
 
