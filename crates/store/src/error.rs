@@ -41,6 +41,20 @@ impl DatabaseError {
             Self::DiskFull | Self::Unreadable { .. } | Self::Seal(_) | Self::Randomness(_) | Self::Query(_) => false,
         }
     }
+
+    /// Whether it is about the values that were to be written, so that the same values will never be taken, by a database in whatever
+    /// state; everything else is about the database.
+    #[must_use]
+    pub fn is_about_values(&self) -> bool {
+        match self {
+            Self::Unreadable { .. } => true,
+            Self::Query(error) => match error.as_database_error() {
+                Some(refusal) => crate::sqlite::is_about_values(refusal) || crate::postgres::is_about_values(refusal),
+                None => matches!(error, sqlx::Error::Encode(_)),
+            },
+            Self::Busy | Self::Unavailable | Self::DiskFull | Self::Seal(_) | Self::Randomness(_) => false,
+        }
+    }
 }
 
 impl From<sqlx::Error> for DatabaseError {

@@ -13,6 +13,7 @@ mod master_key;
 mod migrations;
 mod pool;
 mod postgres;
+mod pulse;
 mod records;
 mod routing;
 mod row;

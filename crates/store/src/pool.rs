@@ -9,6 +9,7 @@ use crate::sqlite::SqlitePools;
 /// - `begin_calls`: a transaction that writes calls. Others may write other calls meanwhile; `hold_call` keeps one call as it is
 ///   until the transaction ends.
 /// - `snapshot`: a transaction that reads, everything as of one moment.
+/// - `look`: a row, asked for to see whether the database answers; and `answers`, what the last look found.
 /// - `spare_writer`: a connection for what is not worth waiting for.
 /// - `known_accounts` and `write_batch`: the bulk statements.
 pub(crate) enum Pool {

@@ -21,12 +21,21 @@ pub struct RoutingSnapshot {
 }
 
 impl Store {
-    /// Counts the changes of accounts, trunks and keys: one cheap query, to be asked often.
+    /// Counts the changes of accounts, trunks and keys: one cheap query, to be asked often. It takes two seconds at most.
+    ///
+    /// It is also the look at the database, on a connection of its own: as long as a server gives no answer here, everything else
+    /// that needs one fails at once, [`DatabaseError::is_transient`], and what waits for one is given up. See [`Store::answers`].
     ///
     /// # Errors
     /// [`DatabaseError`].
     pub async fn revision(&self) -> Result<u64, DatabaseError> {
-        on_pool!(self, pools => sqlx::query(READ_REVISION).fetch_one(&pools.reader).await?.number("revision"))
+        on_pool!(self, pools => pools.look(READ_REVISION).await?.number("revision"))
+    }
+
+    /// Whether the database answered when [`Store::revision`] was last asked; true before that.
+    #[must_use]
+    pub fn answers(&self) -> bool {
+        on_pool!(self, pools => pools.answers())
     }
 
     /// Everything that routing reads.

@@ -2,6 +2,7 @@
 
 mod address;
 mod bulk;
+mod lookout;
 mod session;
 
 pub(crate) use address::PostgresAddress;
@@ -9,13 +10,16 @@ pub(crate) use address::PostgresAddress;
 use crate::OpenError;
 use crate::error::Refusal;
 use crate::migrations;
+use crate::pulse::{Pulse, no_answer};
 use crate::store::Migrated;
 use address::SCHEMA;
-use session::{PING_DEADLINE, STATEMENT_DEADLINE, STATEMENT_TIMEOUT, Session, Sessions, Transaction, no_answer};
+use lookout::Lookout;
+use session::{PING_DEADLINE, STATEMENT_DEADLINE, STATEMENT_TIMEOUT, Session, Sessions, Transaction};
 use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgPoolOptions, PgRow};
 use sqlx::{ConnectOptions, Connection, Row};
+use std::sync::Arc;
 use std::time::Duration;
 use tandem_model::AccountId;
 use tokio::time::timeout;
@@ -25,6 +29,9 @@ use uuid::Uuid;
 pub(crate) struct PostgresPools {
     pub(crate) writer: Sessions,
     pub(crate) reader: Sessions,
+    /// Boxed: it holds what it takes to connect.
+    lookout: Box<Lookout>,
+    pulse: Arc<Pulse>,
 }
 
 impl PostgresPools {
@@ -32,7 +39,10 @@ impl PostgresPools {
     pub(crate) async fn open(address: &PostgresAddress) -> Result<Self, OpenError> {
         Self::migrate(address).await?;
         let options = address.connect_options(STATEMENT_TIMEOUT);
-        Ok(Self { writer: sessions(WRITERS, &options), reader: sessions(READERS, &options) })
+        let pulse = Arc::new(Pulse::default());
+        let lookout = Box::new(Lookout::new(options.clone(), Arc::clone(&pulse)));
+        let sessions = |connections| sessions(connections, &options, &pulse);
+        Ok(Self { writer: sessions(WRITERS), reader: sessions(READERS), lookout, pulse })
     }
 
     /// Brings the schema up to date and disconnects.
@@ -86,9 +96,20 @@ impl PostgresPools {
         timeout(SPARE_WAIT, self.writer.session()).await.ok()?.ok().map(Box::new)
     }
 
+    /// Asks for one row, to see whether the server answers. As long as it does not, everything else fails at once.
+    pub(crate) async fn look(&self, question: &'static str) -> Result<PgRow, sqlx::Error> {
+        self.lookout.ask(question).await
+    }
+
+    /// Whether the last look had an answer; true before the first.
+    pub(crate) fn answers(&self) -> bool {
+        !self.pulse.is_away()
+    }
+
     /// Waits for running statements, but not for a server that does not answer.
     pub(crate) async fn close(&self) {
         let closed = timeout(CLOSE_DEADLINE, async {
+            self.lookout.close().await;
             self.reader.close().await;
             self.writer.close().await;
         });
@@ -99,7 +120,7 @@ impl PostgresPools {
 }
 
 /// A pool that opens its connections when they are needed.
-fn sessions(connections: u32, options: &PgConnectOptions) -> Sessions {
+fn sessions(connections: u32, options: &PgConnectOptions, pulse: &Arc<Pulse>) -> Sessions {
     let pool = PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -113,7 +134,7 @@ fn sessions(connections: u32, options: &PgConnectOptions) -> Sessions {
             })
         })
         .connect_lazy_with(options.clone());
-    Sessions::new(pool)
+    Sessions::new(pool, Arc::clone(pulse))
 }
 
 /// What a database is like before it is migrated.
@@ -221,7 +242,7 @@ fn code_and_message(error: &sqlx::Error) -> Option<(String, String)> {
 
 /// What a statement's error of PostgreSQL means; `None` for errors of other databases.
 pub(crate) fn refusal(error: &dyn DatabaseError) -> Option<Refusal> {
-    match error.try_downcast_ref::<PgDatabaseError>()?.code() {
+    match refusal_code(error)? {
         LOCK_NOT_AVAILABLE | DEADLOCK_DETECTED | SERIALIZATION_FAILURE | QUERY_CANCELED => Some(Refusal::Busy),
         DISK_FULL => Some(Refusal::DiskFull),
         TOO_MANY_CONNECTIONS | ADMIN_SHUTDOWN | CRASH_SHUTDOWN | CANNOT_CONNECT_NOW | IDLE_IN_TRANSACTION => {
@@ -229,6 +250,17 @@ pub(crate) fn refusal(error: &dyn DatabaseError) -> Option<Refusal> {
         }
         _ => None,
     }
+}
+
+/// The code of an error of PostgreSQL; `None` for errors of other databases.
+fn refusal_code(error: &dyn DatabaseError) -> Option<&str> {
+    Some(error.try_downcast_ref::<PgDatabaseError>()?.code())
+}
+
+/// Whether a statement was refused for the values in it: a data exception, a constraint, a value beyond a limit of the server
+/// (classes 22, 23 and 54).
+pub(crate) fn is_about_values(error: &dyn DatabaseError) -> bool {
+    refusal_code(error).is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)))
 }
 
 // Error codes: <https://www.postgresql.org/docs/15/errcodes-appendix.html>.
@@ -248,6 +280,8 @@ const QUERY_CANCELED: &str = "57014";
 const ADMIN_SHUTDOWN: &str = "57P01";
 const CRASH_SHUTDOWN: &str = "57P02";
 const CANNOT_CONNECT_NOW: &str = "57P03";
+/// What a server says that starts or stops.
+const AWAY: [&str; 3] = [ADMIN_SHUTDOWN, CRASH_SHUTDOWN, CANNOT_CONNECT_NOW];
 
 /// 1,414,415,437 is "TNDM": a lock by agreement, on nothing but this number in this database.
 const BEGIN_ALONE: &str = "BEGIN; SELECT pg_advisory_xact_lock(1414415437)";
@@ -262,7 +296,7 @@ const LOOK: &str = "SELECT current_setting('server_encoding') AS encoding,
     EXISTS (SELECT FROM pg_class WHERE relnamespace = to_regnamespace('tandem')::oid AND relkind IN ('r', 'p', 'v', 'm', 'f')
         AND relname <> '_sqlx_migrations') AS has_tables";
 
-/// Journals, and requests that change something. With the readers ten a node, of the hundred that a server has by default.
+/// Journals, and requests that change something. With the readers and the lookout eleven a node, of the hundred that a server has by default.
 const WRITERS: u32 = 4;
 /// Lists and look-ups, each about a millisecond.
 const READERS: u32 = 6;

@@ -1,31 +1,36 @@
 //! Connections of which every statement has a deadline.
 //!
 //! The server ends a statement that takes too long, but a server that hangs, or a network that swallows everything, does not even say
-//! so. Then the client's own deadline cuts the connection: it is closed at once and its place in the pool is free for another.
+//! so. Then the client's own deadline cuts the connection: it is closed at once and its place in the pool is free for another. So it
+//! is when the [`Pulse`] stops meanwhile.
 
+use crate::pulse::{Pulse, no_answer};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo};
-use sqlx::{Either, Execute, Executor, PgConnection, PgPool, Postgres, SqlStr};
-use std::io;
+use sqlx::{Either, Execute, Executor, PgPool, Postgres, SqlStr};
 use std::mem;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 /// A pool that gives out [`Session`]s. A reference to it runs a statement on any of them.
 #[derive(Debug)]
-pub(crate) struct Sessions(PgPool);
+pub(crate) struct Sessions {
+    pool: PgPool,
+    pulse: Arc<Pulse>,
+}
 
 /// A connection that is given back to its pool, or closed when it did not answer in time.
 #[derive(Debug)]
 pub(crate) struct Session {
     /// `None` once it was cut.
     connection: Option<PoolConnection<Postgres>>,
+    pulse: Arc<Pulse>,
 }
 
 /// A transaction on a session; dropped without a commit it is rolled back.
@@ -39,13 +44,14 @@ pub(crate) struct Transaction {
 type Answer = Either<PgQueryResult, PgRow>;
 
 impl Sessions {
-    pub(crate) const fn new(pool: PgPool) -> Self {
-        Self(pool)
+    pub(crate) const fn new(pool: PgPool, pulse: Arc<Pulse>) -> Self {
+        Self { pool, pulse }
     }
 
     /// Waits for a connection at most as long as the pool is told to.
     pub(crate) async fn session(&self) -> Result<Session, sqlx::Error> {
-        Ok(Session { connection: Some(self.0.acquire().await?) })
+        let connection = self.pulse.unless_away(self.pool.acquire()).await?;
+        Ok(Session { connection: Some(connection), pulse: Arc::clone(&self.pulse) })
     }
 
     /// Starts a transaction with statements of the caller's, the first of which is a `BEGIN`; they take one round trip.
@@ -58,24 +64,19 @@ impl Sessions {
     }
 
     pub(crate) async fn close(&self) {
-        self.0.close().await;
+        self.pool.close().await;
     }
 }
 
 impl Session {
     async fn answers<'q, E: Execute<'q, Postgres> + 'q>(&mut self, query: E) -> Result<Vec<Answer>, sqlx::Error> {
-        let connection = self.connection()?;
+        let connection = self.connection.as_deref_mut().ok_or_else(no_answer)?;
         // Every list is bounded, so that its rows may as well be collected here.
-        let answers = timeout(STATEMENT_DEADLINE, connection.fetch_many(query).try_collect()).await;
+        let answers = soon(&self.pulse, connection.fetch_many(query).try_collect()).await;
         self.settle(answers)
     }
 
-    fn connection(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
-        self.connection.as_deref_mut().ok_or_else(no_answer)
-    }
-
-    fn settle<T>(&mut self, outcome: Result<Result<T, sqlx::Error>, Elapsed>) -> Result<T, sqlx::Error> {
-        let result = outcome.unwrap_or_else(|_| Err(no_answer()));
+    fn settle<T>(&mut self, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
         if result.as_ref().is_err_and(spoils_the_connection) {
             self.cut();
         }
@@ -137,7 +138,8 @@ impl Drop for Transaction {
         if !self.open || self.session.connection.is_none() {
             return;
         }
-        let mut session = mem::replace(&mut self.session, Session { connection: None });
+        let closed = Session { connection: None, pulse: Arc::clone(&self.session.pulse) };
+        let mut session = mem::replace(&mut self.session, closed);
         match Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(async move {
                 if sqlx::raw_sql("ROLLBACK").execute(&mut session).await.is_err() {
@@ -178,7 +180,8 @@ impl<'c> Executor<'c> for &'c mut Session {
         'c: 'e,
     {
         async move {
-            let prepared = timeout(STATEMENT_DEADLINE, self.connection()?.prepare_with(sql, parameters)).await;
+            let connection = self.connection.as_deref_mut().ok_or_else(no_answer)?;
+            let prepared = soon(&self.pulse, connection.prepare_with(sql, parameters)).await;
             self.settle(prepared)
         }
         .boxed()
@@ -216,6 +219,11 @@ impl<'c> Executor<'c> for &'c Sessions {
     }
 }
 
+/// Waits for an answer until the deadline, and no longer than the server is known to answer.
+async fn soon<T>(pulse: &Pulse, asked: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    timeout(STATEMENT_DEADLINE, pulse.unless_away(asked)).await.unwrap_or_else(|_| Err(no_answer()))
+}
+
 fn each(answers: Vec<Answer>) -> impl stream::Stream<Item = Result<Answer, sqlx::Error>> {
     stream::iter(answers.into_iter().map(Ok))
 }
@@ -232,10 +240,6 @@ fn spoils_the_connection(error: &sqlx::Error) -> bool {
         Some(refusal) => refusal.code().is_some_and(|code| code == "0A000"),
         None => matches!(error, sqlx::Error::Io(_) | sqlx::Error::Protocol(_)),
     }
-}
-
-pub(crate) fn no_answer() -> sqlx::Error {
-    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the server does not answer"))
 }
 
 /// How long the server may work on one statement. A batch takes milliseconds, a list far down an account's calls a second.

@@ -5,6 +5,7 @@ mod bulk;
 use crate::OpenError;
 use crate::error::Refusal;
 use crate::migrations;
+use crate::pulse::{Pulse, no_answer};
 use crate::store::Migrated;
 use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
@@ -20,12 +21,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tandem_model::AccountId;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 /// SQLite takes one writer at a time, so it gets one connection: waiting for it is a fair queue in memory, not a busy lock.
 pub(crate) struct SqlitePools {
     pub(crate) writer: SqlitePool,
     pub(crate) reader: SqlitePool,
+    pulse: Pulse,
 }
 
 impl SqlitePools {
@@ -46,7 +49,7 @@ impl SqlitePools {
             .connect_with(connect_options(path).pragma("query_only", "on"))
             .await
             .map_err(|error| open_error(path, error))?;
-        Ok(Self { writer, reader })
+        Ok(Self { writer, reader, pulse: Pulse::default() })
     }
 
     /// Brings the schema up to date and closes the file again.
@@ -88,6 +91,20 @@ impl SqlitePools {
     /// The writer, unless somebody has it.
     pub(crate) fn spare_writer(&self) -> Ready<Option<PoolConnection<Sqlite>>> {
         ready(self.writer.try_acquire())
+    }
+
+    /// Asks for one row, to see whether the file can be read in time. A disk that hangs is not waited for; what else waits for it has
+    /// limits of its own.
+    pub(crate) async fn look(&self, question: &'static str) -> Result<SqliteRow, sqlx::Error> {
+        let asked = timeout(LOOK_DEADLINE, sqlx::query(question).fetch_one(&self.reader)).await;
+        let answer = asked.unwrap_or_else(|_| Err(no_answer()));
+        self.pulse.found(answer.is_err());
+        answer
+    }
+
+    /// Whether the last look had an answer; true before the first.
+    pub(crate) fn answers(&self) -> bool {
+        !self.pulse.is_away()
     }
 
     /// The readers first: the connection that closes last folds the write-ahead log into the file.
@@ -215,6 +232,11 @@ pub(crate) fn refusal(error: &dyn DatabaseError) -> Option<Refusal> {
     }
 }
 
+/// Whether a statement was refused for the values in it.
+pub(crate) fn is_about_values(error: &dyn DatabaseError) -> bool {
+    matches!(result_code(error), Some(SQLITE_TOOBIG | SQLITE_CONSTRAINT | SQLITE_MISMATCH | SQLITE_RANGE))
+}
+
 /// The primary result code (<https://www.sqlite.org/rescode.html>); `None` for errors of other databases.
 fn result_code(error: &dyn DatabaseError) -> Option<u32> {
     error.try_downcast_ref::<SqliteError>()?;
@@ -227,6 +249,10 @@ const SQLITE_LOCKED: u32 = 6;
 const SQLITE_READONLY: u32 = 8;
 const SQLITE_FULL: u32 = 13;
 const SQLITE_CANTOPEN: u32 = 14;
+const SQLITE_TOOBIG: u32 = 18;
+const SQLITE_CONSTRAINT: u32 = 19;
+const SQLITE_MISMATCH: u32 = 20;
+const SQLITE_RANGE: u32 = 25;
 const SQLITE_NOTADB: u32 = 26;
 /// The index of the write-ahead log, 32 KB beside the file, could not grow: there is no space for it.
 const SQLITE_IOERR_SHMSIZE: u32 = 4_874;
@@ -239,6 +265,8 @@ const READERS: u32 = 4;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a request waits for a connection: longer than one busy wait of the writer before it.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a look at the file may take, which is far less than a millisecond when all is well.
+const LOOK_DEADLINE: Duration = Duration::from_secs(2);
 /// 64 MB: what the write-ahead log may keep on disk after a burst.
 const WAL_LIMIT_BYTES: &str = "67108864";
 
