@@ -41,5 +41,6 @@ pub use time::{Now, ParseTimestampError, Timestamp};
 pub use transport::{ParseTransportError, SrtpPolicy, Transport};
 pub use trunk::{
     CallDirection, DEFAULT_PROGRESS_TIMEOUT, DEFAULT_RTP_TIMEOUT, DtmfMode, HealthStatus, MAX_BILLING_INCREMENT,
-    MAX_RTP_TIMEOUT_SECONDS, OutboundRouting, Provider, Trunk, TrunkHealth, TrunkState, TrunkStatus,
+    MAX_RTP_TIMEOUT_SECONDS, OutboundRouting, Provider, SHORTEST_V4_PREFIX, SHORTEST_V6_PREFIX, Trunk, TrunkHealth,
+    TrunkState, TrunkStatus, can_identify,
 };

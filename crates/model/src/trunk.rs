@@ -305,6 +305,21 @@ impl Trunk {
     }
 }
 
+/// Whether a range of `allowed_ips` is narrow enough to tell who is calling by it alone: who names half of the internet must not get
+/// calls that are another's.
+#[must_use]
+pub const fn can_identify(range: &IpNet) -> bool {
+    match range {
+        IpNet::V4(range) => range.prefix_len() >= SHORTEST_V4_PREFIX,
+        IpNet::V6(range) => range.prefix_len() >= SHORTEST_V6_PREFIX,
+    }
+}
+
+/// The shortest IPv4 prefix that [identifies](can_identify).
+pub const SHORTEST_V4_PREFIX: u8 = 8;
+/// The shortest IPv6 prefix that [identifies](can_identify): regional registries allocate /12s to themselves and far less to any network.
+pub const SHORTEST_V6_PREFIX: u8 = 16;
+
 /// Longest billing increment: one hour, in seconds.
 pub const MAX_BILLING_INCREMENT: u32 = 3_600;
 

@@ -199,12 +199,10 @@ pub const MAX_CONSIDERED: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::route::tests::{EPOCH, account};
     use proptest::prelude::*;
     use std::collections::BTreeSet;
-    use tandem_model::{
-        Account, CallDirection, DtmfMode, HealthStatus, Money, OutboundRouting, Provider, Secret, Tier, Timestamp,
-        TrunkHealth, TrunkStatus,
-    };
+    use tandem_model::{CallDirection, HealthStatus, OutboundRouting, TrunkHealth};
 
     proptest! {
         #[test]
@@ -303,14 +301,7 @@ mod tests {
             }
             trunks.push(trunk(number, drawn, failover(number)));
         }
-        let account = Account {
-            id: account_id(),
-            name: "account".into(),
-            tier: Tier::Enterprise,
-            max_trunks: None,
-            max_calls: None,
-            created_at: EPOCH,
-        };
+        let account = account(ACCOUNT);
         let (table, unusable) = RouteTable::new(1, &[account], trunks);
         assert_eq!(unusable, []);
         (table, capacity)
@@ -323,10 +314,10 @@ mod tests {
         plan(table, capacity, &AddressPolicy::default(), query, now)
     }
 
-    const EPOCH: Timestamp = Timestamp::from_unix_micros(0);
+    const ACCOUNT: u8 = 1;
 
     fn account_id() -> AccountId {
-        AccountId::new(EPOCH, [1; 10])
+        account(ACCOUNT).id
     }
 
     fn trunk_id(number: usize) -> TrunkId {
@@ -339,39 +330,14 @@ mod tests {
 
     fn trunk(number: usize, drawn: &Drawn, failover: Option<usize>) -> Trunk {
         Trunk {
-            id: trunk_id(number),
-            account_id: account_id(),
-            name: number.to_string(),
-            description: None,
-            provider: Provider::Custom,
-            status: TrunkStatus::Active,
-            sip_domain: "carrier.example.com".into(),
-            sip_port: 5_060,
-            sip_proxy: None,
-            sip_username: "tandem".into(),
-            sip_password: Secret::new("s3cret"),
-            auth_username: None,
-            auth_password: None,
             call_direction: CallDirection::Outbound,
             max_concurrent_calls: drawn.limit,
-            inbound_routing: serde_json::Value::Null,
-            inbound: tandem_model::InboundRouting::default(),
-            outbound_routing: serde_json::Value::Null,
             outbound: OutboundRouting { weight: drawn.weight, ..OutboundRouting::default() },
-            codec_preferences: Vec::new(),
-            dtmf_mode: DtmfMode::Auto,
-            cost_per_minute: Money::ZERO,
-            monthly_cost: Money::ZERO,
-            allowed_ips: Vec::new(),
-            encryption_enabled: false,
             failover_trunk_id: failover.map(trunk_id),
-            custom_headers: std::collections::BTreeMap::new(),
-            advanced_config: serde_json::Map::new(),
             priority: drawn.priority,
             // Until there are periodic probes, what one of them found takes no trunk away.
             health: TrunkHealth { status: HealthStatus::Unhealthy, ..TrunkHealth::UNKNOWN },
-            created_at: EPOCH,
-            updated_at: EPOCH,
+            ..crate::route::tests::trunk(u8::try_from(number).unwrap(), ACCOUNT)
         }
     }
 }

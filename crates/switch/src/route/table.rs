@@ -1,4 +1,5 @@
 use super::next_hop::{InvalidNextHop, NextHop, SIP_PORT};
+use super::sources::Sources;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tandem_model::{
@@ -12,6 +13,7 @@ pub struct RouteTable {
     revision: u64,
     accounts: BTreeMap<AccountId, RoutedAccount>,
     trunks: BTreeMap<TrunkId, Arc<RoutedTrunk>>,
+    sources: Sources,
 }
 
 /// An account as routing sees it.
@@ -103,7 +105,8 @@ impl RouteTable {
         let routed = |account: &Account| {
             (account.id, RoutedAccount { max_calls: account.limits().max_calls, trunks: Vec::new() })
         };
-        let mut table = Self { revision, accounts: accounts.iter().map(routed).collect(), trunks: BTreeMap::new() };
+        let accounts = accounts.iter().map(routed).collect();
+        let mut table = Self { revision, accounts, trunks: BTreeMap::new(), sources: Sources::default() };
         let mut unusable = Vec::new();
         for trunk in trunks {
             let (id, account_id) = (trunk.id, trunk.account_id);
@@ -111,6 +114,7 @@ impl RouteTable {
                 (Ok(trunk), Some(account)) => {
                     let trunk = Arc::new(trunk);
                     account.trunks.push(Arc::clone(&trunk));
+                    table.sources.add_trunk(&trunk);
                     table.trunks.insert(id, trunk);
                 }
                 (Err(InvalidNextHop), _) | (Ok(_), None) => unusable.push(id),
@@ -132,6 +136,11 @@ impl RouteTable {
     #[must_use]
     pub fn account(&self, id: AccountId) -> Option<&RoutedAccount> {
         self.accounts.get(&id)
+    }
+
+    /// From which addresses trunks may call, as far as they are written as addresses.
+    pub(crate) const fn sources(&self) -> &Sources {
+        &self.sources
     }
 
     /// All trunks, by id.
