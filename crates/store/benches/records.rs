@@ -150,6 +150,7 @@ fn receipt(account_id: AccountId, at: Timestamp) -> Receipt {
         decided_at: at,
         to: "+12025550100".into(),
         from: Some("+12025550199".into()),
+        inbound: None,
         routing_revision: 7,
         considered: vec![Considered {
             trunk_id,

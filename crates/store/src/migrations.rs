@@ -5,10 +5,16 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 type Step = (i64, &'static str, &'static str);
 
 /// The migrations of SQLite, oldest first. One that was released is never edited: its checksum is kept in every database.
-const SQLITE: &[Step] = &[(1, "first schema", include_str!("../migrations/sqlite/0001_first_schema.sql"))];
+const SQLITE: &[Step] = &[
+    (1, "first schema", include_str!("../migrations/sqlite/0001_first_schema.sql")),
+    (2, "inbound calls", include_str!("../migrations/sqlite/0002_inbound_calls.sql")),
+];
 
 /// The migrations of PostgreSQL: the same versions, under the same rule.
-const POSTGRES: &[Step] = &[(1, "first schema", include_str!("../migrations/postgres/0001_first_schema.sql"))];
+const POSTGRES: &[Step] = &[
+    (1, "first schema", include_str!("../migrations/postgres/0001_first_schema.sql")),
+    (2, "inbound calls", include_str!("../migrations/postgres/0002_inbound_calls.sql")),
+];
 
 /// The migrations of SQLite, ready to run.
 pub(crate) fn sqlite() -> Migrator {

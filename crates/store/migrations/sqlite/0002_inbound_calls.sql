@@ -15,3 +15,4 @@ CREATE TABLE refusals (
     receipt TEXT NOT NULL
 ) STRICT;
 CREATE INDEX refusals_of_account ON refusals (account_id, at);
+CREATE INDEX refusals_of_trunk ON refusals (trunk_id, at) WHERE trunk_id IS NOT NULL;

@@ -8,6 +8,7 @@ mod calls;
 #[path = "../postgres_server/mod.rs"]
 mod postgres_server;
 mod records;
+mod refusals;
 mod samples;
 mod trunks;
 
@@ -125,4 +126,10 @@ suite!([sqlite: super::Sqlite, postgres: super::Postgres], [
     records::a_call_of_another_account_is_not_overwritten,
     records::large_batches_are_written_whole,
     records::the_journal_position_moves_with_its_records,
+    refusals::a_refusal_comes_back_as_it_was_written,
+    refusals::a_refusal_is_stored_once,
+    refusals::refusals_are_listed_newest_first,
+    refusals::refusals_are_cut_at_the_page_limit,
+    refusals::accounts_do_not_see_each_others_refusals,
+    refusals::a_refusal_of_an_unknown_account_does_not_hold_up_the_rest,
 ]);

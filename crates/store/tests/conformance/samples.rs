@@ -32,6 +32,10 @@ pub(crate) fn leg_id(number: u64) -> LegId {
     LegId::from_uuid(uuid(4, number))
 }
 
+pub(crate) fn refusal_id(number: u64) -> RefusalId {
+    RefusalId::from_uuid(uuid(5, number))
+}
+
 pub(crate) fn account(number: u64) -> Account {
     Account {
         id: account_id(number),
@@ -126,6 +130,7 @@ pub(crate) fn receipt(account_id: AccountId) -> Receipt {
         decided_at: at(1),
         to: "+442079460000".into(),
         from: Some("\"quoted\" \\ name".into()),
+        inbound: None,
         routing_revision: 42,
         considered: vec![Considered {
             trunk_id: trunk_id(1),
@@ -249,5 +254,35 @@ pub(crate) fn event(number: u32, call: &CallRecord) -> CallEvent {
         at: at(i64::from(number)),
         kind: EventKind::LegRinging,
         detail: json!({"sip_status": 180, "text": "Ring\u{0}ing \"now\""}).as_object().unwrap().clone(),
+    }
+}
+
+/// An INVITE that no rule of the trunk of this number named.
+pub(crate) fn refusal(number: u64, account_id: AccountId) -> RefusedInvite {
+    let reason = Reason::NoInboundRule { nearest: "+1202*".into() };
+    RefusedInvite {
+        id: refusal_id(number),
+        account_id,
+        at: at(1),
+        trunk_id: Some(trunk_id(number)),
+        from_number: "+442079460000".into(),
+        to_number: "+13035550100".into(),
+        sip_call_id: "a84b\"4c76\\e66710@192.0.2.1".into(),
+        sip_status: 404,
+        receipt: Receipt {
+            inbound: Some(InboundReceipt {
+                source: "192.0.2.1:5060".into(),
+                request_uri: "sip:+13035550100@198.51.100.1".into(),
+                steps: vec![
+                    Identified { by: IdentifiedBy::AllowedIps, matched: "192.0.2.0/24".into(), trunks_left: 2 },
+                    Identified { by: IdentifiedBy::RequestUri, matched: "user".into(), trunks_left: 1 },
+                ],
+                trunk_name: Some("trunk 1".into()),
+                rule: None,
+                nearest: Some("+1202*".into()),
+            }),
+            refusal: Some(Refusal { kind: RefusalKind::NoRoute, explanation: reason.explanation(), reason }),
+            ..receipt(account_id)
+        },
     }
 }
