@@ -48,9 +48,16 @@ lint: lint-tools ## Check format, lints, docs, licences, dependencies and layout
 	$(CARGO) deny --locked --log-level error check bans licenses sources
 	$(CARGO) machete --with-metadata
 
+# BENCH names suites (parse relay calls memory refusals) and options, as BENCH="relay --runs 5"; see bench/README.md.
+BENCH ?=
 .PHONY: bench
-bench: ## Run every benchmark; each prints its figures.
-	$(CARGO) bench --workspace --locked --bench '*'
+bench: bench-peers build ## Measure Tandem beside Kamailio, rtpengine and bare loops; an hour, on a machine that does nothing else.
+	$(CARGO) bench --workspace --locked --bench '*' --no-run
+	bench/run.py --tandem $(TARGET)/release/tandem --folder $(TARGET)/bench $(BENCH)
+
+.PHONY: bench-peers
+bench-peers: ## Install the programs that the benches measure against (root only; others are told what is missing).
+	@scripts/install-bench-peers.sh
 
 .PHONY: lint-tools
 lint-tools: ## Install cargo-deny and cargo-machete in the versions that lint uses.
