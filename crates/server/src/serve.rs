@@ -19,7 +19,7 @@ use identity::NodeIdError;
 use keys::KeyError;
 use simulated_carrier::SimulatedCarrier;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ use tandem_model::{AddressPolicy, BootId};
 use tandem_sip::endpoint::{Identity, PublicAddress, SentBy};
 use tandem_sip::message::Host;
 use tandem_store::{DatabaseError, MasterKey, MasterKeyError, OpenError, Store, StoreOptions};
-use tandem_switch::{Listener, OwnAddresses, PortPool, Switch, SwitchConfig};
+use tandem_switch::{Family, Listener, PortPool, Switch, SwitchConfig};
 
 pub(crate) use simulated_carrier::carrier;
 
@@ -92,8 +92,9 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     let listener = listener.map_err(|source| ServeError::BindHttp { address: config.http_listen, source })?;
     let http_address = listener.local_addr()?;
     let most_ports = usize::try_from(files.saturating_sub(RESERVED_FILES) / FILES_PER_PORT).unwrap_or(usize::MAX);
+    let media_addresses: Vec<IpAddr> = config.media.iter().collect();
     let media_sockets =
-        MediaSockets::bind(config.media_address, config.rtp_ports.first, config.rtp_ports.last, most_ports)?;
+        MediaSockets::bind(&media_addresses, config.rtp_ports.first, config.rtp_ports.last, most_ports)?;
     // The carrier listens before its trunks are probed.
     let carrier = demo.then(|| SimulatedCarrier::start(config.demo_carrier)).transpose()?;
 
@@ -153,7 +154,7 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     let (stop_http, http_stopped) = tokio::sync::oneshot::channel::<()>();
     let http_task = tokio::spawn(http::serve(listener, router, http_stopped));
 
-    tracing::info!(http = %http_address, sip = ?listeners, media = %config.media_address, max_calls, taken_ports, "ready");
+    tracing::info!(http = %http_address, sip = ?listeners, media = ?media_addresses, max_calls, taken_ports, "ready");
     if demo {
         demo::introduce(http_address, &key, config.demo_carrier).await?;
     } else {
@@ -232,17 +233,20 @@ fn new_switch(config: &Config, local: &[SocketAddr], ports: Vec<(PortId, SocketA
         .zip(local)
         .map(|(listen, local)| Listener { transport: listen.transport, local: *local });
     // Behind a NAT, and on a wildcard socket, the local address is not what a peer can reach.
-    let is_wildcard = local.iter().any(|address| address.ip().is_unspecified());
-    let hides_address = is_wildcard || config.public_address != config.media_address;
-    let public = hides_address.then(|| PublicAddress { host: Host::from(config.public_address), port: None });
-    let sent_by = SentBy { v4: public.clone(), v6: public };
+    let sent_by = |family: Family| {
+        let public = config.public.of(family)?;
+        let is_wildcard = |local: &SocketAddr| local.ip().is_unspecified() && Family::of(local.ip()) == family;
+        let hides_address = local.iter().any(is_wildcard) || config.media.of(family) != Some(public);
+        hides_address.then(|| PublicAddress { host: Host::from(public), port: None })
+    };
+    let sent_by = SentBy { v4: sent_by(Family::V4), v6: sent_by(Family::V6) };
     let config = SwitchConfig {
         // The low bits of a UUIDv7 are random.
         identity: Identity { node: (node & 0xffff) as u16, shard: 0 },
         user_agent: concat!("Tandem/", env!("CARGO_PKG_VERSION")).to_owned(),
         sent_by,
         listeners: listeners.collect(),
-        media: OwnAddresses::from(config.public_address),
+        media: config.public,
         ports: PortPool::new(ports),
         address_policy: AddressPolicy::new(config.peer_allow.clone()),
     };

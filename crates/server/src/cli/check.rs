@@ -1,9 +1,10 @@
 use super::failure::Failure;
 use super::output::{Output, Table};
-use crate::config::{Config, ConfigError, Preset, Setting, Sources};
+use crate::config::{Config, ConfigError, Preset, Setting, Sources, family_name};
 use serde_json::{Value, json};
 use std::fmt::Display;
 use tandem_model::AddressPolicy;
+use tandem_switch::Family;
 
 /// Shows every setting with its origin, and what is likely not meant.
 pub(super) fn check(sources: &Sources, preset: Preset, output: &Output) -> Result<(), Failure> {
@@ -64,8 +65,8 @@ fn value_of(setting: Setting, config: &Config) -> Option<String> {
         Setting::DatabaseUrl => config.database.to_string(),
         Setting::HttpListen => config.http_listen.to_string(),
         Setting::SipListen => joined(&config.sip_listen),
-        Setting::MediaAddress => config.media_address.to_string(),
-        Setting::PublicAddress => config.public_address.to_string(),
+        Setting::MediaAddress => joined(config.media.iter()),
+        Setting::PublicAddress => joined(config.public.iter()),
         Setting::RtpPorts => config.rtp_ports.to_string(),
         Setting::AdminApiKey => if config.admin_api_key.is_some() { "(set)" } else { "" }.to_owned(),
         Setting::MasterKeyFile => config.master_key_file.display().to_string(),
@@ -80,13 +81,13 @@ fn value_of(setting: Setting, config: &Config) -> Option<String> {
         Setting::Log => config.log.clone(),
         Setting::LogFormat => config.log_format.to_string(),
         Setting::DrainTimeout => config.drain_timeout.as_secs().to_string(),
-        Setting::DemoCarrier => joined(&config.demo_carrier),
+        Setting::DemoCarrier => joined(config.demo_carrier),
     };
     Some(value)
 }
 
-fn joined(items: &[impl Display]) -> String {
-    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+fn joined(items: impl IntoIterator<Item = impl Display>) -> String {
+    items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(",")
 }
 
 fn table(settings: &[Shown]) -> Table {
@@ -104,16 +105,21 @@ fn warnings(config: &Config, preset: Preset) -> Vec<String> {
         Ok(addresses) => addresses.iter().any(|(_, here)| *here == address),
         Err(_) => true,
     };
-    let media = config.media_address;
-    // All of 127.0.0.0/8 is the host's, though only 127.0.0.1 stands in the table.
-    if !media.is_loopback() && !is_here(media) {
-        warnings.push(format!("media_address: {media} is no address of this host; RTP cannot be bound to it here"));
+    for media in config.media.iter() {
+        // All of 127.0.0.0/8 is the host's, though only 127.0.0.1 stands in the table.
+        if !media.is_loopback() && !is_here(media) {
+            warnings.push(format!("media_address: {media} is no address of this host; RTP cannot be bound to it here"));
+        }
+        let family = Family::of(media);
+        if !config.sip_listen.iter().any(|listen| Family::of(listen.address.ip()) == family) {
+            let family = family_name(media);
+            warnings.push(format!("media_address: {media} is of no use while sip_listen has no place of {family}"));
+        }
     }
     if preset == Preset::Node {
-        if !AddressPolicy::default().permits(config.public_address) {
+        for public in config.public.iter().filter(|public| !AddressPolicy::default().permits(*public)) {
             warnings.push(format!(
-                "public_address: {} cannot be reached from the Internet; behind a NAT set it to the outer address",
-                config.public_address
+                "public_address: {public} cannot be reached from the Internet; behind a NAT set it to the outer address"
             ));
         }
         if !config.http_listen.ip().is_loopback() {

@@ -54,6 +54,7 @@ pub(super) fn socket(text: &str) -> Result<SocketAddr, SocketError> {
 /// One host's address: neither a wildcard nor a group.
 pub(super) fn one(text: &str) -> Result<IpAddr, AddressError> {
     let address: IpAddr = text.parse().map_err(|_| AddressError::Syntax(text.to_owned()))?;
+    let address = address.to_canonical();
     let is_broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
     if address.is_unspecified() || address.is_multicast() || is_broadcast {
         return Err(AddressError::NoHost(address));

@@ -4,6 +4,7 @@ mod address;
 mod error;
 mod listen;
 mod log;
+mod own_addresses;
 mod port_range;
 mod setting;
 mod sources;
@@ -13,6 +14,7 @@ pub(crate) use address::carrier_pair;
 pub(crate) use error::ConfigError;
 pub(crate) use listen::SipListen;
 pub(crate) use log::LogFormat;
+pub(crate) use own_addresses::name as family_name;
 pub(crate) use port_range::PortRange;
 pub(crate) use setting::Setting;
 pub(crate) use sources::Sources;
@@ -25,6 +27,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tandem_model::{Secret, Transport};
 use tandem_store::DatabaseUrl;
+use tandem_switch::{Family, OwnAddresses};
 
 /// How this node runs. `docs/configuration.md` describes every setting.
 #[derive(Clone, Debug)]
@@ -37,10 +40,10 @@ pub(crate) struct Config {
     pub(crate) http_listen: SocketAddr,
     /// Where SIP is heard: at least one. Port 0 takes a free one; an unspecified address hears on all of the host.
     pub(crate) sip_listen: Vec<SipListen>,
-    /// Where RTP is bound: one address of this host.
-    pub(crate) media_address: IpAddr,
-    /// What SDP, Via and Contact say; of the same family as `media_address`.
-    pub(crate) public_address: IpAddr,
+    /// Where RTP is bound: addresses of this host, of each family that a listener hears.
+    pub(crate) media: OwnAddresses,
+    /// What SDP, Via and Contact say; of the same families as `media`.
+    pub(crate) public: OwnAddresses,
     /// Ports for RTP and RTCP.
     pub(crate) rtp_ports: PortRange,
     /// API key of the bootstrap admin; `None` has one made on the first start.
@@ -109,26 +112,27 @@ impl Reading {
 
     fn config(&mut self, preset: Preset) -> Config {
         let demo = preset == Preset::Demo;
-        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
         self.refuse_unbuilt();
         let data_dir = self.data_dir();
-        let media_address = self.parsed(Setting::MediaAddress, address::one).unwrap_or_else(|| match preset {
-            Preset::Node => first_global_address().unwrap_or(loopback),
-            Preset::Demo => loopback,
+        let sip_listen = self.parsed(Setting::SipListen, listen::list).unwrap_or_else(|| {
+            let host = if demo { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
+            let address = SocketAddr::from((host, SIP_PORT));
+            [Transport::Udp, Transport::Tcp].map(|transport| SipListen { transport, address }).into()
         });
+        let media = self.parsed(Setting::MediaAddress, own_addresses::parse).unwrap_or_else(|| {
+            let here = if demo { Vec::new() } else { addresses_of_host() };
+            own_addresses::default_media(&sip_listen, &here)
+        });
+        let public = self.parsed(Setting::PublicAddress, own_addresses::parse).unwrap_or_default();
         let config = Config {
             database: self
                 .parsed(Setting::DatabaseUrl, text::database_url)
                 .unwrap_or_else(|| DatabaseUrl::sqlite(data_dir.join(DATABASE_FILE))),
             http_listen: self.parsed(Setting::HttpListen, address::socket).unwrap_or(HTTP_LISTEN),
-            sip_listen: self.parsed(Setting::SipListen, listen::list).unwrap_or_else(|| {
-                let host = if demo { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
-                let address = SocketAddr::from((host, SIP_PORT));
-                [Transport::Udp, Transport::Tcp].map(|transport| SipListen { transport, address }).into()
-            }),
-            media_address,
-            public_address: self.parsed(Setting::PublicAddress, address::one).unwrap_or(media_address),
+            sip_listen,
+            media,
+            public: own_addresses::or_of(public, media),
             rtp_ports: self.parsed(Setting::RtpPorts, port_range::parse).unwrap_or(PortRange::DEFAULT),
             admin_api_key: self.parsed(Setting::AdminApiKey, text::api_key),
             master_key_file: self
@@ -187,15 +191,26 @@ impl Reading {
 
     /// What each setting allows and both together do not.
     fn refuse_contradictions(&mut self, config: &Config) {
-        if config.media_address.is_ipv4() != config.public_address.is_ipv4() {
+        let media_for = |address: IpAddr| config.media.of(Family::of(address));
+        for public in config.public.iter().filter(|public| media_for(*public).is_none()) {
+            let family = own_addresses::name(public);
             let message = format!(
-                "{} is of another family than the media address {}; an SDP cannot offer one for the other",
-                config.public_address, config.media_address
+                "{public} is {family}, and no media address is; give TANDEM_MEDIA_ADDRESS one of {family} beside it"
             );
             self.contradiction(&[Setting::PublicAddress, Setting::MediaAddress], message);
         }
+        let mut without_media: Vec<&'static str> = Vec::new();
         for listen in &config.sip_listen {
-            let shares_address = listen.address.ip().is_unspecified() || listen.address.ip() == config.media_address;
+            let heard = listen.address.ip();
+            let family = own_addresses::name(heard);
+            if media_for(heard).is_none() && !without_media.contains(&family) {
+                without_media.push(family);
+                let message = format!(
+                    "{listen} hears {family}, and there is no media address of it; give TANDEM_MEDIA_ADDRESS one of this host, or listen elsewhere"
+                );
+                self.contradiction(&[Setting::MediaAddress, Setting::SipListen], message);
+            }
+            let shares_address = media_for(heard).is_some_and(|media| heard.is_unspecified() || heard == media);
             let is_udp = listen.transport == Transport::Udp;
             if is_udp && shares_address && config.rtp_ports.contains(listen.address.port()) {
                 let message = format!("{listen} lies within the RTP ports {}; move one of the two", config.rtp_ports);
@@ -217,8 +232,9 @@ impl Reading {
 }
 
 /// What the kernel does not tell is the same as no address: the caller takes loopback.
-fn first_global_address() -> Option<IpAddr> {
-    tandem_netio::first_global_address().ok().flatten()
+fn addresses_of_host() -> Vec<IpAddr> {
+    let addresses = tandem_netio::interface_addresses().unwrap_or_default();
+    addresses.into_iter().map(|(_interface, address)| address).collect()
 }
 
 const DATA_DIR: &str = "./data";
@@ -252,7 +268,8 @@ mod tests {
             config.sip_listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
             ["udp:0.0.0.0:5060", "tcp:0.0.0.0:5060"]
         );
-        assert_eq!(config.public_address, config.media_address);
+        assert_eq!(config.public, config.media);
+        assert!(config.media.v4.is_some() && config.media.v6.is_none(), "SIP is heard over IPv4");
         assert_eq!(config.rtp_ports.to_string(), "20000-29999");
         assert!(config.admin_api_key.is_none());
         assert_eq!(config.master_key_file, PathBuf::from("./data/master.key"));
@@ -269,7 +286,9 @@ mod tests {
         let config = Config::load(&Sources::of_text(&[], None), Preset::Demo).unwrap();
         assert!(config.http_listen.ip().is_loopback());
         assert!(config.sip_listen.iter().all(|listen| listen.address.ip().is_loopback()));
-        assert!(config.media_address.is_loopback() && config.public_address.is_loopback());
+        for own in [config.media, config.public] {
+            assert_eq!((own.v4, own.v6), (Some(Ipv4Addr::LOCALHOST), None));
+        }
         assert!(config.demo_carrier.iter().all(|address| address.ip().is_loopback()));
         assert_eq!(config.peer_allow, [LOOPBACK_NETWORK]);
     }
@@ -290,7 +309,7 @@ mod tests {
             ("DATABASE_URL", "sqlite:///srv/calls.db"),
             ("TANDEM_HTTP_LISTEN", "[::1]:9090"),
             ("TANDEM_SIP_LISTEN", "udp:192.0.2.1:5070"),
-            ("TANDEM_MEDIA_ADDRESS", "192.0.2.1"),
+            ("TANDEM_MEDIA_ADDRESS", "192.0.2.1,2001:db8::1"),
             ("TANDEM_PUBLIC_ADDRESS", "198.51.100.7"),
             ("TANDEM_RTP_PORTS", "40000-40099"),
             ("TANDEM_ADMIN_API_KEY", "tdm_0123456789abcdef"),
@@ -319,8 +338,9 @@ mod tests {
             assert_eq!(config.database.to_string(), "sqlite:///srv/calls.db");
             assert_eq!(config.http_listen.to_string(), "[::1]:9090");
             assert_eq!(config.sip_listen[0].to_string(), "udp:192.0.2.1:5070");
-            assert_eq!(config.media_address.to_string(), "192.0.2.1");
-            assert_eq!(config.public_address.to_string(), "198.51.100.7");
+            let shown = |own: OwnAddresses| own.iter().map(|address| address.to_string()).collect::<Vec<_>>();
+            assert_eq!(shown(config.media), ["192.0.2.1", "2001:db8::1"]);
+            assert_eq!(shown(config.public), ["198.51.100.7", "2001:db8::1"], "what is not said is the media address");
             assert_eq!(config.rtp_ports, PortRange { first: 40_000, last: 40_099 });
             assert_eq!(config.admin_api_key.as_ref().unwrap().expose(), "tdm_0123456789abcdef");
             assert_eq!(config.master_key_file, PathBuf::from("/etc/tandem/master.key"));
@@ -342,6 +362,7 @@ mod tests {
             ("TANDEM_HTTP_LISTEN", "localhost", "an address and a port"),
             ("TANDEM_SIP_LISTEN", "tls:0.0.0.0:5061", "not built yet"),
             ("TANDEM_MEDIA_ADDRESS", "0.0.0.0", "no single host"),
+            ("TANDEM_MEDIA_ADDRESS", "192.0.2.1,192.0.2.2", "one of each family"),
             ("TANDEM_PUBLIC_ADDRESS", "sip.example.com", "not an IP address"),
             ("TANDEM_RTP_PORTS", "30000-20000", "ends before it begins"),
             ("TANDEM_ADMIN_API_KEY", "hunter2", "fewer than 16 characters"),
@@ -446,12 +467,25 @@ mod tests {
     #[test]
     fn settings_that_contradict_each_other_are_refused() {
         let error = node(&[("TANDEM_MEDIA_ADDRESS", "192.0.2.1"), ("TANDEM_PUBLIC_ADDRESS", "2001:db8::1")], None);
-        assert!(error.unwrap_err().to_string().starts_with("TANDEM_PUBLIC_ADDRESS: 2001:db8::1 is of another family"));
+        assert!(error.unwrap_err().to_string().starts_with("TANDEM_PUBLIC_ADDRESS: 2001:db8::1 is IPv6, and no media"));
+        let both = ("TANDEM_SIP_LISTEN", "udp:0.0.0.0:5060,udp:[::]:5060,tcp:[::]:5060");
+        let error = node(&[both, ("TANDEM_MEDIA_ADDRESS", "192.0.2.1")], None).unwrap_err();
+        let [problem] = error.problems() else { panic!("one for a family: {error}") };
+        let told = problem.to_string();
+        assert!(told.starts_with("TANDEM_MEDIA_ADDRESS: udp:[::]:5060 hears IPv6, and there is no media"), "{told}");
         let error = node(&[("TANDEM_RTP_PORTS", "5000-6000")], None).unwrap_err().to_string();
         assert_eq!(
             error,
             "TANDEM_RTP_PORTS: udp:0.0.0.0:5060 lies within the RTP ports 5000-6000; move one of the two"
         );
+        // A wildcard of one family leaves the other's ports alone.
+        let apart = [
+            ("TANDEM_SIP_LISTEN", "udp:192.0.2.9:5060,udp:[::]:5060"),
+            ("TANDEM_MEDIA_ADDRESS", "192.0.2.1,2001:db8::1"),
+            ("TANDEM_RTP_PORTS", "5000-6000"),
+        ];
+        let error = node(&apart, None).unwrap_err().to_string();
+        assert_eq!(error, "TANDEM_SIP_LISTEN: udp:[::]:5060 lies within the RTP ports 5000-6000; move one of the two");
     }
 
     #[test]

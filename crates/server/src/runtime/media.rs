@@ -32,11 +32,14 @@ pub(crate) enum BindPortsError {
 }
 
 impl MediaSockets {
-    /// Binds as many pairs of the range as `most`, passing over ports that other programs hold.
-    pub(crate) fn bind(address: IpAddr, first: u16, last: u16, most: usize) -> Result<Self, BindPortsError> {
+    /// Binds the range on each of these addresses, passing over ports that other programs hold. Where `most` pairs do not suffice
+    /// for all, each address gets as many as the others.
+    pub(crate) fn bind(addresses: &[IpAddr], first: u16, last: u16, most: usize) -> Result<Self, BindPortsError> {
         let mut sockets = Self { pairs: Vec::new(), taken: 0 };
         let even_ports = (first..last).filter(|port| port % 2 == 0);
-        for port in even_ports {
+        let places = even_ports.flat_map(|port| addresses.iter().map(move |address| (*address, port)));
+        let most = most - most % addresses.len().max(1);
+        for (address, port) in places {
             if sockets.pairs.len() >= most {
                 break;
             }
@@ -44,14 +47,18 @@ impl MediaSockets {
             match bind(port).and_then(|rtp| Ok(Pair { rtp, rtcp: bind(port + 1)? })) {
                 Ok(pair) => sockets.pairs.push(pair),
                 Err(BindError::InUse { .. }) => sockets.taken += 1,
-                Err(BindError::TooManyOpenFiles { .. }) if !sockets.pairs.is_empty() => break,
+                Err(BindError::TooManyOpenFiles { .. }) if addresses.iter().all(|each| sockets.has(*each)) => break,
                 Err(error) => return Err(error.into()),
             }
         }
-        if sockets.pairs.is_empty() {
-            return Err(BindPortsError::NoneFree { address, first, last });
+        match addresses.iter().find(|address| !sockets.has(**address)) {
+            Some(address) => Err(BindPortsError::NoneFree { address: *address, first, last }),
+            None => Ok(sockets),
         }
-        Ok(sockets)
+    }
+
+    fn has(&self, address: IpAddr) -> bool {
+        self.pairs.iter().any(|pair| pair.rtp.local_addr().ip() == address)
     }
 
     /// Where RTP is bound, by the number that the engine knows the port by.

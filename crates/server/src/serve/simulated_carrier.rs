@@ -26,7 +26,7 @@ impl SimulatedCarrier {
         }
         let [first, second] = addresses;
         let bound_pair = [bound.first().copied().unwrap_or(first), bound.get(1).copied().unwrap_or(second)];
-        let media_sockets = MediaSockets::bind(first.ip(), FIRST_RTP_PORT, LAST_RTP_PORT, MEDIA_PORTS)?;
+        let media_sockets = MediaSockets::bind(&[first.ip()], FIRST_RTP_PORT, LAST_RTP_PORT, MEDIA_PORTS)?;
         let media_ports = media_sockets.ports().into_iter();
         let media_ports = media_ports.map(|(id, bound)| MediaPort { id, rtp_port: bound.port() }).collect();
         let carrier = Carrier::new(
