@@ -49,6 +49,7 @@ pub enum Kept {
         #[serde(with = "octets")]
         octets: Vec<u8>,
         /// Our tag in what it was answered so far.
+        #[serde(default)]
         to_tag: String,
     },
     /// An established dialog, in the printed form of the SIP stack.

@@ -1,5 +1,6 @@
 use crate::Entry;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use tandem_model::{CallId, LegId, Record};
 
 /// What an entry is about: all that the ledger wants to know of it.
@@ -175,17 +176,54 @@ impl<T: Copy> Ledger<T> {
         self.heartbeat
     }
 
-    /// The last words in an order that folds to the same ledger again: of each call what is kept first, because only that keeps a call
-    /// that is over, then the call, because only that lets its legs and events in.
-    pub(crate) fn last_words(&self) -> impl Iterator<Item = (Subject, T)> {
-        let of_calls = self.calls().flat_map(|(call, entry)| {
-            let kept = entry.legs.iter().filter_map(move |leg| Some((Subject::Keep { call, leg: leg.id }, leg.kept?)));
-            let record = entry.record.map(|place| (Subject::Call { call, is_over: entry.is_over }, place));
-            let legs = entry.legs.iter().filter_map(move |leg| Some((Subject::Leg { call, leg: leg.id }, leg.record?)));
-            let event = entry.last_event.map(|(number, place)| (Subject::Event { call, number }, place));
-            kept.chain(record).chain(legs).chain(event)
-        });
-        of_calls.chain(self.heartbeat.map(|place| (Subject::Heartbeat, place)))
+    /// The newest call, by id.
+    pub(crate) fn last_call(&self) -> Option<CallId> {
+        self.calls.last_key_value().map(|(id, _)| *id)
+    }
+
+    /// The calls behind one, or all, up to another.
+    pub(crate) fn calls_between(
+        &self,
+        behind: Option<CallId>,
+        to: CallId,
+    ) -> impl Iterator<Item = (CallId, &LedgerCall<T>)> {
+        let from = behind.map_or(Bound::Unbounded, Bound::Excluded);
+        // A range that ends before it begins is none, and the map would panic.
+        let is_range = behind.is_none_or(|behind| behind < to);
+        let range = is_range.then(|| self.calls.range((from, Bound::Included(to))));
+        range.into_iter().flatten().map(|(id, call)| (*id, call))
+    }
+
+    /// Forgets some calls; false when there are none left.
+    pub(crate) fn discard(&mut self, calls: usize) -> bool {
+        for _ in 0..calls {
+            let Some((_, call)) = self.calls.pop_first() else {
+                return self.discard_kept(calls);
+            };
+            drop(call);
+        }
+        true
+    }
+
+    fn discard_kept(&mut self, legs: usize) -> bool {
+        for _ in 0..legs {
+            if self.kept.pop_first().is_none() {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+impl<T: Copy> LedgerCall<T> {
+    /// The last words on this call in an order that folds to the same again: what is kept first, because only that keeps a call that is
+    /// over, then the call, because only that lets its legs and events in.
+    pub(crate) fn last_words(&self, call: CallId) -> impl Iterator<Item = (Subject, T)> {
+        let kept = self.legs.iter().filter_map(move |leg| Some((Subject::Keep { call, leg: leg.id }, leg.kept?)));
+        let record = self.record.map(|place| (Subject::Call { call, is_over: self.is_over }, place));
+        let legs = self.legs.iter().filter_map(move |leg| Some((Subject::Leg { call, leg: leg.id }, leg.record?)));
+        let event = self.last_event.map(|(number, place)| (Subject::Event { call, number }, place));
+        kept.chain(record).chain(legs).chain(event)
     }
 }
 
@@ -218,6 +256,11 @@ mod tests {
         })
     }
 
+    fn last_words<T: Copy>(ledger: &Ledger<T>) -> Vec<(Subject, T)> {
+        let of_calls = ledger.calls().flat_map(|(id, call)| call.last_words(id));
+        of_calls.chain(ledger.heartbeat().map(|place| (Subject::Heartbeat, place))).collect()
+    }
+
     #[test]
     fn a_call_that_is_over_stays_while_a_leg_has_to_be_ended() {
         let mut ledger = Ledger::default();
@@ -226,7 +269,7 @@ mod tests {
         ledger.apply(Subject::Leg { call: call(1), leg: leg(1, 2) }, 3);
         ledger.apply(Subject::Keep { call: call(1), leg: leg(1, 2) }, 4);
         ledger.apply(Subject::Call { call: call(1), is_over: true }, 5);
-        let places: Vec<_> = ledger.last_words().map(|(_, place)| place).collect();
+        let places: Vec<_> = last_words(&ledger).into_iter().map(|(_, place)| place).collect();
         assert_eq!(places, [4, 5, 3]);
         ledger.apply(Subject::Forget { leg: leg(1, 2) }, 6);
         assert_eq!(ledger, Ledger::default());
@@ -244,6 +287,40 @@ mod tests {
     }
 
     proptest! {
+        /// A snapshot that is taken a few calls at a time, while everything that happens meanwhile is written to it as well.
+        #[test]
+        fn a_snapshot_in_slices_folds_to_the_same_ledger(
+            before in prop::collection::vec(subject(), 0..60),
+            turns in prop::collection::vec((prop::collection::vec(subject(), 0..6), 0..3_usize), 0..12),
+        ) {
+            let mut whole = Ledger::default();
+            for (place, subject) in before.iter().enumerate() {
+                whole.apply(*subject, place);
+            }
+            let mut successor = Ledger::default();
+            let (mut behind, to) = (None, whole.last_call());
+            let mut place = 1_000;
+            let last_slice = (Vec::new(), usize::MAX);
+            for (meanwhile, slice) in turns.iter().chain([&last_slice]) {
+                for subject in meanwhile {
+                    place += 1;
+                    whole.apply(*subject, place);
+                    successor.apply(*subject, place);
+                }
+                let Some(to) = to else { continue };
+                for (id, call) in whole.calls_between(behind, to).take(*slice) {
+                    for (subject, place) in call.last_words(id) {
+                        successor.apply(subject, place);
+                    }
+                    behind = Some(id);
+                }
+            }
+            if let Some(place) = whole.heartbeat() {
+                successor.apply(Subject::Heartbeat, place);
+            }
+            prop_assert_eq!(successor, whole);
+        }
+
         #[test]
         fn folding_the_last_words_gives_the_same_ledger(before in prop::collection::vec(subject(), 0..60), after in prop::collection::vec(subject(), 0..60)) {
             let mut whole = Ledger::default();
@@ -251,7 +328,7 @@ mod tests {
                 whole.apply(*subject, place);
             }
             let mut from_snapshot = Ledger::default();
-            for (subject, place) in whole.last_words() {
+            for (subject, place) in last_words(&whole) {
                 from_snapshot.apply(subject, place);
             }
             prop_assert_eq!(&from_snapshot, &whole);

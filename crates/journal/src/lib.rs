@@ -11,7 +11,8 @@
 //! ```
 //!
 //! Every segment begins with a snapshot: the latest state of every call that is not over and all that is kept for its legs. So the
-//! newest segment alone says what was open, and older ones are only there until the store has their records.
+//! newest segment alone says what was open, and older ones are only there until the store has their records. A snapshot is copied a
+//! few calls at a time, while the segment before it goes on: thousands of calls hold up no turn of the shard.
 //!
 //! Deliberately absent: threads, clocks, logging, the free space of the disk (the owner asks for it).
 
@@ -34,4 +35,7 @@ pub use position::{Damage, DamageReason, Position};
 pub use recovered::{OpenCall, OpenLeg, Recovered};
 pub use segment::{Piece, SegmentReader, read_segment};
 pub use tailer::{Batch, SetAside, Tailer};
-pub use writer::{AppendError, DEFAULT_SEGMENT_BYTES, OpenError, Options, RotationError, Sync, Writer};
+pub use writer::{
+    AppendError, DEFAULT_SEGMENT_BYTES, DEFAULT_SNAPSHOT_BYTES_PER_TURN, OpenError, Options, RotationError, Sync,
+    Writer,
+};

@@ -2,8 +2,8 @@ use crate::appender::Appender;
 use crate::directory::ShardDirectory;
 use crate::format::{EntryError, Parsed, parse_frame, push_frame};
 use crate::ledger::{Ledger, Subject};
-use crate::new_segment::{NewSegment, begin_segment};
-use crate::recovered::{FrameRef, read_back};
+use crate::new_segment::{BegunSegment, NewSegment, SegmentName};
+use crate::recovered::{FrameRef, ReadBack, read_back};
 use crate::segment::size;
 use crate::{Entry, Position, Recovered};
 use std::fs::File;
@@ -26,6 +26,10 @@ pub struct Writer {
     ledger: Ledger<FrameRef>,
     /// Where the current segment is long enough.
     rotate_at: u64,
+    /// The one that is to follow the current one, while its snapshot is copied.
+    successor: Option<NewSegment>,
+    /// The ledger of the segment before the current one: thousands of calls take a while to free.
+    discarded: Ledger<FrameRef>,
     rotation_error: Option<RotationError>,
     /// Frames of one turn, and where each ends. Kept to spare the allocation.
     buffer: Vec<u8>,
@@ -37,13 +41,19 @@ pub struct Writer {
 pub struct Options {
     /// A segment that has this many bytes is followed by a new one, unless most of it is its snapshot.
     pub segment_bytes: u64,
+    /// How much of the next segment's snapshot one append copies at most, so that none takes long.
+    pub snapshot_bytes_per_turn: usize,
     /// Whether to wait for the disk.
     pub sync: Sync,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { segment_bytes: DEFAULT_SEGMENT_BYTES, sync: Sync::Never }
+        Self {
+            segment_bytes: DEFAULT_SEGMENT_BYTES,
+            snapshot_bytes_per_turn: DEFAULT_SNAPSHOT_BYTES_PER_TURN,
+            sync: Sync::Never,
+        }
     }
 }
 
@@ -162,9 +172,7 @@ impl Writer {
         };
         let back = read_back(&directory, node)?;
         let segment = back.end.segment.saturating_add(1).max(now.unix_millis() / 1_000);
-        let new = NewSegment { directory: &directory, node, shard, number: segment, previous_end: back.end };
-        let begun = begin_segment(&new, &back.ledger, |place, buffer| back.copy_frame(place, buffer), Sync::EveryTurn)
-            .map_err(io_error)?;
+        let begun = begin_at_once(&directory, SegmentName { node, shard, number: segment }, &back).map_err(io_error)?;
         let mut writer = Self {
             _lock: lock,
             node,
@@ -174,6 +182,8 @@ impl Writer {
             appender: begun.appender,
             ledger: begun.ledger,
             rotate_at: 0,
+            successor: None,
+            discarded: Ledger::default(),
             rotation_error: left_behind(begun.left_behind),
             buffer: Vec::new(),
             ends: Vec::new(),
@@ -197,13 +207,15 @@ impl Writer {
         let frames = appended.as_ref().map_or_else(|short| short.frames, |()| self.ends.len());
         let written = self.follow(entries, frames, start);
         self.spare_memory();
+        self.discarded.discard(CALLS_FREED_PER_TURN);
         if let Err(short) = appended {
+            self.give_up_successor();
             return Err(AppendError::Write { written, source: short.source });
         }
         if self.options.sync == Sync::EveryTurn {
             self.appender.medium().sync_data().map_err(AppendError::Sync)?;
         }
-        if self.appender.end() >= self.rotate_at {
+        if self.successor.is_some() || self.appender.end() >= self.rotate_at {
             self.rotate();
         }
         refused.map_or(Ok(()), Err)
@@ -244,32 +256,69 @@ impl Writer {
             let bytes = end - begin;
             if bytes > 0 {
                 let place = FrameRef { segment: self.segment, offset: start.saturating_add(size(begin)), bytes };
-                self.ledger.apply(Subject::from(entry), place);
+                let subject = Subject::from(entry);
+                self.ledger.apply(subject, place);
+                if let (Some(successor), Some(frame)) = (&mut self.successor, self.buffer.get(begin..*end)) {
+                    successor.follow(subject, frame);
+                }
             }
             begin = *end;
         }
         frames
     }
 
+    /// Goes on with the next segment, and over to it once it has its snapshot.
     fn rotate(&mut self) {
-        let number = self.segment.saturating_add(1);
-        let previous_end = self.end();
-        let new = NewSegment { directory: &self.directory, node: self.node, shard: self.shard, number, previous_end };
-        let old = self.appender.medium();
-        let copy = |place: FrameRef, buffer: &mut Vec<u8>| copy_frame(old, place, buffer);
-        match begin_segment(&new, &self.ledger, copy, self.options.sync) {
-            Ok(begun) => {
+        match self.advance_successor() {
+            Ok(None) => {}
+            Ok(Some((number, begun))) => {
                 self.segment = number;
                 self.appender = begun.appender;
-                self.ledger = begun.ledger;
+                self.discarded = std::mem::replace(&mut self.ledger, begun.ledger);
                 self.rotation_error = left_behind(begun.left_behind);
                 self.plan_rotation();
             }
             Err(error) => {
+                self.give_up_successor();
                 self.rotation_error = Some(RotationError::Io(error));
-                self.rotate_at = self.appender.end().saturating_add(ROTATION_RETRY_BYTES);
             }
         }
+    }
+
+    fn advance_successor(&mut self) -> io::Result<Option<(u64, BegunSegment)>> {
+        let mut successor = match self.successor.take() {
+            Some(successor) => successor,
+            None => {
+                let name = SegmentName { node: self.node, shard: self.shard, number: self.segment.saturating_add(1) };
+                NewSegment::begin(&self.directory, name, &self.ledger)?
+            }
+        };
+        let old = self.appender.medium();
+        let copy = |place: FrameRef, buffer: &mut Vec<u8>| copy_frame(old, place, buffer);
+        match successor.copy_some(self.options.snapshot_bytes_per_turn, &self.ledger, copy) {
+            Ok(true) => {
+                let number = successor.number();
+                let (end, heartbeat, sync) = (self.end(), self.ledger.heartbeat(), self.options.sync);
+                let begun = successor.finish(&self.directory, end, heartbeat, copy, sync)?;
+                Ok(Some((number, begun)))
+            }
+            Ok(false) => {
+                self.successor = Some(successor);
+                Ok(None)
+            }
+            Err(error) => {
+                successor.give_up();
+                Err(error)
+            }
+        }
+    }
+
+    /// The next attempt comes after some more bytes: it costs a snapshot.
+    fn give_up_successor(&mut self) {
+        if let Some(successor) = self.successor.take() {
+            successor.give_up();
+        }
+        self.rotate_at = self.rotate_at.max(self.appender.end().saturating_add(ROTATION_RETRY_BYTES));
     }
 
     fn plan_rotation(&mut self) {
@@ -279,6 +328,22 @@ impl Writer {
     fn spare_memory(&mut self) {
         if self.buffer.capacity() > KEPT_BUFFER_BYTES {
             self.buffer = Vec::new();
+        }
+    }
+}
+
+/// Begins the first segment of a process: nothing happens meanwhile.
+fn begin_at_once(directory: &ShardDirectory, name: SegmentName, back: &ReadBack) -> io::Result<BegunSegment> {
+    let copy = |place: FrameRef, buffer: &mut Vec<u8>| back.copy_frame(place, buffer);
+    let mut segment = NewSegment::begin(directory, name, &back.ledger)?;
+    loop {
+        match segment.copy_some(SNAPSHOT_WRITE_BYTES, &back.ledger, copy) {
+            Ok(true) => return segment.finish(directory, back.end, back.ledger.heartbeat(), copy, Sync::EveryTurn),
+            Ok(false) => {}
+            Err(error) => {
+                segment.give_up();
+                return Err(error);
+            }
         }
     }
 }
@@ -302,9 +367,15 @@ fn left_behind(frames: usize) -> Option<RotationError> {
 
 /// Large enough that a new segment, with its snapshot, is a rare event; small enough that stored ones free the disk soon.
 pub const DEFAULT_SEGMENT_BYTES: u64 = 32 * 1024 * 1024;
+/// Some fifty frames, which a shard has read and written in a fifth of a millisecond.
+pub const DEFAULT_SNAPSHOT_BYTES_PER_TURN: usize = 64 * 1024;
+/// Bytes of the first snapshot of a process that are gathered for one write.
+const SNAPSHOT_WRITE_BYTES: usize = 256 * 1024;
+/// Calls of an old ledger that one append frees.
+const CALLS_FREED_PER_TURN: usize = 64;
 /// A segment is at least so many times as long as its snapshot, so that snapshots are at most a quarter of what is written.
 const SNAPSHOT_SHARE: u64 = 4;
-/// How much a segment grows after one could not be begun until the next attempt, which costs a snapshot.
+/// How much a segment grows after one could not be begun until the next attempt.
 const ROTATION_RETRY_BYTES: u64 = 4 * 1024 * 1024;
 /// A turn's buffer that is larger was an exception; its memory is given back.
 const KEPT_BUFFER_BYTES: usize = 1024 * 1024;

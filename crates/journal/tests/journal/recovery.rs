@@ -1,8 +1,9 @@
 use crate::samples::{
-    LONG_SEGMENTS, SHARD, SHORT_SEGMENTS, answered_call, any_entry, at, call, call_id, event, forget, heartbeat,
-    keep_dialog, leg, leg_id, node, open, segments, shard_directory, temporary,
+    LONG_SEGMENTS, SHARD, SHORT_SEGMENTS, SLOW_SNAPSHOTS, answered_call, any_entry, at, call, call_id, event, forget,
+    heartbeat, keep_dialog, leg, leg_id, node, open, segments, shard_directory, temporary,
 };
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 use std::fs;
 use tandem_journal::{AppendError, Entry, EntryError, Kept, MAX_PAYLOAD_BYTES, OpenError, Writer};
 use tandem_model::{CallStatus, LegStatus, NodeId};
@@ -109,14 +110,57 @@ fn snapshots_do_not_make_a_new_segment_of_every_append() {
     assert_eq!(open(directory.path(), SHORT_SEGMENTS).1.open.len(), 100);
 }
 
+#[test]
+fn a_snapshot_that_takes_many_turns_has_what_happened_meanwhile() {
+    let directory = temporary();
+    let (mut writer, _) = open(directory.path(), SLOW_SNAPSHOTS);
+    let mut expected = BTreeSet::new();
+    for number in 0..12 {
+        writer.append(&[call(number, CallStatus::Initiated), leg(number, 1, LegStatus::Trying)]).unwrap();
+        expected.insert(call_id(number));
+    }
+    let first = writer.end().segment;
+    let mut appends = 0;
+    // Calls change, end and begin, whatever segments there are.
+    for number in 0..200 {
+        if number % 20 == 0 {
+            writer.append(&[call(number / 20, CallStatus::Completed)]).unwrap();
+            expected.remove(&call_id(number / 20));
+            writer.append(&[call(20 + number, CallStatus::Initiated)]).unwrap();
+            expected.insert(call_id(20 + number));
+            appends += 2;
+        }
+        writer
+            .append(&[call(11, CallStatus::Answered), keep_dialog(10, 1), forget(11, 1), keep_dialog(11, 1)])
+            .unwrap();
+        appends += 1;
+    }
+    assert!(writer.take_rotation_error().is_none());
+    let segments_since = writer.end().segment - first;
+    assert!((2..appends / 12).contains(&segments_since), "{segments_since} new segments");
+    drop(writer);
+    let newest = segments(directory.path()).pop_last().unwrap().1;
+    for (_, path) in segments(directory.path()).into_iter().filter(|(_, path)| *path != newest) {
+        fs::remove_file(path).unwrap();
+    }
+    let found = open(directory.path(), SLOW_SNAPSHOTS).1.open;
+    assert!(found.keys().eq(&expected), "{:?}", found.keys());
+    assert!(found.values().all(|call| call.record.is_some()));
+    let kept = |number| found[&call_id(number)].legs.iter().filter(|leg| leg.kept.is_some()).count();
+    assert_eq!((kept(10), kept(11)), (1, 1));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
-    fn the_newest_segment_alone_tells_the_same_as_all_together(turns in prop::collection::vec(prop::collection::vec(any_entry(), 0..8), 1..40)) {
+    fn the_newest_segment_alone_tells_the_same_as_all_together(
+        turns in prop::collection::vec(prop::collection::vec(any_entry(), 0..8), 1..40),
+        options in prop::sample::select(vec![SHORT_SEGMENTS, SLOW_SNAPSHOTS]),
+    ) {
         let long = temporary();
         let short = temporary();
         let mut in_one = open(long.path(), LONG_SEGMENTS).0;
-        let mut in_many = open(short.path(), SHORT_SEGMENTS).0;
+        let mut in_many = open(short.path(), options).0;
         for turn in &turns {
             in_one.append(turn).unwrap();
             in_many.append(turn).unwrap();
@@ -129,10 +173,10 @@ proptest! {
             }
         }
         let expected = open(long.path(), LONG_SEGMENTS).1;
-        let recovered = open(short.path(), SHORT_SEGMENTS).1;
+        let recovered = open(short.path(), options).1;
         prop_assert_eq!(&recovered.open, &expected.open);
         prop_assert_eq!(recovered.last_heartbeat, expected.last_heartbeat);
         // Once more, from the snapshot that the last start wrote.
-        prop_assert_eq!(open(short.path(), SHORT_SEGMENTS).1.open, expected.open);
+        prop_assert_eq!(open(short.path(), options).1.open, expected.open);
     }
 }

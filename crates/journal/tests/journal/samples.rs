@@ -128,7 +128,7 @@ pub(crate) fn keep_caller(call: u8, leg: u8) -> Entry {
     Entry::Keep {
         leg: leg_id(call, leg),
         call: call_id(call),
-        kept: Kept::WaitingCaller { flow: flow(), octets, to_tag: "t1".to_owned() },
+        kept: Kept::WaitingCaller { flow: flow(), octets, to_tag: String::new() },
     }
 }
 
@@ -192,8 +192,11 @@ fn record(entry: &Entry) -> Option<Record> {
     }
 }
 
-pub(crate) const LONG_SEGMENTS: Options = Options { segment_bytes: u64::MAX, sync: Sync::Never };
-pub(crate) const SHORT_SEGMENTS: Options = Options { segment_bytes: 4_000, sync: Sync::Never };
+pub(crate) const LONG_SEGMENTS: Options =
+    Options { segment_bytes: u64::MAX, snapshot_bytes_per_turn: usize::MAX, sync: Sync::Never };
+pub(crate) const SHORT_SEGMENTS: Options = Options { segment_bytes: 4_000, ..LONG_SEGMENTS };
+/// One call a turn, so that other turns come between.
+pub(crate) const SLOW_SNAPSHOTS: Options = Options { snapshot_bytes_per_turn: 1, ..SHORT_SEGMENTS };
 
 /// A directory in memory: these tests end processes, not machines, and waiting for a disk would take most of their time.
 pub(crate) fn temporary() -> TempDir {

@@ -1,16 +1,21 @@
 use crate::samples::{
-    LONG_SEGMENTS, SHARD, SHORT_SEGMENTS, all_records, answered_call, call, event, heartbeat, open, records, segments,
-    shard_directory, temporary,
+    LONG_SEGMENTS, SHARD, SHORT_SEGMENTS, SLOW_SNAPSHOTS, all_records, answered_call, call, event, heartbeat, open,
+    records, segments, shard_directory, temporary,
 };
 use proptest::prelude::*;
 use std::fs;
-use tandem_journal::{Batch, Position, Tailer, Writer};
+use tandem_journal::{Batch, Options, Position, Tailer, Writer};
 use tandem_model::{CallStatus, Record};
 
 #[test]
 fn follows_the_writer_over_segments_without_repeating_snapshots() {
+    follow_over_segments(SHORT_SEGMENTS);
+    follow_over_segments(SLOW_SNAPSHOTS);
+}
+
+fn follow_over_segments(options: Options) {
     let directory = temporary();
-    let (mut writer, _) = open(directory.path(), SHORT_SEGMENTS);
+    let (mut writer, _) = open(directory.path(), options);
     let mut tailer = Tailer::open(directory.path(), SHARD, None).unwrap();
     let mut appended = Vec::new();
     let mut seen = Vec::new();
@@ -172,7 +177,7 @@ struct System {
 impl System {
     fn new() -> Self {
         let directory = temporary();
-        let writer = open(directory.path(), SHORT_SEGMENTS).0;
+        let writer = open(directory.path(), SLOW_SNAPSHOTS).0;
         let tailer = Tailer::open(directory.path(), SHARD, None).unwrap();
         Self {
             directory,
@@ -212,7 +217,7 @@ impl System {
             Step::CrashTailer => self.restart_tailer(),
             Step::CrashAll => {
                 self.writer = None;
-                self.writer = Some(open(self.directory.path(), SHORT_SEGMENTS).0);
+                self.writer = Some(open(self.directory.path(), SLOW_SNAPSHOTS).0);
                 self.restart_tailer();
             }
         }
