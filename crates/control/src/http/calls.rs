@@ -6,7 +6,7 @@ use crate::http::problem_schema::{InvalidFields, NoSuchCall, Unauthorized};
 use crate::http::query::{PageQuery, TrunkFilterQuery};
 use crate::http::receipt_view::ReceiptView;
 use crate::http::request_schema::{CallCreate, CallUpdate};
-use crate::service::{CallPage, Caller};
+use crate::service::{Caller, LogPage};
 use crate::wire::{CallChange, NewCall};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -60,7 +60,7 @@ pub(crate) async fn create(
 pub(crate) async fn list(
     State(services): State<Services>,
     caller: Caller,
-    page: CallPage,
+    page: LogPage,
 ) -> Result<Json<Vec<CallView>>, Problem> {
     let calls = services.calls.list(&caller, page).await?;
     Ok(Json(calls.into_iter().map(|call| CallView::new(call, &services.currency)).collect()))

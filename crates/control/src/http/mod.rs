@@ -12,6 +12,8 @@ mod problem;
 mod problem_schema;
 mod query;
 mod receipt_view;
+mod refusal_view;
+mod refusals;
 mod request_schema;
 mod trunk_view;
 mod trunks;
@@ -59,6 +61,7 @@ pub fn openapi() -> OpenApi {
     tags(
         (name = "trunks", description = "Connections to carriers."),
         (name = "calls", description = "The call log, live calls, and calls that something else carries."),
+        (name = "refusals", description = "INVITEs that were refused, so that no call began."),
         (name = "routing", description = "How calls find their way."),
         (name = "node", description = "The node itself; open to everybody who reaches it."),
     )
@@ -75,6 +78,8 @@ fn endpoints() -> OpenApiRouter<Services> {
         .routes(routes!(calls::route))
         .routes(routes!(calls::timeline))
         .routes(routes!(calls::legs))
+        .routes(routes!(refusals::list))
+        .routes(routes!(refusals::read))
         .routes(routes!(dialling::dial))
         .routes(routes!(dialling::hang_up))
         .routes(routes!(dialling::explain));

@@ -1,7 +1,7 @@
 use crate::http::receipt_view::ReceiptView;
 use crate::service::{
-    CreateCallError, CreateTrunkError, DeleteTrunkError, DialCallError, ExplainError, FindCallError, HangUpError,
-    HealthCheckError, MAX_OPEN_CALLS, ReadTrunkError, UpdateCallError, UpdateTrunkError,
+    CreateCallError, CreateTrunkError, DeleteTrunkError, DialCallError, ExplainError, FindCallError, FindRefusalError,
+    HangUpError, HealthCheckError, MAX_OPEN_CALLS, ReadTrunkError, UpdateCallError, UpdateTrunkError,
 };
 use crate::wire::{FieldError, Invalid};
 use crate::{ProbeError, Unavailable};
@@ -308,6 +308,15 @@ impl From<FindCallError> for Problem {
             }
             FindCallError::Unavailable(error) => error.into(),
             FindCallError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<FindRefusalError> for Problem {
+    fn from(error: FindRefusalError) -> Self {
+        match error {
+            FindRefusalError::NotFound => Self::no_such("refusal"),
+            FindRefusalError::Database(error) => error.into(),
         }
     }
 }

@@ -19,6 +19,11 @@ pub(crate) struct NoSuchTrunk(ProblemDocument);
 #[response(status = 404, content_type = "application/problem+json")]
 pub(crate) struct NoSuchCall(ProblemDocument);
 
+/// The account has no such refusal.
+#[derive(IntoResponses)]
+#[response(status = 404, content_type = "application/problem+json")]
+pub(crate) struct NoSuchRefusal(ProblemDocument);
+
 /// A field or parameter is wrong; `errors` names each.
 #[derive(IntoResponses)]
 #[response(status = 422, content_type = "application/problem+json")]

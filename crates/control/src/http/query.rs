@@ -1,5 +1,5 @@
 use crate::http::problem::Problem;
-use crate::service::CallPage;
+use crate::service::LogPage;
 use crate::wire::{FieldError, Invalid};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -27,12 +27,12 @@ pub(crate) struct PageQuery {
     limit: Option<u32>,
 }
 
-/// The query of the call log, as the OpenAPI document shows it.
+/// The query of a log, as the OpenAPI document shows it.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "the field is documentation; it is read by Parameters")]
 pub(crate) struct TrunkFilterQuery {
-    /// Only calls over this trunk.
+    /// Only what came or went over this trunk.
     trunk_id: Option<Uuid>,
 }
 
@@ -46,7 +46,7 @@ impl<S: Sync> FromRequestParts<S> for Page {
     }
 }
 
-impl<S: Sync> FromRequestParts<S> for CallPage {
+impl<S: Sync> FromRequestParts<S> for LogPage {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {

@@ -1,7 +1,8 @@
 use crate::http::model_schema;
 use serde::Serialize;
 use tandem_model::{
-    AttemptReceipt, Considered, HangupCause, Reason, Receipt, Refusal, RefusalKind, Timestamp, Verdict,
+    AttemptReceipt, Considered, HangupCause, Identified, IdentifiedBy, InboundReceipt, Reason, Receipt, Refusal,
+    RefusalKind, Timestamp, Verdict,
 };
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -18,6 +19,8 @@ pub(crate) struct ReceiptView {
     to: String,
     /// The caller id that was asked for.
     from: Option<String>,
+    /// How a call that came in found its trunk and its rule; none for a call that goes out.
+    inbound: Option<InboundView>,
     /// Revision of the routing table that decided.
     routing_revision: u64,
     /// Trunks of the account (at most 64), those taken first, in the order in which they are tried.
@@ -26,6 +29,36 @@ pub(crate) struct ReceiptView {
     attempts: Vec<AttemptView>,
     /// Why there was no call, when there was none.
     refusal: Option<RefusalView>,
+}
+
+/// How a call that came in found its trunk and its rule.
+#[derive(Serialize, ToSchema)]
+#[schema(as = InboundReceipt)]
+pub(crate) struct InboundView {
+    /// The address and port it came from.
+    source: String,
+    request_uri: String,
+    /// Each step that left fewer trunks to choose from, in order.
+    steps: Vec<IdentifiedView>,
+    /// The trunk that took it.
+    trunk_name: Option<String>,
+    /// Which rule of its `inbound_routing` decided: `rules[0]`, or `default`.
+    rule: Option<String>,
+    /// Where none did: the `to` of the rule that comes nearest to the number.
+    nearest: Option<String>,
+}
+
+/// One step in finding the trunk by which a call came in.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Identified)]
+pub(crate) struct IdentifiedView {
+    /// What was compared.
+    #[schema(value_type = String, pattern = "^(target|allowed_ips|request_uri|called_number)$")]
+    by: IdentifiedBy,
+    /// With what it agreed: an address, a range, a host, a number.
+    matched: String,
+    /// How many trunks of the node were left.
+    trunks_left: u32,
 }
 
 /// One trunk that was looked at.
@@ -94,11 +127,31 @@ impl From<&Receipt> for ReceiptView {
             decided_at: receipt.decided_at,
             to: receipt.to.clone(),
             from: receipt.from.clone(),
+            inbound: receipt.inbound.as_ref().map(InboundView::from),
             routing_revision: receipt.routing_revision,
             considered: receipt.considered.iter().map(ConsideredView::from).collect(),
             attempts: receipt.attempts.iter().map(AttemptView::from).collect(),
             refusal: receipt.refusal.as_ref().map(RefusalView::from),
         }
+    }
+}
+
+impl From<&InboundReceipt> for InboundView {
+    fn from(inbound: &InboundReceipt) -> Self {
+        Self {
+            source: inbound.source.clone(),
+            request_uri: inbound.request_uri.clone(),
+            steps: inbound.steps.iter().map(IdentifiedView::from).collect(),
+            trunk_name: inbound.trunk_name.clone(),
+            rule: inbound.rule.clone(),
+            nearest: inbound.nearest.clone(),
+        }
+    }
+}
+
+impl From<&Identified> for IdentifiedView {
+    fn from(step: &Identified) -> Self {
+        Self { by: step.by, matched: step.matched.clone(), trunks_left: step.trunks_left }
     }
 }
 

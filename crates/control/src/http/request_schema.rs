@@ -39,8 +39,7 @@ pub(crate) struct TrunkCreate {
     call_direction: (),
     #[schema(minimum = 1, maximum = 1000, default = 10)]
     max_concurrent_calls: Option<u32>,
-    #[schema(value_type = Option<Object>)]
-    inbound_routing: (),
+    inbound_routing: Option<InboundRouting>,
     outbound_routing: Option<OutboundRouting>,
     /// Names of codecs in order; empty means PCMU, PCMA.
     codec_preferences: Option<Vec<String>>,
@@ -50,7 +49,7 @@ pub(crate) struct TrunkCreate {
     cost_per_minute: Option<f64>,
     #[schema(minimum = 0, maximum = 1_000_000, default = 0)]
     monthly_cost: Option<f64>,
-    /// IP addresses and ranges that the carrier calls from.
+    /// IP addresses and ranges that the carrier calls from. A range has a prefix of at least 8 bits (IPv4) or 16 (IPv6).
     allowed_ips: Option<Vec<String>>,
     /// Encrypt where the transport allows.
     #[schema(default = true)]
@@ -94,8 +93,7 @@ pub(crate) struct TrunkUpdate {
     call_direction: (),
     #[schema(minimum = 1, maximum = 1000)]
     max_concurrent_calls: Option<u32>,
-    #[schema(value_type = Option<Object>)]
-    inbound_routing: (),
+    inbound_routing: Option<InboundRouting>,
     outbound_routing: Option<OutboundRouting>,
     codec_preferences: Option<Vec<String>>,
     #[schema(value_type = Option<model_schema::DtmfMode>)]
@@ -111,6 +109,30 @@ pub(crate) struct TrunkUpdate {
     advanced_config: Option<AdvancedConfig>,
     #[schema(minimum = 1, maximum = 100)]
     priority: Option<u8>,
+}
+
+/// Who talks to callers who come in over a trunk. Without a rule that matches and without a default they are refused.
+#[derive(ToSchema)]
+pub(crate) struct InboundRouting {
+    /// Country code of the national numbers that the carrier sends; without one, digits without + begin with theirs.
+    #[schema(pattern = r"^\+?[1-9]\d{0,2}$", examples("1", "44"))]
+    country_code: Option<String>,
+    /// In order: the first that matches decides.
+    #[schema(max_items = 1000)]
+    rules: Option<Vec<InboundRule>>,
+    default: Option<InboundConnect>,
+}
+
+/// Who talks to callers of one number. Unknown fields are refused.
+#[derive(ToSchema)]
+pub(crate) struct InboundRule {
+    /// The called number, or its beginning and `*`; none matches every number.
+    #[schema(max_length = 65, examples("+12025550100", "+1202*"))]
+    to: Option<String>,
+    /// The caller's number likewise.
+    #[schema(max_length = 65)]
+    from: Option<String>,
+    connect: InboundConnect,
 }
 
 /// Which calls a trunk takes, and how it sends them.
@@ -277,6 +299,24 @@ pub(crate) enum ConnectTo {
         /// With + and country code.
         number: String,
     },
+}
+
+/// Who talks to somebody who calls.
+#[derive(ToSchema, serde::Serialize)]
+#[serde(untagged)]
+pub(crate) enum InboundConnect {
+    /// As for a call that is placed.
+    Connect(ConnectTo),
+    /// The called number, dialled on over routing.
+    Forward(ForwardTo),
+}
+
+/// The called number, dialled on over routing: from trunk to trunk.
+#[derive(ToSchema, serde::Serialize)]
+#[schema(as = Forward)]
+pub(crate) struct ForwardTo {
+    #[schema(pattern = "^forward$")]
+    r#type: String,
 }
 
 #[cfg(test)]

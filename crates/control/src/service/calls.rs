@@ -20,9 +20,9 @@ pub(crate) struct Calls {
     sweep: Arc<StaleSweep>,
 }
 
-/// Which part of the call log is asked for.
+/// Which part of a log is asked for: of calls, or of refusals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CallPage {
+pub(crate) struct LogPage {
     pub(crate) trunk_id: Option<TrunkId>,
     pub(crate) skip: u32,
     pub(crate) limit: u32,
@@ -116,8 +116,8 @@ impl Calls {
     }
 
     /// Stored calls, newest first.
-    pub(crate) async fn list(&self, caller: &Caller, page: CallPage) -> Result<Vec<CallRecord>, DatabaseError> {
-        let CallPage { trunk_id, skip, limit } = page;
+    pub(crate) async fn list(&self, caller: &Caller, page: LogPage) -> Result<Vec<CallRecord>, DatabaseError> {
+        let LogPage { trunk_id, skip, limit } = page;
         self.core.store.calls(caller.account_id(), CallFilter { trunk_id, skip, limit }).await
     }
 

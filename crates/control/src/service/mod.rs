@@ -6,6 +6,7 @@ mod dialling;
 mod external_calls;
 mod node;
 mod probing;
+mod refusals;
 mod stale_sweep;
 mod trunks;
 
@@ -15,11 +16,12 @@ use tandem_model::{AddressPolicy, Timestamp};
 use tandem_store::{DatabaseError, Store};
 
 pub(crate) use access::{Access, Caller};
-pub(crate) use calls::{CallPage, Calls, CreateCallError, FindCallError, UpdateCallError, was_answered};
+pub(crate) use calls::{Calls, CreateCallError, FindCallError, LogPage, UpdateCallError, was_answered};
 pub(crate) use dialling::{DialCallError, Dialling, ExplainError, HangUpError};
 pub(crate) use external_calls::MAX_OPEN_CALLS;
 pub(crate) use node::Node;
 pub(crate) use probing::HealthCheckError;
+pub(crate) use refusals::{FindRefusalError, Refusals};
 pub(crate) use trunks::{CreateTrunkError, DeleteTrunkError, ReadTrunkError, ShownTrunk, Trunks, UpdateTrunkError};
 
 /// Everything the handlers call. Cheap to clone.
@@ -28,6 +30,7 @@ pub struct Services {
     pub(crate) access: Access,
     pub(crate) trunks: Trunks,
     pub(crate) calls: Calls,
+    pub(crate) refusals: Refusals,
     pub(crate) dialling: Dialling,
     pub(crate) node: Node,
     /// The currency of every amount.
@@ -45,6 +48,7 @@ impl Services {
             access: Access::new(Arc::clone(&core)),
             trunks: Trunks::new(Arc::clone(&core)),
             calls: Calls::new(Arc::clone(&core)),
+            refusals: Refusals::new(Arc::clone(&core)),
             dialling: Dialling::new(Arc::clone(&core)),
             node: Node::new(core),
             currency,

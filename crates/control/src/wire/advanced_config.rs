@@ -59,7 +59,12 @@ fn check_inbound_auth(fields: &mut Fields) {
     if let Some(method) = method.value()
         && method != "address"
     {
-        fields.refuse("inbound_auth", format!("{method} is not built yet; use address"));
+        fields.refuse(
+            "inbound_auth",
+            format!(
+                "{method} is not built yet: callers are known by where they call from; use address, and allowed_ips"
+            ),
+        );
     }
 }
 

@@ -15,16 +15,21 @@ fn rule_of(value: &Value) -> Result<InboundRule, String> {
     let object = value.as_object().ok_or("must be an object with to, from and connect")?;
     // Strict, as a misspelt `to` would make a rule that takes every call.
     let mut fields = Fields::new(object.clone(), UnknownFields::Refuse);
-    let to = fields.read("to", pattern_of);
-    let from = fields.read("from", pattern_of);
-    let connect = fields.nested("connect", UnknownFields::Refuse, |fields| read_connect(fields, CalledBy::Peer));
-    let connect = fields.require("connect", connect);
-    let rule = connect.map(|connect| InboundRule { to: to.value(), from: from.value(), connect });
+    let rule = read_inbound_rule(&mut fields);
     fields.finish(rule).map(|parsed| parsed.value).map_err(|Invalid(errors)| {
         let errors: Vec<String> =
             errors.into_iter().map(|error| format!("{}: {}", error.field, error.message)).collect();
         errors.join("; ")
     })
+}
+
+/// Reads the keys of a rule. `None` only when an error was noted.
+pub(super) fn read_inbound_rule(fields: &mut Fields) -> Option<InboundRule> {
+    let to = fields.read("to", pattern_of);
+    let from = fields.read("from", pattern_of);
+    let connect = fields.nested("connect", UnknownFields::Refuse, |fields| read_connect(fields, CalledBy::Peer));
+    let connect = fields.require("connect", connect)?;
+    Some(InboundRule { to: to.value(), from: from.value(), connect })
 }
 
 fn pattern_of(value: &Value) -> Result<NumberPattern, String> {
@@ -51,6 +56,7 @@ mod tests {
     use serde_json::json;
     use tandem_model::Connect;
 
+    #[expect(clippy::needless_pass_by_value, reason = "JSON literals are written where they are used")]
     fn read(value: Value) -> Result<InboundRouting, String> {
         let mut fields = Fields::new(value.as_object().cloned().unwrap(), UnknownFields::Warn);
         let routing = read_inbound_routing(&mut fields);

@@ -29,6 +29,7 @@ pub(crate) fn known_fields() -> Vec<(&'static str, Vec<&'static str>)> {
         ("TrunkCreate", Fields::known(NewTrunk::read)),
         ("TrunkUpdate", Fields::known(TrunkChange::read)),
         ("InboundRouting", Fields::known(inbound_routing::read_inbound_routing)),
+        ("InboundRule", Fields::known(inbound_routing::read_inbound_rule)),
         ("OutboundRouting", Fields::known(outbound_routing::read_outbound_routing)),
         ("AdvancedConfig", Fields::known(advanced_config::read_advanced_config)),
         ("CallCreate", Fields::known(NewCall::read)),

@@ -5,14 +5,14 @@ use crate::wire::headers::{HeaderPolicy, headers_of};
 use crate::wire::inbound_routing::read_inbound_routing;
 use crate::wire::money::money_of;
 use crate::wire::outbound_routing::read_outbound_routing;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use tandem_model::{
-    CallDirection, Codec, DtmfMode, InboundRouting, Money, OutboundRouting, Provider, Secret, Trunk, TrunkId,
-    TrunkStatus,
+    CallDirection, Codec, DtmfMode, InboundRouting, Money, OutboundRouting, Provider, SHORTEST_V4_PREFIX,
+    SHORTEST_V6_PREFIX, Secret, Trunk, TrunkId, TrunkStatus, can_identify,
 };
 
 /// A trunk to be made: what it must have, and the rest as changes of the defaults.
@@ -211,8 +211,11 @@ pub(crate) fn capability_warnings(trunk: &Trunk) -> Vec<String> {
     if trunk.call_direction == CallDirection::Inbound && trunk.inbound == InboundRouting::default() {
         warnings.push("calls that come in are refused: inbound_routing has neither rules nor a default".to_owned());
     }
-    if trunk.allowed_ips.iter().any(|range| range.prefix_len() < SHORTEST_TRUSTED_PREFIX) {
-        warnings.push(format!("ranges wider than /{SHORTEST_TRUSTED_PREFIX} in allowed_ips do not identify a caller"));
+    // Earlier builds took them.
+    for range in trunk.allowed_ips.iter().filter(|range| !can_identify(range)) {
+        warnings.push(format!(
+            "calls from {range} are not taken as this carrier's: the range is too wide to tell who is calling"
+        ));
     }
     warnings
 }
@@ -276,9 +279,26 @@ fn network_of(value: &Value) -> Result<IpNet, String> {
     let text = string_of(value)?;
     let address = text.parse::<IpAddr>().map(IpNet::from);
     let network = address.or_else(|_| text.parse::<IpNet>());
-    network
-        .map(|network| network.trunc())
-        .map_err(|_| "must be an IP address or a range such as 192.0.2.0/24".to_owned())
+    let network = network.map_err(|_| "must be an IP address or a range such as 192.0.2.0/24")?;
+    let network = as_plain_v4(network.trunc());
+    if can_identify(&network) {
+        return Ok(network);
+    }
+    let shortest = match network {
+        IpNet::V4(_) => SHORTEST_V4_PREFIX,
+        IpNet::V6(_) => SHORTEST_V6_PREFIX,
+    };
+    Err(format!(
+        "{network} is too wide to tell who is calling, and callers cannot prove by a password who they are yet; name the carrier's \
+         own ranges, none wider than /{shortest}"
+    ))
+}
+
+/// A range of IPv4-mapped addresses (RFC 4291 §2.5.5.2) is the IPv4 range that it stands for: callers are compared as such.
+fn as_plain_v4(network: IpNet) -> IpNet {
+    let IpNet::V6(mapped) = network else { return network };
+    let plain = mapped.addr().to_ipv4_mapped().zip(mapped.prefix_len().checked_sub(MAPPED_PREFIX));
+    plain.and_then(|(address, length)| Ipv4Net::new(address, length).ok()).map_or(network, IpNet::V4)
 }
 
 /// Bounds of the wire contract.
@@ -293,5 +313,5 @@ const MAX_CODECS: usize = 32;
 const CODEC_NAME: RangeInclusive<usize> = 1..=40;
 /// Addresses of one peer; the largest carriers publish some dozens of ranges.
 const MAX_ALLOWED_IPS: usize = 1_000;
-/// A wider range holds half the internet: it cannot say who calls.
-const SHORTEST_TRUSTED_PREFIX: u8 = 8;
+/// Bits before the IPv4 address in an IPv4-mapped one.
+const MAPPED_PREFIX: u8 = 96;

@@ -14,8 +14,9 @@ use tandem_control::{
 };
 use tandem_model::{
     Account, AccountId, CallDirection, CallEvent, CallId, CallRecord, CallStatus, CarriedBy, DialOrder, EventKind,
-    HealthStatus, LegId, LegKind, LegRecord, LegStatus, LiveCall, Reason, Receipt, Refusal, RefusalKind, Tier,
-    Timestamp, Transport, TrunkHealth, TrunkId, TrunkState,
+    HealthStatus, Identified, IdentifiedBy, InboundReceipt, LegId, LegKind, LegRecord, LegStatus, LiveCall, Reason,
+    Receipt, Refusal, RefusalId, RefusalKind, RefusedInvite, Tier, Timestamp, Transport, TrunkHealth, TrunkId,
+    TrunkState,
 };
 use tandem_store::{DatabaseUrl, MasterKey, Store, StoreOptions};
 use tempfile::TempDir;
@@ -390,6 +391,7 @@ pub(crate) fn receipt(order: &DialOrder, refusal: Option<(RefusalKind, Reason)>)
         decided_at: order.asked_at,
         to: order.to.number().to_owned(),
         from: order.from.clone(),
+        inbound: None,
         routing_revision: 3,
         considered: Vec::new(),
         attempts: Vec::new(),
@@ -464,4 +466,41 @@ pub(crate) fn live_call(order: &DialOrder) -> LiveCall {
         detail: serde_json::Map::new(),
     };
     LiveCall { record, legs: vec![leg], events: vec![event] }
+}
+
+/// An INVITE that was refused so many seconds after the start, as no rule named the called number.
+pub(crate) fn refused_invite(account_id: AccountId, second: u8) -> RefusedInvite {
+    let reason = Reason::NoInboundRule { nearest: "+1202*".to_owned() };
+    RefusedInvite {
+        id: RefusalId::new(at(second.into()), [second; 10]),
+        account_id,
+        at: at(second.into()),
+        trunk_id: None,
+        from_number: "+442079460000".to_owned(),
+        to_number: "+13035550100".to_owned(),
+        sip_call_id: "a84b4c76e66710".to_owned(),
+        sip_status: 404,
+        receipt: Receipt {
+            account_id,
+            decided_at: at(second.into()),
+            to: "+13035550100".to_owned(),
+            from: Some("+442079460000".to_owned()),
+            inbound: Some(InboundReceipt {
+                source: "127.0.0.2:5060".to_owned(),
+                request_uri: "sip:+13035550100@127.0.0.1".to_owned(),
+                steps: vec![Identified {
+                    by: IdentifiedBy::Target,
+                    matched: "127.0.0.2:5060".to_owned(),
+                    trunks_left: 1,
+                }],
+                trunk_name: Some("main".to_owned()),
+                rule: None,
+                nearest: Some("+1202*".to_owned()),
+            }),
+            routing_revision: 3,
+            considered: Vec::new(),
+            attempts: Vec::new(),
+            refusal: Some(Refusal { kind: RefusalKind::NoRoute, explanation: reason.explanation(), reason }),
+        },
+    }
 }

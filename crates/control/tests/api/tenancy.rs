@@ -1,8 +1,9 @@
 use crate::document::operations;
-use crate::harness::{Api, call_body, trunk_body};
+use crate::harness::{Api, call_body, refused_invite, trunk_body};
 use axum::http::Method;
 use serde_json::{Value, json};
 use tandem_control::openapi;
+use tandem_model::Record;
 
 /// What another account gets from each operation of the document, with ids and bodies that work for the owner.
 enum Stranger {
@@ -21,13 +22,16 @@ async fn another_accounts_ids_are_unknown_everywhere() {
     api.call(&trunk, "CA1").await;
     let dial = json!({"to_number": "+12025550100", "connect": {"type": "echo"}});
     let live = api.post("/calls/dial", dial.clone()).await.expect(201)["id"].as_str().unwrap().to_owned();
+    let refused = refused_invite(api.mine.account.id, 1);
+    api.store.write_records(&[Record::Refusal(Box::new(refused.clone()))]).await.unwrap();
+    let refusal = refused.id.to_string();
     let nowhere = "018f0000-0000-7000-8000-000000000000";
     let before = everything(&api).await;
 
     for (path, method, _) in operations(&serde_json::to_value(openapi()).unwrap()) {
         let short = path.strip_prefix("/api/v1/telephony").unwrap_or(&path);
         let (body, ids, stranger): (Option<Value>, Vec<&str>, Stranger) = match (method.as_str(), short) {
-            ("GET", "/trunks" | "/calls") => (None, vec![], Stranger::OwnOnly),
+            ("GET", "/trunks" | "/calls" | "/refusals") => (None, vec![], Stranger::OwnOnly),
             ("POST", "/trunks") => (Some(trunk_body(json!({}))), vec![], Stranger::OwnOnly),
             ("GET" | "DELETE", "/trunks/{id}") => (None, vec![&trunk], Stranger::NotFound),
             ("PUT", "/trunks/{id}") => (Some(json!({"priority": 9})), vec![&trunk], Stranger::NotFound),
@@ -37,6 +41,7 @@ async fn another_accounts_ids_are_unknown_everywhere() {
             ("GET", "/calls/{id}" | "/calls/{id}/legs" | "/calls/{id}/timeline" | "/calls/{id}/route") => {
                 (None, vec![&live, "CA1"], Stranger::NotFound)
             }
+            ("GET", "/refusals/{id}") => (None, vec![&refusal], Stranger::NotFound),
             ("PUT", "/calls/{id}") => (Some(json!({"quality_score": 5})), vec![&live, "CA1"], Stranger::NotFound),
             ("POST", "/calls/{id}/hangup") => (Some(json!({})), vec![&live, "CA1"], Stranger::NotFound),
             ("POST", "/calls/dial" | "/routing/explain") => (Some(dial.clone()), vec![], Stranger::OwnOnly),
