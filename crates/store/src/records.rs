@@ -47,7 +47,7 @@ impl Store {
     /// Writes a batch of the call path in one transaction.
     ///
     /// A state of a call or leg replaces the one stored under its id, the last one in the slice wins; an event whose number the call
-    /// has already, and a refusal whose id is stored, is passed over. So writing a batch again changes nothing. `metadata`,
+    /// has already, and a refusal that the account has already, is passed over. So writing a batch again changes nothing. `metadata`,
     /// `quality_score` and `credits_used` belong to the client once the call is stored: a later state replaces a score or credits
     /// only when it has some, and metadata never.
     ///

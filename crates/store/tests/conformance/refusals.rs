@@ -1,4 +1,6 @@
-use crate::samples::{account_id, at, call, call_id, refusal, refusal_id, trunk, trunk_id, with_account, with_trunk};
+use crate::samples::{
+    account_id, at, call, call_id, receipt, refusal, refusal_id, trunk, trunk_id, with_account, with_trunk,
+};
 use tandem_model::{AccountId, Receipt, Record, RefusedInvite};
 use tandem_store::{CallKey, MAX_PAGE, RefusalFilter, Rejected, RejectedReason, Store};
 
@@ -96,10 +98,13 @@ pub(crate) async fn accounts_do_not_see_each_others_refusals(store: &Store) {
     assert_eq!(store.refusal(theirs, refused.id).await.unwrap(), None);
     assert_eq!(listed(store, theirs, ALL).await, []);
     assert_eq!(listed(store, theirs, RefusalFilter { trunk_id: Some(our_trunk), ..ALL }).await, []);
-    // Nor can they take its id over.
-    write(store, &[RefusedInvite { account_id: theirs, ..refused.clone() }]).await;
+
+    // One INVITE that may have been for either is on record for both, under one id.
+    let for_them = RefusedInvite { account_id: theirs, trunk_id: None, receipt: receipt(theirs), ..refused.clone() };
+    write(store, std::slice::from_ref(&for_them)).await;
     assert_eq!(store.refusal(ours, refused.id).await.unwrap(), Some(refused));
-    assert_eq!(listed(store, theirs, ALL).await, []);
+    assert_eq!(store.refusal(theirs, for_them.id).await.unwrap().as_ref(), Some(&for_them));
+    assert_eq!(listed(store, theirs, ALL).await, [for_them]);
 }
 
 pub(crate) async fn a_refusal_of_an_unknown_account_does_not_hold_up_the_rest(store: &Store) {
