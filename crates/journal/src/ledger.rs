@@ -176,24 +176,6 @@ impl<T: Copy> Ledger<T> {
         self.heartbeat
     }
 
-    /// The newest call, by id.
-    pub(crate) fn last_call(&self) -> Option<CallId> {
-        self.calls.last_key_value().map(|(id, _)| *id)
-    }
-
-    /// The calls behind one, or all, up to another.
-    pub(crate) fn calls_between(
-        &self,
-        behind: Option<CallId>,
-        to: CallId,
-    ) -> impl Iterator<Item = (CallId, &LedgerCall<T>)> {
-        let from = behind.map_or(Bound::Unbounded, Bound::Excluded);
-        // A range that ends before it begins is none, and the map would panic.
-        let is_range = behind.is_none_or(|behind| behind < to);
-        let range = is_range.then(|| self.calls.range((from, Bound::Included(to))));
-        range.into_iter().flatten().map(|(id, call)| (*id, call))
-    }
-
     /// Forgets some calls; false when there are none left.
     pub(crate) fn discard(&mut self, calls: usize) -> bool {
         for _ in 0..calls {
@@ -212,6 +194,51 @@ impl<T: Copy> Ledger<T> {
             }
         }
         true
+    }
+}
+
+/// A walk over the calls of a ledger that goes on changing.
+///
+/// Of a call that it has not come to, all that matters is the state in which it finds it; of one that is behind it, and of one that is
+/// younger than the walk, everything that happens. Who takes just that has what the whole ledger has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Walk {
+    behind: Option<CallId>,
+    /// Where it ends; `None` when there was no call.
+    to: Option<CallId>,
+}
+
+impl Walk {
+    pub(crate) fn over<T>(ledger: &Ledger<T>) -> Self {
+        Self { behind: None, to: ledger.calls.last_key_value().map(|(id, _)| *id) }
+    }
+
+    /// The calls that it has not come to. A call must be passed before the next is asked for.
+    pub(crate) fn ahead<T>(self, ledger: &Ledger<T>) -> impl Iterator<Item = (CallId, &LedgerCall<T>)> {
+        let from = self.behind.map_or(Bound::Unbounded, Bound::Excluded);
+        // The map would panic at a range that ends before it begins.
+        let to = self.to.filter(|to| self.behind.is_none_or(|behind| behind < *to));
+        let range = to.map(|to| ledger.calls.range((from, Bound::Included(to))));
+        range.into_iter().flatten().map(|(id, call)| (*id, call))
+    }
+
+    pub(crate) const fn pass(&mut self, call: CallId) {
+        self.behind = Some(call);
+    }
+
+    /// Whether it matters that this happened.
+    pub(crate) fn takes(self, subject: Subject) -> bool {
+        let call = match subject {
+            Subject::Call { call, .. }
+            | Subject::Leg { call, .. }
+            | Subject::Event { call, .. }
+            | Subject::Keep { call, .. } => call,
+            // Of a leg that nobody knows it means nothing.
+            Subject::Forget { .. } => return true,
+            // The last one is taken at the end.
+            Subject::Heartbeat | Subject::Refusal => return false,
+        };
+        self.to.is_none_or(|to| call > to) || self.behind.is_some_and(|behind| call <= behind)
     }
 }
 
@@ -287,7 +314,7 @@ mod tests {
     }
 
     proptest! {
-        /// A snapshot that is taken a few calls at a time, while everything that happens meanwhile is written to it as well.
+        /// A snapshot that is taken a few calls at a time, while things happen.
         #[test]
         fn a_snapshot_in_slices_folds_to_the_same_ledger(
             before in prop::collection::vec(subject(), 0..60),
@@ -298,21 +325,22 @@ mod tests {
                 whole.apply(*subject, place);
             }
             let mut successor = Ledger::default();
-            let (mut behind, to) = (None, whole.last_call());
+            let mut walk = Walk::over(&whole);
             let mut place = 1_000;
             let last_slice = (Vec::new(), usize::MAX);
             for (meanwhile, slice) in turns.iter().chain([&last_slice]) {
                 for subject in meanwhile {
                     place += 1;
                     whole.apply(*subject, place);
-                    successor.apply(*subject, place);
+                    if walk.takes(*subject) {
+                        successor.apply(*subject, place);
+                    }
                 }
-                let Some(to) = to else { continue };
-                for (id, call) in whole.calls_between(behind, to).take(*slice) {
+                for (id, call) in walk.ahead(&whole).take(*slice) {
                     for (subject, place) in call.last_words(id) {
                         successor.apply(subject, place);
                     }
-                    behind = Some(id);
+                    walk.pass(id);
                 }
             }
             if let Some(place) = whole.heartbeat() {

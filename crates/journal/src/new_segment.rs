@@ -1,7 +1,7 @@
 use crate::appender::Appender;
 use crate::directory::{ShardDirectory, private_file};
 use crate::format::{HEADER_END, SegmentHeader};
-use crate::ledger::{Ledger, Subject};
+use crate::ledger::{Ledger, Subject, Walk};
 use crate::recovered::FrameRef;
 use crate::segment::size;
 use crate::{Position, Sync};
@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use tandem_model::{CallId, NodeId};
+use tandem_model::NodeId;
 
 /// Whose segment it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +30,9 @@ pub(crate) struct BegunSegment {
 
 /// A segment that is being begun, while the one before it, if there is one, is still written.
 ///
-/// Its snapshot is copied a few calls at a time: thousands of calls are tens of milliseconds, for which no message may wait. What is
-/// appended meanwhile goes to both segments. So the snapshot holds words that later ones in it replace, and folds to what the whole
-/// journal folds to: everything that happened to a call since the beginning is in it, and the call as it was at some moment of that time.
+/// Its snapshot is copied a few calls at a time: thousands of calls are tens of milliseconds, for which no message may wait. What
+/// happens meanwhile to calls that were copied, and to new ones, is appended to both segments: see [`Walk`]. So the snapshot may hold
+/// words that later ones in it replace, and folds to what the whole journal folds to.
 ///
 /// It gets its name only when all that is in it, so whoever sees it sees a whole snapshot.
 #[derive(Debug)]
@@ -44,10 +44,7 @@ pub(crate) struct NewSegment {
     end: u64,
     ledger: Ledger<FrameRef>,
     left_behind: usize,
-    /// The call that was copied last.
-    copied_to: Option<CallId>,
-    /// The last one to copy: of younger ones everything is appended to this segment too.
-    copy_to: Option<CallId>,
+    walk: Walk,
     buffer: Vec<u8>,
 }
 
@@ -63,8 +60,7 @@ impl NewSegment {
             end: HEADER_END,
             ledger: Ledger::default(),
             left_behind: 0,
-            copied_to: None,
-            copy_to: ledger.last_call(),
+            walk: Walk::over(ledger),
             buffer: Vec::new(),
         })
     }
@@ -73,10 +69,12 @@ impl NewSegment {
         self.name.number
     }
 
-    /// Takes a frame that was appended to the segment before.
+    /// Takes a frame that was appended to the segment before, if it needs it.
     pub(crate) fn follow(&mut self, subject: Subject, frame: &[u8]) {
-        self.buffer.extend_from_slice(frame);
-        self.enter(subject, frame.len());
+        if self.walk.takes(subject) {
+            self.buffer.extend_from_slice(frame);
+            self.enter(subject, frame.len());
+        }
     }
 
     /// Copies the last words on some more calls, about so many bytes; whether those on all calls are copied. `copy` adds a frame to a
@@ -88,9 +86,8 @@ impl NewSegment {
         mut copy: impl FnMut(FrameRef, &mut Vec<u8>) -> bool,
     ) -> io::Result<bool> {
         let enough = self.buffer.len().saturating_add(bytes);
-        let Some(copy_to) = self.copy_to else { return self.write().map(|()| true) };
         let mut is_whole = true;
-        for (id, call) in ledger.calls_between(self.copied_to, copy_to) {
+        for (id, call) in self.walk.ahead(ledger) {
             if self.buffer.len() >= enough {
                 is_whole = false;
                 break;
@@ -98,7 +95,7 @@ impl NewSegment {
             for (subject, place) in call.last_words(id) {
                 self.copy(subject, place, &mut copy);
             }
-            self.copied_to = Some(id);
+            self.walk.pass(id);
         }
         self.write()?;
         Ok(is_whole)
