@@ -4,7 +4,7 @@ use crate::PLANTED_PASSWORD;
 use crate::wait::pause;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
@@ -106,7 +106,11 @@ impl Api {
     /// Makes a trunk to a SIP address and returns its id. `more` adds fields to the least body, or replaces its own.
     #[must_use]
     pub fn create_trunk(&self, name: &str, to: SocketAddr, more: &Value) -> String {
-        let answer = self.post("/trunks", &trunk_body(name, &to.ip().to_string(), to.port(), more));
+        let host = match to.ip() {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => format!("[{address}]"),
+        };
+        let answer = self.post("/trunks", &trunk_body(name, &host, to.port(), more));
         let id = text_at(&answer.expect(201), "/id");
         self.wait_for_routing("the new trunk", |receipt| {
             let considered = receipt["considered"].as_array();

@@ -1,6 +1,6 @@
 //! Addresses of a test's own.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// 127.x.y.0/24, taken for one test: everything in it can use the well-known ports.
@@ -54,11 +54,31 @@ impl Network {
     }
 }
 
+/// A place on `::1` with a port that nobody has, for UDP or TCP: IPv6 has one loopback address only, so that there is no network of
+/// a test's own.
+///
+/// # Panics
+/// When there is none, or no IPv6.
+#[must_use]
+pub fn free_on_ipv6_loopback() -> SocketAddr {
+    for _ in 0..FREE_PORT_TRIES {
+        let udp = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).expect("the host has ::1");
+        let address = udp.local_addr().expect("the socket is bound");
+        // The kernel does not give the same one out again for long.
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+    panic!("no port of ::1 is free for both UDP and TCP");
+}
+
 /// Tests of one process get neighbouring networks.
 static NEXT: AtomicU32 = AtomicU32::new(0);
 /// Far more than tests that run at once; the third octet and 64 values of the second.
 const NETWORKS: u32 = 64 * 256;
 /// Odd, so that following process ids do not meet for long.
 const SPREAD: u32 = 37;
+/// Few of some 28,000 are taken.
+const FREE_PORT_TRIES: usize = 100;
 const CLAIM_HOST: u8 = 254;
 const CLAIM_PORT: u16 = 5_999;

@@ -138,6 +138,8 @@ fn final_answers_and_timers(met: &mut Met) {
     let _ = place(&peer.uri("ring"), &json!({"ring_timeout_seconds": 1}));
     let _ = place(&peer.uri("echo"), &json!({"max_duration_seconds": 1}));
     let _ = place(&format!("sip:x@{nobody}"), &json!({}));
+    // The node speaks IPv4 only.
+    let _ = place("sip:x@[2606:4700::1111]", &json!({}));
     let _ = place("sip:x@nowhere.test", &json!({}));
     let _ = place("sip:x@inside.test", &json!({}));
     // The second party's number has no trunk: only +1 has.

@@ -2,9 +2,11 @@
 
 use serde_json::json;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
-use tandem_e2e::{Network, Options, Scenario, SipText, Sipp, SippCounts, Tandem, eventually, pause, text_at};
+use tandem_e2e::{
+    Network, Options, Scenario, Sipp, SippCounts, Tandem, TcpCarrier, TcpConnection, eventually, pause, text_at,
+};
 
 #[test]
 fn sipp_answers_200_calls_at_20_a_second_over_tcp() {
@@ -60,7 +62,7 @@ fn a_carrier_that_closes_a_quiet_connection_is_reached_over_another() {
     let network = Network::claim();
     let tandem = start(&network, &Options::default());
     let api = tandem.api();
-    let carrier = Carrier::listen(network.sip(2));
+    let carrier = TcpCarrier::listen(network.sip(2));
     let probed = json!({"advanced_config": {"transport": "tcp", "options_interval": null}});
     let trunk = api.create_trunk("quiet", network.sip(2), &probed);
     let mut first = carrier.accept();
@@ -94,7 +96,7 @@ fn calls_over_tcp_are_released_over_a_new_connection_after_a_crash() {
     let network = Network::claim();
     let mut tandem = start(&network, &Options::default());
     let api = tandem.api();
-    let carrier = Carrier::listen(network.sip(2));
+    let carrier = TcpCarrier::listen(network.sip(2));
     let trunk = api.create_trunk("tcp", network.sip(2), &over_tcp());
     let dial = || text_at(&api.dial("+12025550100", &json!({"sip_trunk_id": trunk})), "/id");
     let answered = dial();
@@ -140,7 +142,7 @@ fn a_carrier_that_takes_no_connection_costs_no_time() {
     let network = Network::claim();
     let tandem = start(&network, &Options::default());
     let api = tandem.api();
-    let carrier = Carrier::listen(network.sip(3));
+    let carrier = TcpCarrier::listen(network.sip(3));
     let mut more = over_tcp();
     more["priority"] = json!(2);
     let _ = api.create_trunk("spare", network.sip(3), &more);
@@ -174,85 +176,14 @@ fn what_is_no_sip_is_cut_off_and_calls_go_on() {
     let mut half = TcpStream::connect(tandem.sip()).unwrap();
     half.write_all(b"INVITE sip:a@b SIP/2.0\r\nVia: ").unwrap();
 
-    let stranger = TcpStream::connect(tandem.sip()).unwrap();
-    let mut stranger = Connection { stream: stranger, received: Vec::new() };
+    let mut stranger = TcpConnection::connect(tandem.sip());
     let options = format!(
         "OPTIONS sip:{0} SIP/2.0\r\nVia: SIP/2.0/TCP {0};branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:{0}>\r\n\
          Call-ID: stranger\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n",
         tandem.sip()
     );
-    stranger.stream.write_all(options.as_bytes()).unwrap();
+    stranger.send(options.as_bytes());
     assert_eq!(stranger.read().status(), Some(200));
-}
-
-/// A carrier that does what the test says.
-struct Carrier {
-    listener: TcpListener,
-}
-
-struct Connection {
-    stream: TcpStream,
-    received: Vec<u8>,
-}
-
-impl Carrier {
-    fn listen(address: SocketAddr) -> Self {
-        Self { listener: TcpListener::bind(address).expect("the network is the test's own") }
-    }
-
-    fn accept(&self) -> Connection {
-        self.listener.set_nonblocking(true).expect("a socket can be told not to wait");
-        let (stream, _) = eventually("connection", PATIENCE, || self.listener.accept().ok());
-        stream.set_nonblocking(false).expect("a socket can be told to wait");
-        Connection { stream, received: Vec::new() }
-    }
-}
-
-impl Connection {
-    /// The next message; keep-alives are passed over.
-    fn read(&mut self) -> SipText {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            while self.received.starts_with(b"\r\n") {
-                self.received.drain(..2);
-            }
-            if let Some(end) = self.received.windows(4).position(|window| window == b"\r\n\r\n") {
-                let head = SipText::parse(&self.received[..end + 4]).expect("SIP");
-                let body: usize = head.header("Content-Length").expect("a length, over TCP").parse().expect("a number");
-                if self.received.len() >= end + 4 + body {
-                    let message: Vec<u8> = self.received.drain(..end + 4 + body).collect();
-                    return SipText::parse(&message).expect("SIP");
-                }
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "no message has come");
-            self.stream.set_read_timeout(Some(left)).expect("it is not zero");
-            let mut buffer = [0; 4_096];
-            match self.stream.read(&mut buffer) {
-                Ok(0) => panic!("the connection was closed"),
-                Ok(length) => self.received.extend_from_slice(&buffer[..length]),
-                Err(error) => panic!("no message has come: {error}"),
-            }
-        }
-    }
-
-    fn answer(&mut self, request: &SipText, status: u16, body: &str) {
-        let local = self.stream.local_addr().expect("it is connected");
-        let mut text = format!("SIP/2.0 {status} Said\r\n");
-        for (name, value) in &request.headers {
-            if ["Via", "From", "Call-ID", "CSeq"].contains(&name.as_str()) {
-                text.push_str(&format!("{name}: {value}\r\n"));
-            }
-        }
-        let to = request.header("To").unwrap_or_default();
-        let tag = if to.contains(";tag=") { "" } else { ";tag=far" };
-        text.push_str(&format!("To: {to}{tag}\r\nContact: <sip:far@{local};transport=tcp>\r\n"));
-        if !body.is_empty() {
-            text.push_str("Content-Type: application/sdp\r\n");
-        }
-        text.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
-        self.stream.write_all(text.as_bytes()).expect("the other end reads");
-    }
 }
 
 fn start(network: &Network, options: &Options) -> Tandem {

@@ -318,8 +318,9 @@ impl Call {
         let Some(media) = &self.media else { return String::new() };
         let (ip, version, port, pt) = (self.local.ip(), self.sdp_version, media.port(), media.payload_type());
         let name = if pt == 0 { "PCMU" } else { "PCMA" };
+        let network = if ip.is_ipv4() { "IP4" } else { "IP6" };
         format!(
-            "v=0\r\no=peer 7 {version} IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP {pt}\r\n\
+            "v=0\r\no=peer 7 {version} IN {network} {ip}\r\ns=-\r\nc=IN {network} {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP {pt}\r\n\
              a=rtpmap:{pt} {name}/8000\r\na={direction}\r\n"
         )
     }
