@@ -15,7 +15,7 @@ const FAMILY_V4: u16 = 2;
 const FAMILY_V6: u16 = 10;
 
 /// Room for an IPv4 or IPv6 socket address as the kernel lays it out.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 #[repr(C, align(8))]
 pub(crate) struct RawAddress {
     bytes: [u8; LENGTH_V6 as usize],
@@ -25,6 +25,11 @@ impl RawAddress {
     pub(crate) const EMPTY: Self = Self { bytes: [0; LENGTH_V6 as usize] };
     /// How much the kernel may write.
     pub(crate) const CAPACITY: socklen_t = LENGTH_V6;
+
+    /// What the kernel wrote elsewhere.
+    pub(crate) const fn from_bytes(bytes: [u8; LENGTH_V6 as usize]) -> Self {
+        Self { bytes }
+    }
 
     /// The kernel's form of `address` and its length.
     pub(crate) fn new(address: SocketAddr) -> (Self, socklen_t) {

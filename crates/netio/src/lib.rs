@@ -1,6 +1,6 @@
-//! Batched UDP, epoll and wake-ups for Linux: the only crate with unsafe code.
+//! Batched UDP, epoll, io_uring and wake-ups for Linux: the only crate with unsafe code.
 //!
-//! Everything here is non-blocking except [`Poller::wait`], and nothing allocates once it is set up (adding a waker and
+//! Everything here is non-blocking except [`Poller::wait`] and [`SocketSet::wait`], and nothing allocates once it is set up (adding a waker and
 //! listing interfaces aside), so that a shard's loop is receive, handle, send, sleep:
 //!
 //! ```
@@ -38,8 +38,8 @@
 //! ```
 //!
 //! - [`UdpSocket`]: one socket. [`UdpSocket::receive_batch`] and [`UdpSocket::send_batch`] for signalling, where one
-//!   socket has many datagrams ready; [`UdpSocket::recv_from`] and [`UdpSocket::send_to`] for media, where many sockets
-//!   have one each; [`UdpSocket::connect`] and [`UdpSocket::send`] once a media peer is known, which is cheaper.
+//!   socket has many datagrams ready.
+//! - [`SocketSet`]: many sockets that have one packet each, for media, over io_uring or epoll ([`IoPath`]).
 //! - [`UdpSocket::next_delivery_error`]: what ICMP says about datagrams sent earlier.
 //! - [`Poller`], [`Events`], [`Waker`]: wait for sockets, deadlines and other threads.
 //! - [`raise_open_file_limit`], [`interface_addresses`], [`first_global_address`], [`available_bytes`],
@@ -63,6 +63,7 @@ mod poller;
 mod receive;
 mod send;
 mod socket;
+mod socket_set;
 mod stream;
 mod syscall;
 
@@ -72,4 +73,5 @@ pub use poller::{Event, Events, Interest, Poller, Waker};
 pub use receive::{RECEIVE_BATCH, ReceiveBatch, ReceiveTotals, Received};
 pub use send::{SEND_BATCH, SendBatch, SendBatchFull, SendFailure, SendOutcome, SendTotals};
 pub use socket::{BindError, MAX_DATAGRAM_BYTES, UdpOptions, UdpSocket};
+pub use socket_set::{Arrival, IoFailures, IoPath, MAX_PACKET_BYTES, Outgoing, SocketSet};
 pub use stream::{set_ipv6_only, set_user_timeout};

@@ -100,11 +100,11 @@ impl Poller {
     ///
     /// When the process has no descriptor left.
     pub fn waker(&mut self, token: u64) -> io::Result<Waker> {
-        let state = Arc::new(WakeState { event: event_counter()?, pending: AtomicBool::new(false) });
+        let state = WakeState::new()?;
         // Edge-triggered, so that the counter need not be read: each write is an event of its own.
         self.control(libc::EPOLL_CTL_ADD, state.event.as_fd(), token, libc::EPOLLIN | libc::EPOLLET)?;
         self.wakers.push((token, Arc::clone(&state)));
-        Ok(Waker { state })
+        Ok(Waker::new(state))
     }
 
     /// Waits until something happens or `timeout` has passed (`None`: for ever), puts what happened into `events` in
@@ -128,9 +128,7 @@ impl Poller {
         if !self.wakers.is_empty() {
             for event in events.iter() {
                 for (_, waker) in self.wakers.iter().filter(|(token, _)| *token == event.token) {
-                    // From here on a wake is a new one. What was queued before it is seen by whoever drains the queue
-                    // after this wait: the swap in `wake` happened before this one.
-                    waker.pending.swap(false, Ordering::AcqRel);
+                    waker.notice();
                 }
             }
         }
@@ -183,6 +181,23 @@ impl Events {
         })
     }
 
+    /// Forgets them.
+    pub(crate) fn clear(&mut self) {
+        self.filled = 0;
+    }
+
+    /// Forgets those that carry `token`.
+    pub(crate) fn forget(&mut self, token: u64) {
+        let mut kept = 0;
+        for slot in 0..self.filled {
+            if self.slots.get(slot).is_some_and(|event| event.u64 != token) {
+                self.slots.swap(kept, slot);
+                kept += 1;
+            }
+        }
+        self.filled = kept;
+    }
+
     /// How many the last wait found.
     pub fn len(&self) -> usize {
         self.filled
@@ -224,13 +239,36 @@ pub struct Waker {
 }
 
 #[derive(Debug)]
-struct WakeState {
+pub(crate) struct WakeState {
     event: OwnedFd,
     /// Whether a wake is on its way that the poller has not noticed yet.
     pending: AtomicBool,
 }
 
+impl WakeState {
+    pub(crate) fn new() -> io::Result<Arc<Self>> {
+        Ok(Arc::new(Self { event: event_counter()?, pending: AtomicBool::new(false) }))
+    }
+
+    /// A wake was noticed: from here on one is a new one. What was queued before it is seen by whoever drains the queue
+    /// now, as the swap in [`Waker::wake`] happened before this one.
+    pub(crate) fn notice(&self) {
+        self.pending.swap(false, Ordering::AcqRel);
+    }
+}
+
+/// Readable after each wake; nobody reads it, so it must be watched for edges.
+impl AsFd for WakeState {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.event.as_fd()
+    }
+}
+
 impl Waker {
+    pub(crate) fn new(state: Arc<WakeState>) -> Self {
+        Self { state }
+    }
+
     /// Ends the poller's current wait, or its next.
     ///
     /// # Errors

@@ -7,7 +7,9 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tandem_netio::{Events, Interest, Poller, ReceiveBatch, SEND_BATCH, SendBatch, UdpOptions, UdpSocket};
+use tandem_netio::{
+    Events, Interest, IoPath, Poller, ReceiveBatch, SEND_BATCH, SendBatch, SocketSet, UdpOptions, UdpSocket,
+};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -64,6 +66,43 @@ fn relaying_a_packet_allocates_nothing() {
         }
     };
     assert_eq!(allocations(relay), 0);
+}
+
+#[test]
+fn relaying_packets_of_many_sockets_allocates_nothing() {
+    const SOCKETS: usize = 20;
+    let paths = match IoPath::best().0 {
+        IoPath::IoUring => [IoPath::Epoll, IoPath::IoUring].as_slice(),
+        IoPath::Epoll => [IoPath::Epoll].as_slice(),
+    };
+    for path in paths {
+        let peer = std::net::UdpSocket::bind("127.0.0.1:0").expect("a peer");
+        let sockets: Vec<_> = (0..SOCKETS).map(|_| bind("127.0.0.1:0", UdpOptions::media())).collect();
+        let addresses: Vec<_> = sockets.iter().map(UdpSocket::local_addr).collect();
+        let (mut set, _waker) = SocketSet::new(*path, sockets).expect("a set");
+        (0..SOCKETS).for_each(|index| set.open(index, 64 * 1024).expect("it is open"));
+        let mut relay = || {
+            for _ in 0..100 {
+                for address in &addresses {
+                    peer.send_to(&[0x80; 172], address).expect("it is sent");
+                }
+                let mut relayed = 0;
+                while relayed < SOCKETS {
+                    set.wait(Some(Duration::from_secs(10))).expect("a wait");
+                    set.receive(|arrival, out| {
+                        out.send((arrival.index + 1) % SOCKETS, arrival.remote, arrival.bytes);
+                        relayed += 1;
+                    });
+                }
+                set.wait(Some(Duration::ZERO)).expect("the rest is sent");
+                for _ in 0..SOCKETS {
+                    peer.recv(&mut [0; 200]).expect("a packet");
+                }
+            }
+        };
+        relay();
+        assert_eq!(allocations(relay), 0, "{path}");
+    }
 }
 
 #[test]
