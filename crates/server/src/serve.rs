@@ -8,7 +8,7 @@ mod logging;
 mod simulated_carrier;
 mod stop;
 
-use crate::config::Config;
+use crate::config::{Config, MediaIo};
 use crate::runtime::{
     Admission, BindPortsError, BindSignallingError, MAX_CONNECTIONS, MediaSockets, MediaThread, OsRandom, Recorder,
     Resolver, RouteLoader, Shard, ShardCommand, ShardHandle, ShardSwitchboard, SignallingSockets, SwitchMachine,
@@ -29,6 +29,7 @@ use tandem_control::{ControlSettings, Services, Switchboard};
 use tandem_journal::{self as journal, Position, Recovered, Tailer, Writer};
 use tandem_media::engine::PortId;
 use tandem_model::{AddressPolicy, BootId};
+use tandem_netio::IoPath;
 use tandem_sip::endpoint::{Identity, PublicAddress, SentBy};
 use tandem_sip::message::Host;
 use tandem_store::{DatabaseError, MasterKey, MasterKeyError, OpenError, Store, StoreOptions};
@@ -51,6 +52,8 @@ pub(crate) enum ServeError {
     BindSignalling(#[from] BindSignallingError),
     #[error(transparent)]
     BindPorts(#[from] BindPortsError),
+    #[error("io_uring cannot be used: {0}; allow it, or set TANDEM_MEDIA_IO to auto or epoll")]
+    MediaIo(#[source] io::Error),
     #[error("DNS cannot be used: {0}; set TANDEM_DNS_SERVERS to resolvers that can be reached")]
     Dns(String),
     #[error(transparent)]
@@ -95,8 +98,9 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     let media_addresses: Vec<IpAddr> = config.media.iter().collect();
     let media_sockets =
         MediaSockets::bind(&media_addresses, config.rtp_ports.first, config.rtp_ports.last, most_ports)?;
+    let media_path = media_path(config.media_io)?;
     // The carrier listens before its trunks are probed.
-    let carrier = demo.then(|| SimulatedCarrier::start(config.demo_carrier)).transpose()?;
+    let carrier = demo.then(|| SimulatedCarrier::start(config.demo_carrier, media_path)).transpose()?;
 
     let store = open_store(&config).await?;
     let key = keys::admin_key(&store, &config, demo).await?;
@@ -119,7 +123,7 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     let listeners = signalling.local_addresses();
     let switch = new_switch(&config, &listeners, ports, store.node_id().as_uuid().as_u128());
     let shard = Shard::new(signalling)?;
-    let media = MediaThread::new(media_sockets)?;
+    let media = MediaThread::new(media_sockets, media_path)?;
     let (shard_handle, media_handle) = (shard.handle(), media.handle());
     let machine = SwitchMachine::new(switch, turn_journal, lookups, Arc::clone(&admission));
     let media_thread = media.spawn("media", shard_handle.clone())?;
@@ -154,7 +158,7 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     let (stop_http, http_stopped) = tokio::sync::oneshot::channel::<()>();
     let http_task = tokio::spawn(http::serve(listener, router, http_stopped));
 
-    tracing::info!(http = %http_address, sip = ?listeners, media = ?media_addresses, max_calls, taken_ports, "ready");
+    tracing::info!(http = %http_address, sip = ?listeners, media = ?media_addresses, media_io = %media_path, max_calls, taken_ports, "ready");
     if demo {
         demo::introduce(http_address, &key, config.demo_carrier).await?;
     } else {
@@ -177,6 +181,23 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     store.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The way of media that is asked for, tried out.
+///
+/// # Errors
+/// [`ServeError::MediaIo`] when the one asked for by name does not work here.
+fn media_path(wish: MediaIo) -> Result<IoPath, ServeError> {
+    if wish == MediaIo::Only(IoPath::Epoll) {
+        return Ok(IoPath::Epoll);
+    }
+    let (path, why_not) = IoPath::best();
+    match why_not {
+        Some(error) if wish == MediaIo::Only(IoPath::IoUring) => return Err(ServeError::MediaIo(error)),
+        Some(error) => tracing::info!(%error, "io_uring cannot be used; media goes over epoll, which takes more CPU"),
+        None => {}
+    }
+    Ok(path)
 }
 
 /// Makes the data directory, for this user alone, when it is missing.

@@ -68,6 +68,7 @@ fn value_of(setting: Setting, config: &Config) -> Option<String> {
         Setting::MediaAddress => joined(config.media.iter()),
         Setting::PublicAddress => joined(config.public.iter()),
         Setting::RtpPorts => config.rtp_ports.to_string(),
+        Setting::MediaIo => config.media_io.to_string(),
         Setting::AdminApiKey => if config.admin_api_key.is_some() { "(set)" } else { "" }.to_owned(),
         Setting::MasterKeyFile => config.master_key_file.display().to_string(),
         Setting::JwtIssuer

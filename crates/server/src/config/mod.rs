@@ -4,6 +4,7 @@ mod address;
 mod error;
 mod listen;
 mod log;
+mod media_io;
 mod own_addresses;
 mod port_range;
 mod setting;
@@ -14,6 +15,7 @@ pub(crate) use address::carrier_pair;
 pub(crate) use error::ConfigError;
 pub(crate) use listen::SipListen;
 pub(crate) use log::LogFormat;
+pub(crate) use media_io::MediaIo;
 pub(crate) use own_addresses::name as family_name;
 pub(crate) use port_range::PortRange;
 pub(crate) use setting::Setting;
@@ -46,6 +48,8 @@ pub(crate) struct Config {
     pub(crate) public: OwnAddresses,
     /// Ports for RTP and RTCP.
     pub(crate) rtp_ports: PortRange,
+    /// How RTP comes and goes.
+    pub(crate) media_io: MediaIo,
     /// API key of the bootstrap admin; `None` has one made on the first start.
     pub(crate) admin_api_key: Option<Secret>,
     /// Holds the key that seals stored secrets.
@@ -134,6 +138,7 @@ impl Reading {
             media,
             public: own_addresses::or_of(public, media),
             rtp_ports: self.parsed(Setting::RtpPorts, port_range::parse).unwrap_or(PortRange::DEFAULT),
+            media_io: self.parsed(Setting::MediaIo, media_io::parse).unwrap_or(MediaIo::Auto),
             admin_api_key: self.parsed(Setting::AdminApiKey, text::api_key),
             master_key_file: self
                 .parsed(Setting::MasterKeyFile, text::path)

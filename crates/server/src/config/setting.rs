@@ -28,6 +28,7 @@ settings! {
     MediaAddress = "TANDEM_MEDIA_ADDRESS",
     PublicAddress = "TANDEM_PUBLIC_ADDRESS",
     RtpPorts = "TANDEM_RTP_PORTS",
+    MediaIo = "TANDEM_MEDIA_IO",
     AdminApiKey = "TANDEM_ADMIN_API_KEY",
     MasterKeyFile = "TANDEM_MASTER_KEY_FILE",
     /// Known, refused until platform tokens are built; so are the other three.

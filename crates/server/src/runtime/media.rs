@@ -7,8 +7,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tandem_media::engine::{Channel, Command, Engine, Event, Limits, Output, PortId, Transmit};
-use tandem_netio::{BindError, Events, Interest, MAX_DATAGRAM_BYTES, Poller, UdpOptions, UdpSocket, Waker};
+use tandem_media::engine::{Channel, Command, Engine, Event, Limits, Output, PortId};
+use tandem_netio::{BindError, IoPath, SocketSet, UdpOptions, UdpSocket, Waker};
 
 /// Bound pairs of sockets, one pair a media port: RTP on an even port, RTCP on the next.
 pub(crate) struct MediaSockets {
@@ -108,18 +108,19 @@ impl MediaHandle {
 
 /// A media thread before it runs.
 pub(crate) struct MediaThread {
-    pairs: Vec<Pair>,
-    poller: Poller,
+    io: SocketSet,
+    ports: u32,
     inputs: Receiver<MediaInput>,
     handle: MediaHandle,
 }
 
 impl MediaThread {
-    pub(crate) fn new(sockets: MediaSockets) -> io::Result<Self> {
-        let mut poller = Poller::new()?;
-        let waker = poller.waker(WAKE_TOKEN)?;
+    pub(crate) fn new(sockets: MediaSockets, path: IoPath) -> io::Result<Self> {
+        let ports = u32::try_from(sockets.pairs.len()).unwrap_or(u32::MAX);
+        let sockets = sockets.pairs.into_iter().flat_map(|pair| [pair.rtp, pair.rtcp]);
+        let (io, waker) = SocketSet::new(path, sockets.collect())?;
         let (queue, inputs) = crossbeam_channel::bounded(INPUT_QUEUE);
-        Ok(Self { pairs: sockets.pairs, poller, inputs, handle: MediaHandle { queue, waker } })
+        Ok(Self { io, ports, inputs, handle: MediaHandle { queue, waker } })
     }
 
     pub(crate) fn handle(&self) -> MediaHandle {
@@ -131,11 +132,9 @@ impl MediaThread {
         vital::spawn(name, move || {
             let now = SystemClock::now_both();
             let unix_time = Duration::from_micros(u64::try_from(now.utc.unix_micros()).unwrap_or(0));
-            let ports = u32::try_from(self.pairs.len()).unwrap_or(u32::MAX);
             Loop {
-                engine: Engine::new(Limits { ports }, now.instant, unix_time),
-                pairs: self.pairs,
-                poller: self.poller,
+                engine: Engine::new(Limits { ports: self.ports }, now.instant, unix_time),
+                io: self.io,
                 inputs: self.inputs,
                 events: shard.backlog(),
                 shard,
@@ -149,8 +148,7 @@ impl MediaThread {
 /// The running thread: the only place where packets meet sockets and the clock.
 struct Loop<C> {
     engine: Engine,
-    pairs: Vec<Pair>,
-    poller: Poller,
+    io: SocketSet,
     inputs: Receiver<MediaInput>,
     events: Backlog<Input<C>>,
     shard: ShardHandle<C>,
@@ -159,16 +157,10 @@ struct Loop<C> {
 
 impl<C> Loop<C> {
     fn run(mut self) {
-        let mut ready = Events::with_capacity(EVENTS_PER_WAIT);
-        let mut buffer = vec![0; MAX_DATAGRAM_BYTES];
         loop {
-            self.wait(&mut ready);
+            self.wait();
             let now = Instant::now();
-            for event in ready.iter() {
-                if let Some((port, channel)) = of_token(event.token) {
-                    self.receive(port, channel, &mut buffer, now);
-                }
-            }
+            self.receive(now);
             if self.take_inputs(now) {
                 return;
             }
@@ -181,34 +173,44 @@ impl<C> Loop<C> {
         }
     }
 
-    fn wait(&mut self, ready: &mut Events) {
+    fn wait(&mut self) {
         let is_behind = !self.inputs.is_empty() || self.events.waiting() > 0;
         let until_deadline =
             self.engine.poll_timeout().map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let timeout = if is_behind { Some(BEHIND_PAUSE) } else { until_deadline };
-        if let Err(error) = self.poller.wait(ready, timeout) {
+        if let Err(error) = self.io.wait(timeout) {
             tracing::error!(%error, "waiting for media sockets failed");
         }
     }
 
-    fn receive(&mut self, port: PortId, channel: Channel, buffer: &mut [u8], now: Instant) {
-        for _ in 0..PACKETS_PER_TURN {
-            let Some(socket) = socket_of(&self.pairs, port, channel) else { return };
-            let (length, from) = match socket.recv_from(buffer) {
-                Ok(Some(datagram)) => datagram,
-                Ok(None) => return,
-                Err(error) => return tracing::trace!(%error, port = port.0, "receiving media failed"),
-            };
-            let Some(packet) = buffer.get_mut(..length) else { return };
+    fn receive(&mut self, now: Instant) {
+        let Self { engine, io, events, tells_shard, .. } = self;
+        io.receive(|arrival, out| {
+            let Some((port, channel)) = of_place(arrival.index) else { return };
             match channel {
                 Channel::Rtp => {
-                    if let Some(transmit) = self.engine.forward(port, from, packet, now) {
-                        send(&self.pairs, &transmit);
+                    if let Some(transmit) = engine.forward(port, arrival.remote, arrival.bytes, now) {
+                        out.send(place(transmit.port, transmit.channel), transmit.to, transmit.payload);
                     }
                 }
-                Channel::Rtcp => self.engine.handle_rtcp(port, from, packet, now),
+                Channel::Rtcp => engine.handle_rtcp(port, arrival.remote, arrival.bytes, now),
             }
-            self.drain();
+            while let Some(output) = engine.poll_output() {
+                match output {
+                    Output::Transmit(transmit) => {
+                        out.send(place(transmit.port, transmit.channel), transmit.to, transmit.payload);
+                    }
+                    Output::Event(event) => {
+                        events.send(Input::Media(event));
+                        *tells_shard = true;
+                    }
+                }
+            }
+        });
+        let failures = io.take_failures();
+        if let Some((place, error)) = failures.last {
+            // Late audio is worth nothing, and the peer's own counters show the loss.
+            tracing::trace!(%error, place, count = failures.count, "media packets were not sent or received");
         }
     }
 
@@ -236,27 +238,17 @@ impl<C> Loop<C> {
     }
 
     /// Listens on a port that is taken into use. What came while it was not is thrown away: it was for an earlier call.
-    fn watch(&self, port: PortId) {
-        let mut stale = [0; 1];
+    fn watch(&mut self, port: PortId) {
         for channel in [Channel::Rtp, Channel::Rtcp] {
-            let Some(socket) = socket_of(&self.pairs, port, channel) else { return };
-            set_buffer(socket, port, RECEIVE_BUFFER_BYTES);
-            for _ in 0..MAX_STALE_PACKETS {
-                if !matches!(socket.recv_from(&mut stale), Ok(Some(_))) {
-                    break;
-                }
-            }
-            if let Err(error) = self.poller.add(socket, token(port, channel), Interest::Read) {
-                tracing::error!(%error, port = port.0, "a media socket cannot be watched");
+            if let Err(error) = self.io.open(place(port, channel), RECEIVE_BUFFER_BYTES) {
+                tracing::error!(%error, port = port.0, "a media socket cannot be listened to");
             }
         }
     }
 
-    fn unwatch(&self, port: PortId) {
+    fn unwatch(&mut self, port: PortId) {
         for channel in [Channel::Rtp, Channel::Rtcp] {
-            let Some(socket) = socket_of(&self.pairs, port, channel) else { return };
-            set_buffer(socket, port, 0);
-            if let Err(error) = self.poller.remove(socket) {
+            if let Err(error) = self.io.close(place(port, channel)) {
                 tracing::error!(%error, port = port.0, "a media socket cannot be let go");
             }
         }
@@ -266,7 +258,9 @@ impl<C> Loop<C> {
         let mut closed = None;
         while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::Transmit(transmit) => send(&self.pairs, &transmit),
+                Output::Transmit(transmit) => {
+                    self.io.send(place(transmit.port, transmit.channel), transmit.to, transmit.payload);
+                }
                 Output::Event(event) => {
                     if let Event::Closed { port, .. } = &event {
                         closed = Some(*port);
@@ -282,47 +276,22 @@ impl<C> Loop<C> {
     }
 }
 
-fn socket_of(pairs: &[Pair], port: PortId, channel: Channel) -> Option<&UdpSocket> {
-    let pair = pairs.get(usize::try_from(port.0).ok()?)?;
-    Some(match channel {
-        Channel::Rtp => &pair.rtp,
-        Channel::Rtcp => &pair.rtcp,
-    })
+/// Where the socket of a port is in the list of sockets: RTP and RTCP alternate.
+fn place(port: PortId, channel: Channel) -> usize {
+    let pair = usize::try_from(port.0).unwrap_or(usize::MAX / 2);
+    pair * 2 + usize::from(matches!(channel, Channel::Rtcp))
 }
 
-fn set_buffer(socket: &UdpSocket, port: PortId, bytes: u32) {
-    if let Err(error) = socket.set_receive_buffer_bytes(bytes) {
-        tracing::warn!(%error, port = port.0, "a media socket's buffer cannot be changed");
-    }
-}
-
-/// Sends or drops: late audio is worth nothing, and the peer's own counters show the loss.
-fn send(pairs: &[Pair], transmit: &Transmit<'_>) {
-    if let Some(socket) = socket_of(pairs, transmit.port, transmit.channel)
-        && let Err(error) = socket.send_to(transmit.payload, transmit.to)
-    {
-        tracing::trace!(%error, to = %transmit.to, "a media packet was not sent");
-    }
-}
-
-const fn token(port: PortId, channel: Channel) -> u64 {
-    (port.0 as u64) << 1 | matches!(channel, Channel::Rtcp) as u64
-}
-
-fn of_token(token: u64) -> Option<(PortId, Channel)> {
-    let port = u32::try_from(token >> 1).ok()?;
-    Some((PortId(port), if token & 1 == 0 { Channel::Rtp } else { Channel::Rtcp }))
+/// The reverse of [`place`].
+fn of_place(place: usize) -> Option<(PortId, Channel)> {
+    let port = u32::try_from(place / 2).ok()?;
+    Some((PortId(port), if place % 2 == 0 { Channel::Rtp } else { Channel::Rtcp }))
 }
 
 /// Commands that may wait for a media thread: every port of the default range opened, described and joined at once.
 const INPUT_QUEUE: usize = 65_536;
 /// Commands taken in one turn, so that packets are never kept waiting.
 const INPUTS_PER_TURN: usize = 1_024;
-const EVENTS_PER_WAIT: usize = 256;
-/// Packets taken from one socket in one turn: a burst of a third of a second.
-const PACKETS_PER_TURN: usize = 16;
-/// Packets that wait on a port that was not in use: more than the smallest buffer holds.
-const MAX_STALE_PACKETS: usize = 64;
 /// A second of G.711 with the kernel's bookkeeping: a media thread that is further behind has lost the call anyway.
 const RECEIVE_BUFFER_BYTES: u32 = 64 * 1024;
 /// Nobody reads a port that is not in use, so it may keep next to nothing: whoever sprays the range must not fill the memory that
@@ -330,5 +299,3 @@ const RECEIVE_BUFFER_BYTES: u32 = 64 * 1024;
 const UNUSED_PORT: UdpOptions = UdpOptions { receive_buffer_bytes: Some(0), ..UdpOptions::media() };
 /// How long a thread that is behind waits before it tries again.
 const BEHIND_PAUSE: Duration = Duration::from_micros(500);
-/// No port has this token.
-const WAKE_TOKEN: u64 = u64::MAX;

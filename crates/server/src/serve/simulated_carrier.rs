@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::thread::JoinHandle;
 use tandem_carrier::{Carrier, CarrierConfig, Limits, MediaPort};
 use tandem_model::Transport;
+use tandem_netio::IoPath;
 use tandem_sip::endpoint::Identity;
 use tokio::runtime;
 
@@ -18,7 +19,7 @@ pub(super) struct SimulatedCarrier {
 
 impl SimulatedCarrier {
     /// Must be called within a tokio runtime.
-    pub(super) fn start(addresses: [SocketAddr; 2]) -> Result<Self, ServeError> {
+    pub(super) fn start(addresses: [SocketAddr; 2], media_path: IoPath) -> Result<Self, ServeError> {
         let mut signalling = SignallingSockets::bind(addresses.map(|address| (Transport::Udp, address)))?;
         let bound = signalling.local_addresses();
         for address in &bound {
@@ -42,7 +43,7 @@ impl SimulatedCarrier {
             Box::new(OsRandom::new()),
         );
         let shard = Shard::new(signalling)?;
-        let media = MediaThread::new(media_sockets)?;
+        let media = MediaThread::new(media_sockets, media_path)?;
         let (shard_handle, media_handle): (ShardHandle<_>, MediaHandle) = (shard.handle(), media.handle());
         let media_thread = media.spawn("carrier-media", shard_handle.clone())?;
         let shard_thread =
@@ -78,7 +79,7 @@ pub(crate) fn carrier(config: &Config, addresses: [SocketAddr; 2]) -> Result<(),
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let carrier = {
         let _within = runtime.enter();
-        SimulatedCarrier::start(addresses)?
+        SimulatedCarrier::start(addresses, super::media_path(config.media_io)?)?
     };
     runtime.block_on(super::stop_signal())?;
     carrier.stop();
