@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tandem_media::engine;
 use tandem_model::{
     AccountId, CallId, CallRecord, DialOrder, HangupCause, HealthStatus, LegId, LiveCall, Reason, Receipt, Record,
-    Timestamp, TrunkHealth, TrunkId, TrunkState,
+    RefusalId, Timestamp, TrunkHealth, TrunkId, TrunkState,
 };
 use tandem_sip::endpoint::{self, Flow};
 
@@ -98,8 +98,6 @@ pub enum Command {
     },
     /// The configuration has changed.
     Routes(Arc<RouteTable>),
-    /// New INVITEs get 503 from now on.
-    Drain,
     /// Every call ends now.
     EndAll {
         /// Why.
@@ -236,15 +234,21 @@ pub enum ResolveError {
 /// The addresses of a host.
 pub type Resolved = Result<Vec<IpAddr>, ResolveError>;
 
-/// An INVITE that was refused without a call.
+/// An INVITE that was refused without a call, for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InboundRefusal {
+    /// The reference that the peer was told.
+    pub id: RefusalId,
     /// Where it came from.
     pub flow: Flow,
     /// Its Call-ID.
     pub sip_call_id: String,
     /// What it was answered with.
     pub sip_status: u16,
+    /// Why, in a few words or as the code of a reason.
+    pub explanation: &'static str,
+    /// The trunk that is calling, or those that may be (at most eight), by name and id; none for a stranger.
+    pub trunks: Vec<String>,
 }
 
 /// What a switch wants done. Drained after each `handle_*`.

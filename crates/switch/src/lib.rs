@@ -10,6 +10,7 @@ mod config;
 mod deadlines;
 mod family;
 mod kept;
+mod named;
 mod peers;
 mod ports;
 mod probe;

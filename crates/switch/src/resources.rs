@@ -3,7 +3,7 @@ use crate::command::{Output, QuestionId, ResolveId};
 use crate::config::SwitchConfig;
 use crate::kept::Kept;
 use crate::ports::LocalPort;
-use crate::route::RouteTable;
+use crate::route::{RouteTable, Sources};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use tandem_media::engine;
@@ -17,6 +17,8 @@ pub(crate) struct Resources {
     pub(crate) endpoint: Endpoint,
     pub(crate) capacity: Capacity,
     pub(crate) table: Arc<RouteTable>,
+    /// The addresses that host names of trunks stand for.
+    pub(crate) named_sources: Sources,
     /// Which leg a session belongs to. A leg that ended is not in it: what its session still does is the endpoint's affair.
     pub(crate) sessions: HashMap<SessionId, LegKey>,
     /// Which leg an INVITE without a final answer belongs to, by its Call-ID.
@@ -46,6 +48,7 @@ impl Resources {
             endpoint,
             capacity: Capacity::default(),
             table: Arc::new(RouteTable::default()),
+            named_sources: Sources::default(),
             sessions: HashMap::new(),
             invited: HashMap::new(),
             releasing: HashMap::new(),

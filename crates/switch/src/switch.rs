@@ -1,14 +1,14 @@
-use crate::call::{self, Call};
+use crate::call::{self, Arrival, Call, Entrance};
 use crate::capacity::{AccountSlot, TrunkSlot};
-use crate::command::{
-    Answer, Command, Counts, InboundRefusal, Output, QuestionId, Reply, ReplyId, ResolveId, Resolved,
-};
+use crate::command::{Answer, Command, Counts, Output, QuestionId, Reply, ReplyId, ResolveId, Resolved};
 use crate::config::SwitchConfig;
 use crate::deadlines::Deadlines;
 use crate::kept::OpenCall;
+use crate::named::NamedHosts;
 use crate::peers::TrunkPeers;
 use crate::probe::Probes;
 use crate::resources::{LegKey, Resources};
+use crate::route::{self, Identification};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use tandem_media::engine;
 use tandem_model::{
     AccountId, CallId, HangupCause, HungUpBy, LiveCall, Now, Timestamp, Transport, TrunkId, TrunkState,
 };
-use tandem_sip::endpoint::{self, Endpoint, EndpointConfig, Event, Flow, SessionId};
-use tandem_sip::message::{Message, StatusCode};
+use tandem_sip::endpoint::{self, Endpoint, EndpointConfig, Event, Flow};
+use tandem_sip::message::Message;
 use tandem_sip::random::Randomness;
 
 /// All calls of one signalling shard.
@@ -30,8 +30,8 @@ pub struct Switch {
     questions: BTreeMap<QuestionId, CallId>,
     deadlines: Deadlines<CallId>,
     probes: Probes,
+    named: NamedHosts,
     external: BTreeMap<CallId, ExternalSlots>,
-    is_draining: bool,
 }
 
 /// The places of a call that something else carries.
@@ -56,8 +56,8 @@ impl Switch {
             questions: BTreeMap::new(),
             deadlines: Deadlines::new(),
             probes: Probes::default(),
+            named: NamedHosts::default(),
             external: BTreeMap::new(),
-            is_draining: false,
         }
     }
 
@@ -105,11 +105,8 @@ impl Switch {
     pub fn handle_command(&mut self, command: Command, now: Now) {
         match command {
             Command::Dial { order, reply } => {
-                let call = Call::new(order, reply, &mut self.resources, now);
-                if let Some(question) = call.question() {
-                    self.questions.insert(question, call.id());
-                }
-                self.calls.insert(call.id(), call);
+                let call = Call::ordered(order, reply, &mut self.resources, now);
+                self.add_call(call);
             }
             Command::Explain { order, reply } => {
                 let receipt = call::explain(&order, &self.resources, now);
@@ -149,9 +146,9 @@ impl Switch {
                 self.resources.capacity.retain_trunks(|trunk| table.trunk(trunk).is_some());
                 let peers = TrunkPeers::new(&table, self.resources.config.address_policy.clone());
                 self.resources.endpoint.set_peer_policy(Box::new(peers));
+                self.named.take_routes(&table, &mut self.resources, now);
                 self.resources.table = table;
             }
-            Command::Drain => self.is_draining = true,
             Command::EndAll { cause } => self.end_all(cause, now),
         }
         self.handle_endpoint_outputs(now);
@@ -181,6 +178,7 @@ impl Switch {
         if let Some(LegKey { call, leg }) = self.resources.resolving.remove(&id) {
             self.with_call(call, |call, resources| call.handle_resolved(leg, resolved, resources, now));
         } else {
+            self.named.handle_resolved(id, resolved, &mut self.resources, now);
             self.probes.handle_resolved(id, resolved, &mut self.resources, now);
         }
         self.handle_endpoint_outputs(now);
@@ -194,6 +192,7 @@ impl Switch {
             self.with_call(call, |call, resources| call.handle_timeout(resources, now));
         }
         self.probes.handle_timeout(&mut self.resources, now);
+        self.named.handle_timeout(&mut self.resources, now);
         self.handle_endpoint_outputs(now);
     }
 
@@ -202,7 +201,7 @@ impl Switch {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let of_calls = self.deadlines.earliest();
         let of_endpoint = self.resources.endpoint.poll_timeout();
-        [of_calls, of_endpoint, self.probes.poll_timeout()].into_iter().flatten().min()
+        [of_calls, of_endpoint, self.probes.poll_timeout(), self.named.poll_timeout()].into_iter().flatten().min()
     }
 
     /// The next thing to do.
@@ -277,9 +276,7 @@ impl Switch {
 
     fn handle_event(&mut self, event: Event, now: Now) {
         let session = match event {
-            Event::Invite { session, request } => {
-                return self.refuse_invite(session, request.flow, request.call_id, now);
-            }
+            Event::Invite { session, request } => return self.handle_invite(Arrival::new(session, *request), now),
             Event::Response { request, outcome } => {
                 return self.probes.handle_response(request, outcome, &mut self.resources, now);
             }
@@ -305,11 +302,31 @@ impl Switch {
         }
     }
 
-    /// No trunk of this build takes inbound calls, so every INVITE comes from somebody whom no trunk stands for: a bare 403.
-    fn refuse_invite(&mut self, session: SessionId, flow: Flow, sip_call_id: String, now: Now) {
-        let status = if self.is_draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::FORBIDDEN };
-        self.resources.endpoint.refuse(session, status, Vec::new(), now.instant);
-        self.resources.push(Output::Refused(InboundRefusal { flow, sip_call_id, sip_status: status.as_u16() }));
+    /// Somebody calls: the trunk by which they do takes the call.
+    fn handle_invite(&mut self, arrival: Arrival, now: Now) {
+        let Resources { table, named_sources, .. } = &self.resources;
+        match route::identify(table, named_sources, &arrival.invited) {
+            Identification::Trunk(trunk, steps) => {
+                let entrance = Entrance::new(trunk, steps);
+                if let Some(call) = Call::arriving(arrival, entrance, &mut self.resources, now) {
+                    self.add_call(call);
+                }
+            }
+            Identification::Stranger => call::refuse_stranger(&arrival, &mut self.resources, now),
+            Identification::OutboundOnly(trunks) => {
+                call::refuse_unidentified(&arrival, &trunks, &[], &mut self.resources, now);
+            }
+            Identification::Ambiguous(trunks, steps) => {
+                call::refuse_unidentified(&arrival, &trunks, &steps, &mut self.resources, now);
+            }
+        }
+    }
+
+    fn add_call(&mut self, call: Call) {
+        if let Some(question) = call.question() {
+            self.questions.insert(question, call.id());
+        }
+        self.calls.insert(call.id(), call);
     }
 
     /// Whether there was such a call to end.

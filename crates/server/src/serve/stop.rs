@@ -34,7 +34,6 @@ impl Running {
     pub(super) async fn drain(&self) {
         tracing::info!(timeout_s = self.drain_timeout.as_secs(), "draining: no new calls");
         self.admission.drain();
-        self.tell(Command::Drain);
         let drained = tokio::select! {
             drained = self.idle_within(self.drain_timeout) => drained,
             _ = stop_signal() => false,

@@ -3,7 +3,7 @@ ALTER TABLE trunks ADD COLUMN inbound TEXT NOT NULL DEFAULT '{}';
 
 -- INVITEs that were refused, so that no call began.
 CREATE TABLE refusals (
-    id BLOB PRIMARY KEY NOT NULL,
+    id BLOB NOT NULL,
     account_id BLOB NOT NULL REFERENCES accounts (id),
     at INTEGER NOT NULL,
     trunk_id BLOB,
@@ -12,7 +12,8 @@ CREATE TABLE refusals (
     sip_call_id TEXT NOT NULL,
     sip_status INTEGER NOT NULL,
     reason TEXT NOT NULL,
-    receipt TEXT NOT NULL
+    receipt TEXT NOT NULL,
+    PRIMARY KEY (account_id, id) -- an ambiguous one concerns several accounts
 ) STRICT;
 CREATE INDEX refusals_of_account ON refusals (account_id, at);
 CREATE INDEX refusals_of_trunk ON refusals (trunk_id, at) WHERE trunk_id IS NOT NULL;

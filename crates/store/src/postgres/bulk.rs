@@ -218,7 +218,7 @@ ON CONFLICT (call_log_id, number) DO NOTHING";
 const INSERT_REFUSALS: &str = "
 INSERT INTO refusals (id, account_id, at, trunk_id, from_number, to_number, sip_call_id, sip_status, reason, receipt)
 SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-ON CONFLICT (id) DO NOTHING";
+ON CONFLICT (account_id, id) DO NOTHING";
 
 /// Keeps one statement to a few megabytes, whatever the size of the batch.
 const ROWS_PER_STATEMENT: usize = 1_000;

@@ -118,7 +118,7 @@ INSERT INTO refusals (id, account_id, at, trunk_id, from_number, to_number, sip_
 SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2, unhex(value ->> 3), value ->> 4, value ->> 5, value ->> 6, value ->> 7,
     value ->> 8, value ->> 9
 FROM jsonb_each($1) WHERE true
-ON CONFLICT (id) DO NOTHING";
+ON CONFLICT (account_id, id) DO NOTHING";
 
 /// A row as a JSON array of its columns.
 struct Row<T>(T);

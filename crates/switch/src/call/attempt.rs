@@ -1,3 +1,4 @@
+use crate::config::MAX_FORWARDS;
 use crate::route::{NextHop, Planned, RoutedTrunk, dialled_number};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -23,6 +24,8 @@ pub(super) struct Attempt {
     pub(super) headers: Vec<Header>,
     pub(super) credentials: Option<Credentials>,
     pub(super) next_hop: NextHop,
+    /// How often the INVITE may be passed on: one less than that of the one that it comes from.
+    pub(super) max_forwards: u8,
     pub(super) codecs: Vec<Codec>,
     pub(super) progress_timeout: Duration,
     pub(super) rtp_timeout: Option<Duration>,
@@ -61,6 +64,7 @@ impl Attempt {
             headers: headers(&[&trunk.custom_headers, &trunk.outbound.headers, &order.headers]),
             credentials: Some(Credentials { username: username.to_owned(), password: password.clone(), realm: None }),
             next_hop: entry.next_hop.clone(),
+            max_forwards: MAX_FORWARDS,
             codecs: entry.codecs.clone(),
             progress_timeout: trunk.outbound.progress_timeout,
             rtp_timeout: trunk.rtp_timeout(),
@@ -88,6 +92,7 @@ impl Attempt {
             headers: headers(&[&order.headers]),
             credentials: None,
             next_hop,
+            max_forwards: MAX_FORWARDS,
             codecs: Codec::DEFAULT_PREFERENCES.to_vec(),
             progress_timeout: DEFAULT_PROGRESS_TIMEOUT,
             rtp_timeout: Some(DEFAULT_RTP_TIMEOUT),

@@ -1,16 +1,18 @@
+use super::arrival::{Arrival, status_for_caller};
 use super::attempt::Attempt;
 use super::leg_port::LegPort;
 use super::outcome::Outcome;
 use crate::capacity::TrunkSlot;
 use crate::command::{Output, ResolveId, Resolved};
-use crate::config::MAX_FORWARDS;
 use crate::kept::Kept;
 use crate::resources::{LegKey, Resources};
+use crate::route::RoutedTrunk;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tandem_model::{
     AccountId, CallDirection, HangupCause, HungUpBy, LegId, LegKind, LegRecord, LegStatus, Money, Now, Rate, Timestamp,
+    Transport,
 };
 use tandem_sip::endpoint::{Answer, Flow, OutgoingInvite, SessionId};
 use tandem_sip::message::{Body, NameAddr, StatusCode, Uri};
@@ -20,13 +22,31 @@ use tandem_sip::session::ReasonHeader;
 #[derive(Debug)]
 pub(super) struct Leg {
     key: LegKey,
-    pub(super) attempt: Attempt,
+    pub(super) side: Side,
     pub(super) record: LegRecord,
     state: LegState,
     kept: LastKept,
     slot: Option<TrunkSlot>,
     /// `None` until the family of the far end's address is known, and once the port is closed and given back.
     pub(super) port: Option<LegPort>,
+}
+
+/// Who began the leg.
+#[derive(Debug)]
+pub(super) enum Side {
+    /// We called them.
+    Callee(Box<Attempt>),
+    /// They called us.
+    Caller(Box<Caller>),
+}
+
+/// What is known of somebody who called us.
+#[derive(Debug)]
+pub(super) struct Caller {
+    pub(super) trunk: Arc<RoutedTrunk>,
+    pub(super) arrival: Arrival,
+    /// Our answer to the offer; `None` when there was none, so that we make one.
+    pub(super) description: Option<Vec<u8>>,
 }
 
 /// Where a leg is. Each state owns the deadlines that exist in it.
@@ -42,6 +62,8 @@ enum LegState {
     Proceeding { session: SessionId, progress_until: Instant },
     /// A 18x has come.
     Ringing { session: SessionId },
+    /// Their INVITE is here and has no final answer; `told` is the last 18x that we sent.
+    Waiting { session: SessionId, told: Option<StatusCode> },
     /// 2xx.
     Answered { session: SessionId, since: Instant },
     /// Ended, or given up.
@@ -53,6 +75,7 @@ enum LegState {
 enum LastKept {
     Nothing,
     Invite { octets: Arc<[u8]> },
+    WaitingCaller,
     Dialog { remote_target: Uri },
 }
 
@@ -65,8 +88,9 @@ pub(super) struct Progress {
 }
 
 impl Leg {
-    /// A leg that has what it needs, but for its port where a name must be looked up first; nothing is sent yet.
-    pub(super) fn new(
+    /// A leg to somebody whom we call. It has what it needs, but for its port where a name must be looked up first; nothing is sent
+    /// yet.
+    pub(super) fn to_callee(
         key: LegKey,
         account_id: AccountId,
         attempt: Attempt,
@@ -76,32 +100,82 @@ impl Leg {
         now: Now,
     ) -> Self {
         let record = LegRecord {
-            id: LegId::new(now.utc, resources.random_bytes()),
-            call_id: key.call,
-            account_id,
-            number: u32::try_from(key.leg + 1).unwrap_or(u32::MAX),
-            kind: LegKind::Sip,
             trunk_id: attempt.trunk.as_ref().map(|entry| entry.trunk.id),
-            direction: CallDirection::Outbound,
             request_uri: attempt.request_uri.to_string(),
-            started_at: now.utc,
-            ringing_at: None,
-            answered_at: None,
-            ended_at: None,
-            duration_ms: None,
-            status: LegStatus::Trying,
-            cause: None,
-            sip_status: None,
-            hung_up_by: None,
-            codec: None,
-            sip_call_id: String::new(),
             transport: attempt.next_hop.transport,
-            remote_address: None,
-            billed_seconds: None,
-            cost: None,
-            media: None,
+            ..new_record(key, account_id, CallDirection::Outbound, resources, now)
         };
-        Self { key, attempt, record, state: LegState::Idle, kept: LastKept::Nothing, slot, port }
+        let side = Side::Callee(Box::new(attempt));
+        Self { key, side, record, state: LegState::Idle, kept: LastKept::Nothing, slot, port }
+    }
+
+    /// The leg of somebody who calls us, and waits.
+    pub(super) fn of_caller(
+        key: LegKey,
+        account_id: AccountId,
+        caller: Caller,
+        slot: TrunkSlot,
+        port: LegPort,
+        resources: &mut Resources,
+        now: Now,
+    ) -> Self {
+        let arrival = &caller.arrival;
+        let session = arrival.session;
+        let record = LegRecord {
+            trunk_id: Some(caller.trunk.trunk.id),
+            request_uri: arrival.request_uri.clone(),
+            transport: arrival.flow.transport,
+            sip_call_id: arrival.sip_call_id.clone(),
+            remote_address: Some(arrival.flow.remote),
+            codec: port.agreement.as_ref().map(|agreement| agreement.codec),
+            ..new_record(key, account_id, CallDirection::Inbound, resources, now)
+        };
+        resources.sessions.insert(session, key);
+        Self {
+            key,
+            side: Side::Caller(Box::new(caller)),
+            record,
+            state: LegState::Waiting { session, told: None },
+            kept: LastKept::Nothing,
+            slot: Some(slot),
+            port: Some(port),
+        }
+    }
+
+    /// The trunk that it goes over.
+    pub(super) fn trunk(&self) -> Option<&Arc<RoutedTrunk>> {
+        match &self.side {
+            Side::Callee(attempt) => attempt.trunk.as_ref(),
+            Side::Caller(caller) => Some(&caller.trunk),
+        }
+    }
+
+    /// Whether its media goes to whoever sends first.
+    pub(super) fn comedia(&self) -> bool {
+        match &self.side {
+            Side::Callee(attempt) => attempt.comedia,
+            Side::Caller(caller) => caller.trunk.trunk.comedia(),
+        }
+    }
+
+    fn rtp_timeout(&self) -> Option<Duration> {
+        match &self.side {
+            Side::Callee(attempt) => attempt.rtp_timeout,
+            Side::Caller(caller) => caller.trunk.trunk.rtp_timeout(),
+        }
+    }
+
+    /// Who it is that can leave it.
+    pub(super) const fn far_end(&self) -> HungUpBy {
+        match self.side {
+            Side::Callee(_) => HungUpBy::Callee,
+            Side::Caller(_) => HungUpBy::Caller,
+        }
+    }
+
+    /// Whether a caller waits for an answer of ours.
+    pub(super) const fn is_waiting(&self) -> bool {
+        matches!(self.state, LegState::Waiting { .. })
     }
 
     fn session(&self) -> Option<SessionId> {
@@ -110,6 +184,7 @@ impl Leg {
             LegState::Trying { session, .. }
             | LegState::Proceeding { session, .. }
             | LegState::Ringing { session }
+            | LegState::Waiting { session, .. }
             | LegState::Answered { session, .. } => Some(session),
         }
     }
@@ -126,6 +201,7 @@ impl Leg {
             | LegState::Trying { .. }
             | LegState::Proceeding { .. }
             | LegState::Ringing { .. }
+            | LegState::Waiting { .. }
             | LegState::Over => None,
         }
     }
@@ -135,7 +211,11 @@ impl Leg {
         match self.state {
             LegState::Resolving { silent_until, .. } | LegState::Trying { silent_until, .. } => Some(silent_until),
             LegState::Proceeding { progress_until, .. } => Some(progress_until),
-            LegState::Idle | LegState::Ringing { .. } | LegState::Answered { .. } | LegState::Over => None,
+            LegState::Idle
+            | LegState::Ringing { .. }
+            | LegState::Waiting { .. }
+            | LegState::Answered { .. }
+            | LegState::Over => None,
         }
     }
 
@@ -144,11 +224,16 @@ impl Leg {
         if self.deadline().is_none_or(|deadline| now < deadline) {
             return None;
         }
+        let Side::Callee(attempt) = &self.side else { return None };
         match self.state {
-            LegState::Resolving { .. } => Some(Outcome::unresolvable(self.attempt.next_hop.host.to_string())),
+            LegState::Resolving { .. } => Some(Outcome::unresolvable(attempt.next_hop.host.to_string())),
             LegState::Trying { .. } => Some(Outcome::no_response(NO_RESPONSE_TIMEOUT)),
-            LegState::Proceeding { .. } => Some(Outcome::no_progress(self.attempt.progress_timeout)),
-            LegState::Idle | LegState::Ringing { .. } | LegState::Answered { .. } | LegState::Over => None,
+            LegState::Proceeding { .. } => Some(Outcome::no_progress(attempt.progress_timeout)),
+            LegState::Idle
+            | LegState::Ringing { .. }
+            | LegState::Waiting { .. }
+            | LegState::Answered { .. }
+            | LegState::Over => None,
         }
     }
 
@@ -157,7 +242,8 @@ impl Leg {
     /// # Errors
     /// Why it cannot be sent.
     pub(super) fn reach_next_hop(&mut self, resources: &mut Resources, now: Now) -> Result<(), Outcome> {
-        let host = &self.attempt.next_hop.host;
+        let Side::Callee(attempt) = &self.side else { return Ok(()) };
+        let host = &attempt.next_hop.host;
         if let Some(address) = host.ip() {
             return self.send_invite(address, resources, now);
         }
@@ -178,13 +264,13 @@ impl Leg {
         resources: &mut Resources,
         now: Now,
     ) -> Result<(), Outcome> {
-        let LegState::Resolving { .. } = self.state else { return Ok(()) };
-        let transport = self.attempt.next_hop.transport;
+        let (LegState::Resolving { .. }, Side::Callee(attempt)) = (self.state, &self.side) else { return Ok(()) };
+        let transport = attempt.next_hop.transport;
         let reachable = |address: &&IpAddr| resources.config.path_to(transport, **address).is_some();
         let addresses = resolved.as_deref().unwrap_or_default();
         match addresses.iter().find(reachable).or(addresses.first()) {
             Some(address) => self.send_invite(*address, resources, now),
-            None => Err(Outcome::unresolvable(self.attempt.next_hop.host.to_string())),
+            None => Err(Outcome::unresolvable(attempt.next_hop.host.to_string())),
         }
     }
 
@@ -193,7 +279,7 @@ impl Leg {
         if !resources.config.address_policy.permits(address) {
             return Err(Outcome::peer_not_allowed(address));
         }
-        let attempt = &self.attempt;
+        let Side::Callee(attempt) = &self.side else { return Ok(()) };
         let transport = attempt.next_hop.transport;
         let Some(path) = resources.config.path_to(transport, address) else {
             return Err(Outcome::no_local_address(transport, address));
@@ -215,7 +301,7 @@ impl Leg {
                 headers: attempt.headers.clone(),
                 credentials: attempt.credentials.clone(),
                 body: Some(Body::sdp(port.offer_body())),
-                max_forwards: MAX_FORWARDS,
+                max_forwards: attempt.max_forwards,
             },
             now.instant,
         );
@@ -227,10 +313,70 @@ impl Leg {
         Ok(())
     }
 
-    /// Writes the leg as it is, and has its INVITE kept if one went out that is not yet.
+    /// Writes the leg as it is, and has its INVITE kept if there is one that is not yet.
     pub(super) fn write(&mut self, resources: &mut Resources) {
         resources.record_leg(&self.record);
-        self.keep_invite(resources);
+        match &self.side {
+            Side::Callee(_) => self.keep_invite(resources),
+            Side::Caller(_) => self.keep_waiting_caller(resources),
+        }
+    }
+
+    fn keep_waiting_caller(&mut self, resources: &mut Resources) {
+        if let (Side::Caller(caller), LegState::Waiting { .. }, LastKept::Nothing) =
+            (&self.side, self.state, &self.kept)
+        {
+            let Arrival { flow, raw, to_tag, .. } = &caller.arrival;
+            let kept = Kept::WaitingCaller { flow: *flow, octets: Arc::clone(raw), to_tag: to_tag.clone() };
+            resources.keep(&self.record, kept);
+            self.kept = LastKept::WaitingCaller;
+        }
+    }
+
+    /// Tells a caller who waits that somebody is being called: with our description if there is something to hear already, which needs
+    /// that there was an offer. `true` when that is news.
+    pub(super) fn tell_ringing(&mut self, has_early_media: bool, resources: &mut Resources, now: Now) -> bool {
+        let (LegState::Waiting { session, told }, Side::Caller(caller)) = (&mut self.state, &self.side) else {
+            return false;
+        };
+        let description = caller.description.as_ref().filter(|_| has_early_media);
+        let status = if description.is_some() { StatusCode::SESSION_PROGRESS } else { StatusCode::RINGING };
+        // What is played to them already goes on: nothing takes it back.
+        if *told == Some(status) || *told == Some(StatusCode::SESSION_PROGRESS) {
+            return false;
+        }
+        resources.endpoint.progress(*session, status, description.cloned().map(Body::sdp), now.instant);
+        *told = Some(status);
+        if self.record.ringing_at.is_none() {
+            self.record.status = LegStatus::Ringing;
+            self.record.ringing_at = Some(now.utc);
+        }
+        true
+    }
+
+    /// Answers a caller who waits.
+    pub(super) fn answer_caller(&mut self, resources: &mut Resources, now: Now) {
+        let (LegState::Waiting { session, .. }, Side::Caller(caller), Some(port)) =
+            (self.state, &self.side, &mut self.port)
+        else {
+            return;
+        };
+        let body = caller.description.clone().unwrap_or_else(|| port.offer_in_answer());
+        resources.endpoint.accept(session, Some(Body::sdp(body)), Vec::new(), now.instant);
+        self.state = LegState::Answered { session, since: now.instant };
+        self.record.status = LegStatus::Answered;
+        self.record.answered_at = Some(now.utc);
+        self.record.sip_status = Some(StatusCode::OK.as_u16());
+        self.keep_dialog(resources);
+        self.guard_media(resources);
+        resources.record_leg(&self.record);
+    }
+
+    /// Silence ends the leg from now on, unless the peer holds us.
+    fn guard_media(&self, resources: &mut Resources) {
+        if let Some(port) = &self.port {
+            port.set_rtp_timeout(self.rtp_timeout().filter(|_| !port.is_held()), resources);
+        }
     }
 
     /// Has the INVITE kept that went out last: a challenge may have made the endpoint send another.
@@ -266,13 +412,18 @@ impl Leg {
     ) -> Option<Progress> {
         let (session, begins_to_ring) = match self.state {
             LegState::Trying { session, .. } if status == StatusCode::TRYING => {
-                let progress_until = now.instant + self.attempt.progress_timeout;
+                let Side::Callee(attempt) = &self.side else { return None };
+                let progress_until = now.instant + attempt.progress_timeout;
                 self.state = LegState::Proceeding { session, progress_until };
                 return None;
             }
             LegState::Trying { session, .. } | LegState::Proceeding { session, .. } => (session, true),
             LegState::Ringing { session } => (session, false),
-            LegState::Idle | LegState::Resolving { .. } | LegState::Answered { .. } | LegState::Over => return None,
+            LegState::Idle
+            | LegState::Resolving { .. }
+            | LegState::Waiting { .. }
+            | LegState::Answered { .. }
+            | LegState::Over => return None,
         };
         if status == StatusCode::TRYING {
             return None;
@@ -282,9 +433,10 @@ impl Leg {
             self.record.status = LegStatus::Ringing;
             self.record.ringing_at = Some(now.utc);
         }
+        let comedia = self.comedia();
         let port = self.port.as_mut()?;
         let had_media = port.agreement.is_some();
-        let takes_media = body.is_some_and(|body| port.take_answer(body, self.attempt.comedia, resources).is_ok());
+        let takes_media = body.is_some_and(|body| port.take_answer(body, comedia, resources).is_ok());
         Some(Progress {
             begins_to_ring,
             begins_early_media: takes_media && !had_media,
@@ -306,7 +458,11 @@ impl Leg {
             LegState::Trying { session, .. } | LegState::Proceeding { session, .. } | LegState::Ringing { session } => {
                 session
             }
-            LegState::Idle | LegState::Resolving { .. } | LegState::Answered { .. } | LegState::Over => return None,
+            LegState::Idle
+            | LegState::Resolving { .. }
+            | LegState::Waiting { .. }
+            | LegState::Answered { .. }
+            | LegState::Over => return None,
         };
         self.state = LegState::Answered { session, since: now.instant };
         self.record.status = LegStatus::Answered;
@@ -315,7 +471,7 @@ impl Leg {
         resources.invited.remove(&self.record.sip_call_id);
         // Before its media are looked at: what cannot be used has to be hung up all the same.
         self.keep_dialog(resources);
-        if let Some(entry) = &self.attempt.trunk {
+        if let Some(entry) = self.trunk() {
             resources.capacity.set_auth_failed(entry.trunk.id, false);
         }
         let media = self.take_answered_media(answer.body.as_deref(), resources);
@@ -324,10 +480,11 @@ impl Leg {
     }
 
     fn take_answered_media(&mut self, body: Option<&[u8]>, resources: &mut Resources) -> Result<(), Outcome> {
+        let comedia = self.comedia();
         let port = self.port.as_mut().ok_or_else(Outcome::no_description)?;
         match body {
             Some(body) => {
-                let taken = port.take_answer(body, self.attempt.comedia, resources);
+                let taken = port.take_answer(body, comedia, resources);
                 taken.map_err(|error| Outcome::of_answer(&error))?;
             }
             // The description may have come with a 18x; then the 200 need not repeat it (RFC 6337 §2.2).
@@ -335,7 +492,7 @@ impl Leg {
             None => return Err(Outcome::no_description()),
         }
         self.record.codec = port.agreement.as_ref().map(|agreement| agreement.codec);
-        port.set_rtp_timeout(self.attempt.rtp_timeout.filter(|_| !port.is_held()), resources);
+        self.guard_media(resources);
         Ok(())
     }
 
@@ -349,13 +506,13 @@ impl Leg {
         if is_held == was_held {
             return None;
         }
-        port.set_rtp_timeout(self.attempt.rtp_timeout.filter(|_| !is_held), resources);
+        self.guard_media(resources);
         Some(if is_held { Hold::Begun } else { Hold::Ended })
     }
 
-    /// Ends the leg: slot and port on their way back, the record closed, and if `gives_up` a BYE or CANCEL to the peer; else
-    /// the peer ended it, or its final answer did.
-    pub(super) fn end(&mut self, ending: LegEnding, gives_up: bool, resources: &mut Resources, now: Now) {
+    /// Ends the leg: slot and port on their way back, the record closed, and if `gives_up` a BYE, a CANCEL or a final answer to the
+    /// peer; else the peer ended it, or its own final answer did.
+    pub(super) fn end(&mut self, mut ending: LegEnding, gives_up: bool, resources: &mut Resources, now: Now) {
         let connected = self.answered_since().map(|since| now.instant.saturating_duration_since(since));
         if let LegState::Resolving { lookup, .. } = self.state {
             resources.resolving.remove(&lookup);
@@ -365,34 +522,79 @@ impl Leg {
             resources.invited.remove(&self.record.sip_call_id);
             if gives_up {
                 let reason = ReasonHeader::q850(u16::from(ending.cause.q850()));
-                match connected {
-                    Some(_) => resources.endpoint.bye(session, Some(&reason), now.instant),
-                    None => resources.endpoint.cancel(session, Some(&reason), now.instant),
+                match (connected, &self.side) {
+                    (Some(_), _) => resources.endpoint.bye(session, Some(&reason), now.instant),
+                    (None, Side::Callee(_)) => resources.endpoint.cancel(session, Some(&reason), now.instant),
+                    (None, Side::Caller(_)) => {
+                        let status = status_for_caller(ending.cause, ending.sip_status);
+                        resources.endpoint.reject(session, status, Vec::new(), now.instant);
+                        ending.sip_status = Some(status.as_u16());
+                    }
                 }
             }
             match std::mem::replace(&mut self.kept, LastKept::Nothing) {
                 LastKept::Nothing => {}
-                LastKept::Invite { .. } | LastKept::Dialog { .. } if gives_up => {
+                LastKept::Invite { .. } | LastKept::WaitingCaller | LastKept::Dialog { .. } if gives_up => {
                     resources.forget_once_released(session, self.record.id);
                 }
-                LastKept::Invite { .. } | LastKept::Dialog { .. } => resources.forget(self.record.id),
+                LastKept::Invite { .. } | LastKept::WaitingCaller | LastKept::Dialog { .. } => {
+                    resources.forget(self.record.id);
+                }
             }
         }
         self.state = LegState::Over;
         if let Some(slot) = self.slot.take() {
             resources.capacity.release_trunk(slot);
         }
+        // Who called and was not answered has given up, or has been refused by us.
+        let was_canceled = gives_up == matches!(self.side, Side::Callee(_));
         self.record.status = match connected {
             Some(_) => LegStatus::Completed,
-            None if gives_up => LegStatus::Canceled,
+            None if was_canceled => LegStatus::Canceled,
             None => LegStatus::Failed,
         };
-        let price = self.attempt.trunk.as_ref().map_or(Price::Free, |entry| Price::Rated(entry.rate));
+        let price = self.trunk().map_or(Price::Free, |entry| Price::Rated(entry.rate));
         close_record(&mut self.record, ending, connected.unwrap_or_default(), price, now.utc);
         resources.record_leg(&self.record);
         if let Some(port) = &mut self.port {
             port.close(resources);
         }
+    }
+}
+
+/// A record of a leg that begins now; what its side knows is still to be filled in.
+fn new_record(
+    key: LegKey,
+    account_id: AccountId,
+    direction: CallDirection,
+    resources: &mut Resources,
+    now: Now,
+) -> LegRecord {
+    LegRecord {
+        id: LegId::new(now.utc, resources.random_bytes()),
+        call_id: key.call,
+        account_id,
+        number: u32::try_from(key.leg + 1).unwrap_or(u32::MAX),
+        kind: LegKind::Sip,
+        trunk_id: None,
+        direction,
+        request_uri: String::new(),
+        started_at: now.utc,
+        ringing_at: None,
+        answered_at: None,
+        ended_at: None,
+        duration_ms: None,
+        status: LegStatus::Trying,
+        cause: None,
+        sip_status: None,
+        hung_up_by: None,
+        codec: None,
+        sip_call_id: String::new(),
+        transport: Transport::Udp,
+        remote_address: None,
+        billed_seconds: None,
+        cost: None,
+        media: None,
     }
 }
 

@@ -1,13 +1,15 @@
+use super::arrival::{Arrival, NotTaken};
 use crate::config::Path;
 use crate::family::Family;
 use crate::ports::{LocalPort, PortsExhausted};
 use crate::resources::{LegKey, Resources};
+use crate::route::RoutedTrunk;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tandem_media::engine::{self, Command, RemoteMedia, Sink, Source};
 use tandem_media::offer_answer::{self, Agreement, LocalMedia, NegotiationError, Offer, Payload};
 use tandem_media::sdp::Direction;
-use tandem_model::{Codec, LegMedia};
+use tandem_model::{Codec, LegMedia, Reason};
 
 /// The media port of a leg, with what was offered and agreed.
 #[derive(Debug)]
@@ -67,6 +69,33 @@ impl LegPort {
         })
     }
 
+    /// Takes a port for who calls us, with our answer to the offer if there is one.
+    ///
+    /// # Errors
+    /// No port of the family is free, or the offer cannot be used.
+    pub(super) fn of_caller(
+        leg: LegKey,
+        arrival: &Arrival,
+        trunk: &RoutedTrunk,
+        resources: &mut Resources,
+    ) -> Result<(Self, Option<Vec<u8>>), NotTaken> {
+        let source = arrival.flow.remote.ip().to_canonical();
+        let family = Family::of(source);
+        let media = resources.config.media.of(family).ok_or(NotTaken::node(Reason::NodeFull))?;
+        let path = Path { local: arrival.flow.local, family, media };
+        let taken = Self::take(leg, path, &trunk.codecs, resources);
+        let mut port = taken.map_err(|PortsExhausted| NotTaken::node(Reason::NodeFull))?;
+        port.set_signalling_source(source);
+        let Some(offer) = &arrival.sdp else { return Ok((port, None)) };
+        match port.take_offer(offer, trunk.trunk.comedia(), resources) {
+            Ok(answer) => Ok((port, Some(answer))),
+            Err(_) => {
+                port.close(resources);
+                Err(NotTaken::unusable_offer())
+            }
+        }
+    }
+
     pub(super) fn offer_body(&self) -> Vec<u8> {
         self.last_sent.clone()
     }
@@ -109,6 +138,12 @@ impl LegPort {
         let body = self.offer.to_bytes();
         self.sent(&body);
         body
+    }
+
+    /// Our offer for the 200 to an INVITE that has none (RFC 3261 §13.2.1); the answer comes in the ACK.
+    pub(super) fn offer_in_answer(&mut self) -> Vec<u8> {
+        self.awaits_answer_in_ack = true;
+        self.last_sent.clone()
     }
 
     /// Whether an ACK with a body answers an offer of ours.

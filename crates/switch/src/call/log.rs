@@ -23,13 +23,13 @@ pub(super) struct CallLog {
 }
 
 impl CallLog {
-    pub(super) fn new(id: CallId, order: &DialOrder, receipt: Receipt, now: Now) -> Self {
+    pub(super) fn new(id: CallId, direction: CallDirection, order: &DialOrder, receipt: Receipt, now: Now) -> Self {
         let record = CallRecord {
             id,
             account_id: order.account_id,
             call_id: id.to_string(),
             trunk_id: None,
-            direction: CallDirection::Outbound,
+            direction,
             carried_by: CarriedBy::Tandem,
             conversation_id: order.conversation_id,
             from_number: order.from.clone().unwrap_or_default(),
@@ -131,15 +131,31 @@ impl CallLog {
         }
     }
 
-    /// The receipt's entry of a leg: attempts and legs grow together.
+    /// The receipt's entry of a leg: attempts and legs grow together, but for that of who called us, which was no attempt.
     fn attempt(&mut self, leg: usize) -> Option<&mut AttemptReceipt> {
-        self.record.receipt.as_mut()?.attempts.get_mut(leg)
+        let place = leg.checked_sub(usize::from(self.record.direction == CallDirection::Inbound))?;
+        self.record.receipt.as_mut()?.attempts.get_mut(place)
     }
 
     // The life of the call.
 
+    /// Somebody calls us, and the rule of this name takes the call.
+    pub(super) fn arrived(&mut self, leg: &LegRecord, rule: &str, resources: &mut Resources, now: Now) {
+        self.described = Some(0);
+        self.record.trunk_id = leg.trunk_id;
+        self.target_known(0, leg);
+        self.write(resources);
+        let detail = json!({"to": self.record.to_number, "from": self.record.from_number});
+        self.event(EventKind::Initiated, None, detail, resources, now);
+        let inbound = self.record.receipt.as_ref().and_then(|receipt| receipt.inbound.as_ref());
+        let trunk = inbound.and_then(|inbound| inbound.trunk_name.clone());
+        self.event(EventKind::Routed, None, json!({"trunk": trunk, "rule": rule}), resources, now);
+        let detail = json!({"request_uri": leg.request_uri, "trunk_id": leg.trunk_id});
+        self.event(EventKind::LegStarted, Some(leg.id), detail, resources, now);
+    }
+
     /// Somebody is about to be called.
-    pub(super) fn attempt_started(&mut self, index: usize, attempt: &Attempt, leg: &LegRecord, now: Now) {
+    pub(super) fn attempt_started(&mut self, index: usize, attempt: &Attempt, now: Now) {
         if index == 0 {
             self.record.from_number.clone_from(&attempt.caller_id);
             self.describe(index, attempt);
@@ -149,9 +165,9 @@ impl CallLog {
         }
         if let Some(receipt) = &mut self.record.receipt {
             receipt.attempts.push(AttemptReceipt {
-                trunk_id: leg.trunk_id,
+                trunk_id: attempt.trunk.as_ref().map(|entry| entry.trunk.id),
                 trunk_name: attempt.trunk.as_ref().map(|entry| entry.trunk.name.clone()),
-                request_uri: leg.request_uri.clone(),
+                request_uri: attempt.request_uri.to_string(),
                 target: None,
                 started_at: now.utc,
                 decided_at: None,

@@ -3,8 +3,10 @@
 //! ```text
 //!             admitted, routed            answered              second party answered
 //! Deciding ───────────────────► Hunting ────────────► Hunting ───────────────────────► Connected
-//!    │                          (first)   │ echo, play (second)                            │
-//!    │ refused                    │       └──────────────┼────────────────────────────────►│
+//!    │ │                        (first)   │ echo, play (second)                            │
+//!    │ │ admitted: it came in     │       └──────────────┼────────────────────────────────►│
+//!    │ └──────────────────────────┼─────────────────────►│ (the caller waits; echo, play: Connected at once)
+//!    │ refused                    │                      │                                 │
 //!    ▼                            ▼ failed, canceled     ▼ failed, hung up                 ▼ hung up, time is up
 //!   Over                       Closing ◄──────────────────────────────────────────────────┘
 //!                                 │ every port has told its counters
@@ -12,6 +14,7 @@
 //!                               Over (records are out)
 //! ```
 
+mod arrival;
 mod attempt;
 mod leg;
 mod leg_port;
@@ -20,27 +23,31 @@ mod outcome;
 mod parties;
 mod taken_up;
 
+pub(crate) use arrival::{Arrival, Entrance, refuse_stranger, refuse_unidentified};
 pub(crate) use parties::explain;
 pub(crate) use taken_up::take_up;
 
 use crate::capacity::{AccountSlot, TrunkSlot};
 use crate::command::{Answer, Output, Question, QuestionId, Reply, ReplyId, Resolved};
+use crate::config::MAX_FORWARDS;
 use crate::ports::PortsExhausted;
 use crate::resources::{LegKey, Resources};
 use crate::route;
+use arrival::NotTaken;
 use attempt::Attempt;
-use leg::{Hold, Leg, LegEnding};
+use leg::{Caller, Hold, Leg, LegEnding};
 use leg_port::{LegPort, leg_media};
 use log::{CallLog, total};
 use outcome::Outcome;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tandem_media::engine::{self, Sink, Source};
 use tandem_media::tone::ToneSpec;
 use tandem_model::{
-    CallId, CallRecord, Connect, DialOrder, DialTarget, EventKind, HangupCause, HungUpBy, LegId, LiveCall, Now, Reason,
-    Refusal, RefusalKind,
+    CallDirection, CallId, CallRecord, Connect, DialOrder, DialTarget, EventKind, HangupCause, HungUpBy, LegId,
+    LiveCall, Now, Reason, Refusal, RefusalKind,
 };
 use tandem_sip::endpoint::{self, Event, SessionId};
 use tandem_sip::message::{Body, StatusCode};
@@ -56,13 +63,15 @@ pub(crate) struct Call {
     legs: Vec<Leg>,
     account_slot: Option<AccountSlot>,
     answered_since: Option<Instant>,
+    /// Of the INVITEs that go out for it.
+    max_forwards: u8,
 }
 
 /// Where a call is. Each phase owns what exists in it.
 #[derive(Debug)]
 enum Phase {
     /// Whether it may begin is being decided elsewhere.
-    Deciding { question: QuestionId, reply: ReplyId },
+    Deciding { question: QuestionId, asker: Asker },
     /// Somebody is being called.
     Hunting(Hunt),
     /// Who was to hear each other does.
@@ -71,6 +80,15 @@ enum Phase {
     Closing { give_up_at: Instant },
     /// Nothing is left to do. `began` is false for a call that was refused.
     Over { began: bool },
+}
+
+/// Who wants the call.
+#[derive(Debug)]
+enum Asker {
+    /// Somebody ordered it and waits for this reply.
+    Api(ReplyId),
+    /// Somebody calls; the rule of that name takes the call.
+    Caller { arrival: Box<Arrival>, entrance: Box<Entrance>, rule: String },
 }
 
 /// A search for one party: attempts in order, until one answers or none is left.
@@ -94,13 +112,42 @@ enum Party {
 
 impl Call {
     /// Takes an order and asks whether it may begin.
-    pub(crate) fn new(order: Box<DialOrder>, reply: ReplyId, resources: &mut Resources, now: Now) -> Self {
+    pub(crate) fn ordered(order: Box<DialOrder>, reply: ReplyId, resources: &mut Resources, now: Now) -> Self {
+        Self::new(order, Asker::Api(reply), resources, now)
+    }
+
+    fn new(order: Box<DialOrder>, asker: Asker, resources: &mut Resources, now: Now) -> Self {
         let id = CallId::new(now.utc, resources.random_bytes());
         let question = resources.next_question();
         resources.push(Output::Ask(Question { id: question, call_id: id, account_id: order.account_id }));
-        let log = CallLog::new(id, &order, parties::new_receipt(&order, resources, now), now);
-        let phase = Phase::Deciding { question, reply };
-        Self { id, log, order, phase, legs: Vec::new(), account_slot: None, answered_since: None }
+        let mut receipt = parties::new_receipt(&order, resources, now);
+        let direction = match &asker {
+            Asker::Api(_) => CallDirection::Outbound,
+            Asker::Caller { arrival, entrance, rule } => {
+                receipt.inbound = Some(arrival.receipt(Some(entrance), &entrance.steps, Some(rule.clone())));
+                CallDirection::Inbound
+            }
+        };
+        let log = CallLog::new(id, direction, &order, receipt, now);
+        let phase = Phase::Deciding { question, asker };
+        let max_forwards = MAX_FORWARDS;
+        Self { id, log, order, phase, legs: Vec::new(), account_slot: None, answered_since: None, max_forwards }
+    }
+
+    /// Takes a call that comes in by a trunk, and asks whether it may begin. `None` when the trunk's rules have no place for it; the
+    /// peer is told so.
+    pub(crate) fn arriving(arrival: Arrival, entrance: Entrance, resources: &mut Resources, now: Now) -> Option<Self> {
+        let (order, rule) = match arrival.order(&entrance, now) {
+            Ok(taken) => taken,
+            Err(not_taken) => {
+                arrival::refuse(&arrival, &entrance, None, &not_taken, resources, now);
+                return None;
+            }
+        };
+        let max_forwards = arrival.max_forwards.saturating_sub(1);
+        let (arrival, entrance) = (Box::new(arrival), Box::new(entrance));
+        let call = Self::new(Box::new(order), Asker::Caller { arrival, entrance, rule }, resources, now);
+        Some(Self { max_forwards, ..call })
     }
 
     pub(crate) const fn id(&self) -> CallId {
@@ -163,7 +210,18 @@ impl Call {
     // Deciding.
 
     pub(crate) fn handle_answer(&mut self, answer: Answer, resources: &mut Resources, now: Now) {
-        let Phase::Deciding { reply, .. } = self.phase else { return };
+        match std::mem::replace(&mut self.phase, Phase::Over { began: false }) {
+            Phase::Deciding { asker: Asker::Api(reply), .. } => self.begin_ordered(answer, reply, resources, now),
+            Phase::Deciding { asker: Asker::Caller { arrival, entrance, rule }, .. } => {
+                self.begin_arrived(answer, arrival, *entrance, rule, resources, now);
+            }
+            phase @ (Phase::Hunting(_) | Phase::Connected { .. } | Phase::Closing { .. } | Phase::Over { .. }) => {
+                self.phase = phase;
+            }
+        }
+    }
+
+    fn begin_ordered(&mut self, answer: Answer, reply: ReplyId, resources: &mut Resources, now: Now) {
         let mut receipt = parties::new_receipt(&self.order, resources, now);
         let plan = match answer {
             Answer::Admit => parties::plan_first_party(&self.order, &mut receipt, resources, now),
@@ -179,6 +237,61 @@ impl Call {
         self.next_attempt(None, resources, now);
     }
 
+    /// The call begins with the leg of its caller, who waits until there is somebody to talk to.
+    fn begin_arrived(
+        &mut self,
+        answer: Answer,
+        arrival: Box<Arrival>,
+        entrance: Entrance,
+        rule: String,
+        resources: &mut Resources,
+        now: Now,
+    ) {
+        let taken = match answer {
+            Answer::Admit => self.take_caller(&arrival, &entrance, resources),
+            Answer::Refuse(reason) => Err(NotTaken::node(reason)),
+        };
+        let (slot, port, description) = match taken {
+            Ok(taken) => taken,
+            Err(not_taken) => {
+                self.release_account_slot(resources);
+                return arrival::refuse(&arrival, &entrance, Some(rule), &not_taken, resources, now);
+            }
+        };
+        let caller = Caller { trunk: entrance.trunk, arrival: *arrival, description };
+        let key = LegKey { call: self.id, leg: CALLER };
+        let mut leg = Leg::of_caller(key, self.order.account_id, caller, slot, port, resources, now);
+        self.log.arrived(&leg.record, &rule, resources, now);
+        leg.write(resources);
+        self.legs.push(leg);
+        self.connect_first_party(CALLER, resources, now);
+    }
+
+    /// What the leg of a caller needs: the account's place, a slot of the trunk, a port, and an answer to the offer if there is one.
+    /// When it fails, the account's place may be taken.
+    fn take_caller(
+        &mut self,
+        arrival: &Arrival,
+        entrance: &Entrance,
+        resources: &mut Resources,
+    ) -> Result<(TrunkSlot, LegPort, Option<Vec<u8>>), NotTaken> {
+        let full = |refusal: Refusal| NotTaken::full(refusal.kind, refusal.reason);
+        self.take_account_slot(resources).map_err(full)?;
+        let trunk = &entrance.trunk.trunk;
+        let limit = trunk.max_concurrent_calls;
+        let Some(slot) = resources.capacity.reserve_trunk(trunk.id, limit) else {
+            return Err(NotTaken::full(RefusalKind::NoTrunkAvailable, Reason::TrunkFull { limit }));
+        };
+        let key = LegKey { call: self.id, leg: CALLER };
+        match LegPort::of_caller(key, arrival, &entrance.trunk, resources) {
+            Ok((port, description)) => Ok((slot, port, description)),
+            Err(not_taken) => {
+                resources.capacity.release_trunk(slot);
+                Err(not_taken)
+            }
+        }
+    }
+
     /// Takes the account's place for the whole call.
     fn take_account_slot(&mut self, resources: &mut Resources) -> Result<(), Refusal> {
         let limit = parties::max_calls(&self.order, resources);
@@ -189,10 +302,14 @@ impl Call {
         }
     }
 
-    fn refuse(&mut self, refusal: Refusal, reply: ReplyId, resources: &mut Resources) {
+    fn release_account_slot(&mut self, resources: &mut Resources) {
         if let Some(slot) = self.account_slot.take() {
             resources.capacity.release_account(slot);
         }
+    }
+
+    fn refuse(&mut self, refusal: Refusal, reply: ReplyId, resources: &mut Resources) {
+        self.release_account_slot(resources);
         if let Some(receipt) = self.log.refused(refusal) {
             resources.push(Output::Reply(reply, Reply::Dialled(Err(Box::new(receipt)))));
         }
@@ -251,6 +368,7 @@ impl Call {
     fn start_attempt(&mut self, mut attempt: Attempt, resources: &mut Resources, now: Now) -> Result<usize, Outcome> {
         let slot = self.take_trunk_slot(&attempt, resources, now)?;
         self.prefer_codec_of_first_party(&mut attempt);
+        attempt.max_forwards = self.max_forwards;
         let index = self.legs.len();
         let key = LegKey { call: self.id, leg: index };
         let Ok(port) = take_port(key, &attempt, resources) else {
@@ -262,8 +380,8 @@ impl Call {
         if let Some(entry) = &attempt.trunk {
             resources.capacity.note_invite(entry.trunk.id, entry.trunk.max_cps(), now.instant);
         }
-        let leg = Leg::new(key, self.order.account_id, attempt, slot, port, resources, now);
-        self.log.attempt_started(index, &leg.attempt, &leg.record, now);
+        self.log.attempt_started(index, &attempt, now);
+        let leg = Leg::to_callee(key, self.order.account_id, attempt, slot, port, resources, now);
         self.legs.push(leg);
         Ok(index)
     }
@@ -330,25 +448,21 @@ impl Call {
             }
             Event::Answered { answer, .. } => self.on_answered(leg, &answer, resources, now),
             Event::Failed { failure, .. } => {
-                let outcome =
-                    Outcome::of_failure(failure, self.legs.get(leg).and_then(|leg| leg.attempt.trunk.as_deref()));
+                let outcome = Outcome::of_failure(failure, self.legs.get(leg).and_then(Leg::trunk).map(Arc::as_ref));
                 self.attempt_failed(leg, outcome, resources, now);
             }
             Event::Reinvite { session, body } => self.on_reinvite(leg, session, body.as_deref(), resources, now),
             Event::Acknowledged { body, .. } => self.on_acknowledged(leg, body.as_deref(), resources, now),
-            Event::Bye { .. } => {
-                let ending = LegEnding { cause: HangupCause::NormalClearing, by: HungUpBy::Callee, sip_status: None };
-                self.far_end_left(leg, ending, resources, now);
-            }
+            Event::Bye { .. } => self.far_end_left(leg, HangupCause::NormalClearing, resources, now),
+            Event::Canceled { .. } => self.far_end_left(leg, HangupCause::Canceled, resources, now),
             Event::Ended { .. } => {
                 // The endpoint gave the dialog up: nobody is there to be told.
                 let ending =
                     LegEnding { cause: HangupCause::NetworkOutOfOrder, by: HungUpBy::Switch, sip_status: None };
-                self.far_end_left(leg, ending, resources, now);
+                self.leg_lost(leg, ending, resources, now);
             }
-            // Outgoing sessions have none of these, and we send no re-INVITE.
+            // A session has its call from its INVITE on, and we send no re-INVITE.
             Event::Invite { .. }
-            | Event::Canceled { .. }
             | Event::ReinviteCanceled { .. }
             | Event::ReinviteAnswered { .. }
             | Event::ReinviteFailed { .. }
@@ -375,20 +489,51 @@ impl Call {
             self.event(EventKind::LegEarlyMedia, Some(leg_id), json!({}), resources, now);
         }
         self.log.ringing(resources);
-        self.let_first_party_hear_progress(index, progress.has_early_media, resources);
+        self.let_first_party_hear_progress(index, progress.has_early_media, resources, now);
     }
 
-    /// The first party hears the second one's early media, else ringback.
-    fn let_first_party_hear_progress(&self, second: usize, has_early_media: bool, resources: &mut Resources) {
+    /// The first party hears the second one's early media, else ringback: ours, or if it waits for our answer its own telephone's.
+    fn let_first_party_hear_progress(
+        &mut self,
+        second: usize,
+        has_early_media: bool,
+        resources: &mut Resources,
+        now: Now,
+    ) {
         let Phase::Hunting(Hunt { party: Party::Second { first, .. }, .. }) = &self.phase else { return };
-        let port_of = |leg: usize| self.legs.get(leg).and_then(|leg| leg.port.as_ref());
-        let (Some(first), Some(second)) = (port_of(*first), port_of(second)) else { return };
-        if has_early_media {
-            first.set_source(Source::None, resources);
-            second.set_sink(Sink::Relay { to: first.local.id }, resources);
-        } else {
-            first.set_source(Source::Tone(ToneSpec::ringback()), resources);
+        let first = *first;
+        let Some(caller) = self.legs.get_mut(first) else { return };
+        if caller.is_waiting() {
+            if caller.tell_ringing(has_early_media, resources, now) {
+                resources.record_leg(&caller.record);
+            }
+            if has_early_media {
+                self.join(first, second, resources);
+            }
+        } else if has_early_media {
+            self.join(first, second, resources);
+        } else if let Some(port) = &caller.port {
+            port.set_source(Source::Tone(ToneSpec::ringback()), resources);
         }
+    }
+
+    /// Lets two legs hear each other.
+    fn join(&self, one: usize, other: usize, resources: &mut Resources) {
+        let port_of = |leg: usize| self.legs.get(leg).and_then(|leg| leg.port.as_ref());
+        let (Some(one), Some(other)) = (port_of(one), port_of(other)) else { return };
+        one.set_source(Source::None, resources);
+        one.set_sink(Sink::Relay { to: other.local.id }, resources);
+        other.set_sink(Sink::Relay { to: one.local.id }, resources);
+    }
+
+    /// Whoever the first party heard is gone; while the next one is called it hears what it heard before.
+    fn part_from_first_party(&self, resources: &mut Resources) {
+        let Phase::Hunting(Hunt { party: Party::Second { first, .. }, .. }) = &self.phase else { return };
+        let is_waiting = self.legs.get(*first).is_some_and(Leg::is_waiting);
+        self.with_port(*first, |port| {
+            port.set_sink(Sink::Discard, resources);
+            port.set_source(if is_waiting { Source::None } else { Source::Silence }, resources);
+        });
     }
 
     fn on_answered(&mut self, index: usize, answer: &endpoint::Answer, resources: &mut Resources, now: Now) {
@@ -414,13 +559,16 @@ impl Call {
 
     fn connect_first_party(&mut self, first: usize, resources: &mut Resources, now: Now) {
         let end_at = now.instant + self.order.max_duration;
-        let Some(port) = self.legs.get(first).and_then(|leg| leg.port.as_ref()) else { return };
         match self.order.connect.clone() {
-            Connect::Echo => port.set_sink(Sink::Echo, resources),
+            Connect::Echo => {
+                self.answer_caller(first, resources, now);
+                self.with_port(first, |port| port.set_sink(Sink::Echo, resources));
+            }
             Connect::Play { tone } => {
+                self.answer_caller(first, resources, now);
                 // The edge has read it already; what is no tone stays silent.
                 let source = ToneSpec::parse(&tone).map_or(Source::Silence, Source::Tone);
-                port.set_source(source, resources);
+                self.with_port(first, |port| port.set_source(source, resources));
             }
             Connect::Sip { uri } => {
                 let attempts = parties::plan_second_address(&uri, &self.order);
@@ -449,9 +597,9 @@ impl Call {
         resources: &mut Resources,
         now: Now,
     ) {
-        if let Some(port) = self.legs.get(first).and_then(|leg| leg.port.as_ref()) {
+        if self.legs.get(first).is_some_and(|leg| !leg.is_waiting()) {
             // Until there is something to hear: a path on which nothing goes is closed by NATs and taken for dead by carriers.
-            port.set_source(Source::Silence, resources);
+            self.with_port(first, |port| port.set_source(Source::Silence, resources));
         }
         let ring_until = now.instant + self.order.ring_timeout;
         let (untried, failure) = match attempts {
@@ -466,13 +614,29 @@ impl Call {
     }
 
     fn bridge(&mut self, first: usize, second: usize, end_at: Instant, resources: &mut Resources, now: Now) {
-        let port_of = |leg: usize| self.legs.get(leg).and_then(|leg| leg.port.as_ref());
-        let (Some(one), Some(other)) = (port_of(first), port_of(second)) else { return };
-        one.set_source(Source::None, resources);
-        one.set_sink(Sink::Relay { to: other.local.id }, resources);
-        other.set_sink(Sink::Relay { to: one.local.id }, resources);
+        let is_waiting = self.legs.get(first).is_some_and(Leg::is_waiting);
+        // The time of a call counts from its answer.
+        let end_at = if is_waiting { now.instant + self.order.max_duration } else { end_at };
+        self.answer_caller(first, resources, now);
+        self.join(first, second, resources);
         self.phase = Phase::Connected { end_at };
         self.event(EventKind::Connected, None, json!({"legs": [first + 1, second + 1]}), resources, now);
+    }
+
+    /// Answers the caller, if that is who the first party is and it still waits.
+    fn answer_caller(&mut self, first: usize, resources: &mut Resources, now: Now) {
+        let Some(leg) = self.legs.get_mut(first).filter(|leg| leg.is_waiting()) else { return };
+        leg.answer_caller(resources, now);
+        let (leg_id, codec) = (leg.record.id, leg.record.codec);
+        self.answered_since = Some(now.instant);
+        self.event(EventKind::LegAnswered, Some(leg_id), json!({"codec": codec}), resources, now);
+        self.log.answered(codec, resources, now);
+    }
+
+    fn with_port(&self, leg: usize, act: impl FnOnce(&LegPort)) {
+        if let Some(port) = self.legs.get(leg).and_then(|leg| leg.port.as_ref()) {
+            act(port);
+        }
     }
 
     /// An attempt came to nothing: on to the next, or the hunt has failed.
@@ -486,6 +650,7 @@ impl Call {
             Phase::Deciding { .. } | Phase::Connected { .. } | Phase::Closing { .. } | Phase::Over { .. } => false,
         };
         if may_retry {
+            self.part_from_first_party(resources);
             self.next_attempt(Some(outcome), resources, now);
         } else {
             self.hunt_failed(&outcome, resources, now);
@@ -495,7 +660,7 @@ impl Call {
     /// Ends the leg of an attempt that came to nothing, and notes what that says of its trunk.
     fn close_attempt(&mut self, index: usize, outcome: &Outcome, resources: &mut Resources, now: Now) {
         let Some(leg) = self.legs.get_mut(index) else { return };
-        if let Some(entry) = &leg.attempt.trunk {
+        if let Some(entry) = leg.trunk() {
             if let Some(span) = outcome.rest {
                 resources.capacity.rest_trunk(entry.trunk.id, span, now);
             }
@@ -537,6 +702,7 @@ impl Call {
         now: Now,
     ) {
         let Some(leg) = self.legs.get_mut(index) else { return };
+        let comedia = leg.comedia();
         let Some(port) = &mut leg.port else { return };
         let was_held = port.is_held();
         let Some(offer) = body else {
@@ -544,7 +710,7 @@ impl Call {
             resources.endpoint.answer_reinvite(session, Some(Body::sdp(offer)), now.instant);
             return leg.keep_dialog(resources);
         };
-        match port.take_offer(offer, leg.attempt.comedia, resources) {
+        match port.take_offer(offer, comedia, resources) {
             Ok(answer) => {
                 resources.endpoint.answer_reinvite(session, Some(Body::sdp(answer)), now.instant);
                 leg.keep_dialog(resources);
@@ -556,16 +722,21 @@ impl Call {
 
     fn on_acknowledged(&mut self, index: usize, body: Option<&[u8]>, resources: &mut Resources, now: Now) {
         let Some(leg) = self.legs.get_mut(index) else { return };
-        let comedia = leg.attempt.comedia;
+        let comedia = leg.comedia();
         let Some(port) = &mut leg.port else { return };
         let was_held = port.is_held();
-        // What cannot be used changes nothing: what was agreed before goes on.
-        if port.expects_answer_in_ack()
-            && let Some(answer) = body
-            && port.take_answer(answer, comedia, resources).is_ok()
-        {
-            self.on_agreement_changed(index, was_held, resources, now);
+        if !port.expects_answer_in_ack() {
+            return;
         }
+        let taken = body.is_some_and(|answer| port.take_answer(answer, comedia, resources).is_ok());
+        let has_media = port.agreement.is_some();
+        if taken {
+            self.on_agreement_changed(index, was_held, resources, now);
+        } else if !has_media {
+            let ending = LegEnding { cause: HangupCause::ProtocolError, by: HungUpBy::Switch, sip_status: None };
+            self.end(ending, resources, now);
+        }
+        // Else it changes nothing: what was agreed before goes on.
     }
 
     fn on_agreement_changed(&mut self, index: usize, was_held: bool, resources: &mut Resources, now: Now) {
@@ -615,7 +786,13 @@ impl Call {
         }
     }
 
-    fn far_end_left(&mut self, index: usize, ending: LegEnding, resources: &mut Resources, now: Now) {
+    fn far_end_left(&mut self, index: usize, cause: HangupCause, resources: &mut Resources, now: Now) {
+        let Some(by) = self.legs.get(index).map(Leg::far_end) else { return };
+        self.leg_lost(index, LegEnding { cause, by, sip_status: None }, resources, now);
+    }
+
+    /// A leg is over without our doing, and with it the call.
+    fn leg_lost(&mut self, index: usize, ending: LegEnding, resources: &mut Resources, now: Now) {
         let Some(leg) = self.legs.get_mut(index) else { return };
         if leg.is_over() {
             return;
@@ -630,9 +807,8 @@ impl Call {
 
     /// Ends the call on a request from outside: hang-up by the API, or the node stops.
     pub(crate) fn hangup(&mut self, cause: HangupCause, by: HungUpBy, resources: &mut Resources, now: Now) {
-        if let Phase::Deciding { reply, .. } = self.phase {
-            let refusal = parties::refusal(RefusalKind::NodeUnavailable, Reason::Draining);
-            return self.refuse(refusal, reply, resources);
+        if matches!(self.phase, Phase::Deciding { .. }) {
+            return self.handle_answer(Answer::Refuse(Reason::Draining), resources, now);
         }
         let cause = if self.answered_since.is_none() && by == HungUpBy::Api { HangupCause::Canceled } else { cause };
         self.end(LegEnding { cause, by, sip_status: None }, resources, now);
@@ -679,16 +855,17 @@ impl Call {
             }
             let was_answered = leg.answered_since().is_some();
             let leg_id = leg.record.id;
-            let by = if ending.by == HungUpBy::Callee { HungUpBy::Switch } else { ending.by };
-            leg.end(LegEnding { by, sip_status: None, ..ending }, true, resources, now);
+            // Another leg was left by its far end; this one is ended by us. A caller who waits hears what the callee said.
+            let is_of_far_end = matches!(ending.by, HungUpBy::Callee | HungUpBy::Caller);
+            let by = if is_of_far_end { HungUpBy::Switch } else { ending.by };
+            let sip_status = ending.sip_status.filter(|_| leg.is_waiting());
+            leg.end(LegEnding { by, sip_status, ..ending }, true, resources, now);
             if !was_answered {
                 self.log.attempt_decided(index, &Outcome::canceled(ending.cause), now.utc);
             }
             self.event(EventKind::LegEnded, Some(leg_id), json!({"cause": ending.cause}), resources, now);
         }
-        if let Some(slot) = self.account_slot.take() {
-            resources.capacity.release_account(slot);
-        }
+        self.release_account_slot(resources);
         let connected = self.answered_since.map(|since| now.instant.saturating_duration_since(since));
         let cost = total(self.legs.iter().map(|leg| leg.record.cost));
         self.log.ended(ending, connected, cost, resources, now);
@@ -721,6 +898,9 @@ fn take_port(leg: LegKey, attempt: &Attempt, resources: &mut Resources) -> Resul
     let path = resources.config.path_to(attempt.next_hop.transport, address);
     path.map(|path| LegPort::take(leg, path, &attempt.codecs, resources)).transpose()
 }
+
+/// The place of the leg of who called us: the first.
+const CALLER: usize = 0;
 
 /// How long the media thread may take to tell a port's counters. Past it the record goes out without them.
 const PORT_CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

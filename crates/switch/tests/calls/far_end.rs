@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tandem_model::Transport;
-use tandem_sip::endpoint::{Endpoint, EndpointConfig, Event, Flow, Identity, Output, SessionId};
-use tandem_sip::message::{Body, Header, HeaderName, HeaderValue, StatusCode};
+use tandem_sip::endpoint::{Endpoint, EndpointConfig, Event, Flow, Identity, OutgoingInvite, Output, SessionId};
+use tandem_sip::message::{Body, Header, HeaderName, HeaderValue, NameAddr, StatusCode, Uri};
 
 use crate::setup::{Seeded, start};
 
@@ -25,6 +25,22 @@ pub(crate) enum Does {
     Bye,
     /// A re-INVITE with this offer; without one it wants ours, and answers it with the second.
     Reinvite(Option<String>, Option<String>),
+    /// CANCEL of its own INVITE.
+    Cancel,
+}
+
+/// An INVITE of a far end.
+#[derive(Clone, Debug)]
+pub(crate) struct Calls {
+    pub(crate) to: String,
+    pub(crate) from: &'static str,
+    /// The offer; without it the other side makes one.
+    pub(crate) offer: Option<String>,
+    /// The answer, in the ACK, to an offer of the other side; without it the ACK has none.
+    pub(crate) answer: Option<String>,
+    pub(crate) max_forwards: u8,
+    /// From the INVITE on.
+    pub(crate) script: Script,
 }
 
 /// Whether a far end listens.
@@ -103,6 +119,30 @@ impl FarEnd {
         }
     }
 
+    /// Calls somebody there.
+    pub(crate) fn call(&mut self, there: SocketAddr, calls: Calls, now: Instant) -> SessionId {
+        let uri = |text: &str| Uri::parse(text.as_bytes()).unwrap();
+        self.answer = calls.answer;
+        let session = self.endpoint.invite(
+            OutgoingInvite {
+                flow: Flow { transport: Transport::Udp, local: self.address, remote: there },
+                request_uri: uri(&calls.to),
+                routes: Vec::new(),
+                from: NameAddr::new(uri(calls.from)),
+                to: NameAddr::new(uri(&calls.to)),
+                headers: Vec::new(),
+                credentials: None,
+                body: calls.offer.map(|offer| Body::sdp(offer.into_bytes())),
+                max_forwards: calls.max_forwards,
+            },
+            now,
+        );
+        let due = |(after, does)| (now + Duration::from_millis(after), session, does);
+        self.due.extend(calls.script.into_iter().map(due));
+        self.last_session = Some(session);
+        session
+    }
+
     /// Takes a datagram. False when the host refuses it.
     pub(crate) fn hear(&mut self, from: SocketAddr, octets: Vec<u8>, now: Instant) -> bool {
         let flow = Flow { transport: Transport::Udp, local: self.address, remote: from };
@@ -168,6 +208,7 @@ impl FarEnd {
                 self.endpoint.reject(session, status(code), headers, now);
             }
             Does::Bye => self.endpoint.bye(session, None, now),
+            Does::Cancel => self.endpoint.cancel(session, None, now),
             Does::Reinvite(offer, answer) => {
                 self.answer = answer;
                 // Before the ACK of the 200 has come it cannot be sent; then it is left out.
@@ -185,6 +226,10 @@ impl FarEnd {
                 for (after, does) in script.into_iter().flatten() {
                     self.due.push((now + Duration::from_millis(after), *session, does));
                 }
+            }
+            Event::Answered { session, answer } if answer.needs_ack => {
+                let answer = self.answer.take().map(|text| Body::sdp(text.into_bytes()));
+                self.endpoint.ack(*session, answer);
             }
             Event::ReinviteAnswered { session, needs_ack: true, .. } => {
                 let answer = self.answer.take().map(|text| Body::sdp(text.into_bytes()));

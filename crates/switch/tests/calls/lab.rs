@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use tandem_media::engine::{self, Channel, Engine, PortId};
 use tandem_model::{
-    Account, AddressPolicy, CallEvent, CallId, CallRecord, DialOrder, LegId, LegRecord, LiveCall, Money, Now, Receipt,
-    Record, Timestamp, Transport, Trunk, TrunkState,
+    Account, AddressPolicy, CallDirection, CallEvent, CallId, CallRecord, DialOrder, LegId, LegRecord, LiveCall, Money,
+    Now, Receipt, Record, RefusedInvite, Timestamp, Transport, Trunk, TrunkState,
 };
 use tandem_sip::endpoint::{Flow, Identity, SentBy};
 use tandem_switch::route::RouteTable;
@@ -17,7 +17,7 @@ use tandem_switch::{
     ResolveError, ResolveId, Resolved, Switch, SwitchConfig,
 };
 
-use crate::far_end::{FarEnd, Script};
+use crate::far_end::{Calls, FarEnd, Script};
 use crate::setup::{Seeded, account, account_id, start, start_utc, trunk_id};
 
 /// Where the switch is.
@@ -242,6 +242,12 @@ impl Lab {
         self.tell_routes();
     }
 
+    /// A second account beside the first.
+    pub(crate) fn add_account(&mut self) {
+        self.accounts.push(account(2, 50));
+        self.tell_routes();
+    }
+
     pub(crate) fn max_calls(&mut self, max_calls: u32) {
         self.accounts = vec![account(1, max_calls)];
         self.tell_routes();
@@ -296,6 +302,27 @@ impl Lab {
 
     pub(crate) fn dial(&mut self, order: DialOrder) -> CallId {
         self.try_dial(order).unwrap()
+    }
+
+    /// A far end calls us; returns the call that came of it.
+    pub(crate) fn call_in(&mut self, peer: Peer, calls: Calls) -> Option<CallId> {
+        let before = self.begun();
+        let there = if self.address(peer).is_ipv4() { US } else { US_V6 };
+        self.peers[peer.0].call(address(there), calls, self.now);
+        self.drain();
+        self.pass(self.link.delay_ms + self.link.jitter_ms);
+        self.begun().difference(&before).next().copied()
+    }
+
+    /// The refusals that are on record.
+    pub(crate) fn refusals(&self) -> Vec<&RefusedInvite> {
+        self.records
+            .iter()
+            .filter_map(|record| match record {
+                Record::Refusal(refusal) => Some(refusal.as_ref()),
+                Record::Call(_) | Record::Leg(_) | Record::Event(_) => None,
+            })
+            .collect()
     }
 
     pub(crate) fn explain(&mut self, order: DialOrder) -> Receipt {
@@ -655,7 +682,9 @@ impl Lab {
         self.expect_nothing_left();
     }
 
-    pub(crate) fn expect_nothing_left(&self) {
+    pub(crate) fn expect_nothing_left(&mut self) {
+        // As long as there are trunks, their names are looked up again and again.
+        self.remove_trunks();
         let Counts { ports_total, routing_revision, unstored_calls, external_calls, .. } = self.counts();
         let nothing = Counts { ports_total, routing_revision, unstored_calls, external_calls, ..Counts::default() };
         assert_eq!(self.counts(), nothing);
@@ -684,16 +713,21 @@ impl Ended {
     fn check(&self) {
         let Self { record, legs, events } = self;
         let attempts = &self.receipt().attempts;
-        assert_eq!(legs.len(), attempts.len(), "a leg for each attempt");
-        for (index, (leg, attempt)) in legs.iter().zip(attempts).enumerate() {
-            assert_eq!(usize::try_from(leg.number).unwrap(), index + 1);
+        let came_in = usize::from(record.direction == CallDirection::Inbound);
+        assert_eq!(legs.len(), came_in + attempts.len(), "a leg for who called, and one for each attempt");
+        for (leg, attempt) in legs.iter().skip(came_in).zip(attempts) {
             assert_eq!(leg.trunk_id, attempt.trunk_id);
             assert!(attempt.outcome.is_some() && attempt.decided_at.is_some(), "every attempt is decided: {attempt:?}");
+        }
+        for (index, leg) in legs.iter().enumerate() {
+            assert_eq!(usize::try_from(leg.number).unwrap(), index + 1);
+            assert_eq!(leg.direction == CallDirection::Inbound, index < came_in);
             assert!(leg.ended_at.is_some() && leg.cause.is_some(), "{leg:?}");
             let connected_ms = leg.answered_at.map_or(0, |since| leg.ended_at.unwrap().since(since).as_millis());
             assert_eq!(u128::from(leg.duration_ms.unwrap()), connected_ms);
             let billed = leg.billed_seconds.unwrap_or_default();
-            assert!(u128::from(billed) <= connected_ms.div_ceil(1_000), "{billed} s for {connected_ms} ms");
+            let connected = leg.answered_at.map(|since| leg.ended_at.unwrap().since(since)).unwrap_or_default();
+            assert!(u128::from(billed) <= connected.as_micros().div_ceil(1_000_000), "{billed} s for {connected:?}");
         }
         let sum: Option<i64> = legs.iter().map(|leg| leg.cost.map(Money::micros)).sum();
         assert_eq!(record.cost.map(Money::micros), sum, "the cost is the sum of the legs'");

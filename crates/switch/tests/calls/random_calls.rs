@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tandem_model::{CallId, Connect, DialOrder, Timestamp};
+use tandem_model::{CallId, Connect, DialOrder, InboundRouting, InboundRule, Timestamp};
 
-use crate::far_end::Does::{self, Answer, Bye, Progress, Reinvite, Reject};
-use crate::far_end::{Hearing, Script};
-use crate::lab::{Lab, Link};
+use crate::far_end::Does::{self, Answer, Bye, Cancel, Progress, Reinvite, Reject};
+use crate::far_end::{Calls, Hearing, Script};
+use crate::lab::{Lab, Link, Peer};
 use crate::setup::{PCMA, PCMU, Seeded, order, sdp, sdp_with, start, trunk_id};
 
 /// Few cases in an ordinary run; `PROPTEST_CASES` asks for more.
@@ -56,6 +56,9 @@ fn run(seed: u64, crashes: Crashes) {
             trunk.outbound.max_cps = (random.below(4) == 0).then_some(2);
             trunk.outbound.failover_on = vec![404];
             trunk.advanced_config.insert("rtp_timeout".into(), serde_json::json!(random.below(2) * 7));
+            let rule = |to: &str, connect| InboundRule { to: Some(to.parse().unwrap()), from: None, connect };
+            let rules = vec![rule("+12025550100", Connect::Forward), rule("+12025550107", Connect::Echo)];
+            trunk.inbound = InboundRouting::new(None, rules, None);
             if number == 4 {
                 trunk.sip_domain = "carrier.example.com".into();
             }
@@ -66,8 +69,13 @@ fn run(seed: u64, crashes: Crashes) {
 
     let mut calls: Vec<CallId> = Vec::new();
     for _ in 0..30 {
-        match random.below(if crashes == Crashes::AtRandom { 5 } else { 4 }) {
+        match random.below(if crashes == Crashes::AtRandom { 6 } else { 5 }) {
             4 => {
+                let peer = usize::try_from(random.below(4)).unwrap();
+                let arriving = random_arrival(&mut random);
+                calls.extend(lab.call_in(Peer(peer), arriving));
+            }
+            5 => {
                 let open = lab.crash(random.below(2) == 0);
                 let last_heartbeat = lab.now().utc.unix_micros() - i64::try_from(random.below(1_000_000)).unwrap();
                 lab.pass(100 + random.below(2_000));
@@ -99,6 +107,23 @@ fn run(seed: u64, crashes: Crashes) {
     }
     let allowed = |to: &SocketAddr| to.to_string().starts_with("192.0.2.");
     assert!(lab.audio.iter().all(|audio| allowed(&audio.to)), "media goes to nobody's inside");
+}
+
+/// To a number that is forwarded, to one that hears an echo, or to one that no rule names.
+fn random_arrival(random: &mut Seeded) -> Calls {
+    let to = ["+12025550100", "+12025550107", "+12025550109"][usize::try_from(random.below(3)).unwrap()];
+    let at = random.below(20_000);
+    let gives_up = if random.below(2) == 0 { Cancel } else { Bye };
+    // Neither does anything at the wrong time; in the end everybody hangs up.
+    let script = vec![(at, gives_up), (at + 40_000, Bye)];
+    Calls {
+        to: format!("sip:{to}@192.0.2.1"),
+        from: "sip:+12025550199@192.0.2.99",
+        offer: (random.below(4) > 0).then(|| description(random)),
+        answer: (random.below(4) > 0).then(|| description(random)),
+        max_forwards: 70,
+        script,
+    }
 }
 
 fn random_order(random: &mut Seeded) -> DialOrder {
