@@ -78,6 +78,29 @@ fn check_shows_every_setting_with_its_origin() {
 }
 
 #[test]
+fn check_shows_the_addresses_of_both_families_and_warns_of_one_of_no_use() {
+    let place = Place::new();
+    let check = |listen: &str| {
+        let mut command = place.command(&["--json", "check"]);
+        command.env("TANDEM_SIP_LISTEN", listen).env("TANDEM_MEDIA_ADDRESS", "::1,127.0.0.1");
+        json_of(&command.output().unwrap())
+    };
+    let both = check("udp:127.0.0.1:5060,udp:[::1]:5060");
+    let settings = both["settings"].as_array().unwrap();
+    for key in ["media_address", "public_address"] {
+        assert!(
+            settings.iter().any(|setting| setting["key"] == key && setting["value"] == "127.0.0.1,::1"),
+            "{both:#}"
+        );
+    }
+    let of_no_use = |checked: &Value| {
+        let warnings = checked["warnings"].as_array().unwrap();
+        warnings.iter().any(|warning| warning.as_str().unwrap().contains("::1 is of no use"))
+    };
+    assert!(!of_no_use(&both) && of_no_use(&check("udp:127.0.0.1:5060")));
+}
+
+#[test]
 fn check_tells_every_problem_on_a_line_of_its_own() {
     let place = Place::new();
     fs::write(place.path("other.toml"), "\nhttp_listn = \"x\"\n").unwrap();

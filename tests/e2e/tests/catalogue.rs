@@ -105,8 +105,10 @@ fn sorted(mut list: Vec<String>) -> Vec<String> {
 /// What far ends answer, and what they leave undone.
 fn final_answers_and_timers(met: &mut Met) {
     let network = Network::claim();
-    let dns =
-        Dns::start(std::net::SocketAddr::new(network.host(53), 53), &[("inside.test", Ipv4Addr::new(10, 1, 2, 3))]);
+    let dns = Dns::start(
+        std::net::SocketAddr::new(network.host(53), 53),
+        &[("inside.test", Ipv4Addr::new(10, 1, 2, 3).into())],
+    );
     let options = Options::default().env("TANDEM_DNS_SERVERS", &dns.address().to_string());
     let tandem = Tandem::start(&network, &options);
     let api = tandem.api();

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 use tandem_e2e::peer::{Audio, Script};
 use tandem_e2e::{
-    Network, Options, Peer, Scenario, SipText, Sipp, SippCounts, Tandem, TcpCarrier, eventually, free_on_ipv6_loopback,
-    text_at,
+    Dns, Network, Options, Peer, Scenario, SipText, Sipp, SippCounts, Tandem, TcpCarrier, eventually,
+    free_on_ipv6_loopback, text_at,
 };
 
 const SOON: Duration = Duration::from_secs(3);
@@ -20,6 +20,10 @@ struct Node {
 
 impl Node {
     fn start(rtp_ports: &str) -> Self {
+        Self::start_with(rtp_ports, |options| options)
+    }
+
+    fn start_with(rtp_ports: &str, more: impl FnOnce(Options) -> Options) -> Self {
         let network = Network::claim();
         let (sip, sip_v6) = (network.sip(1), free_on_ipv6_loopback());
         let options = Options::default()
@@ -27,7 +31,7 @@ impl Node {
             .env("TANDEM_MEDIA_ADDRESS", &format!("{},::1", sip.ip()))
             .env("TANDEM_RTP_PORTS", rtp_ports)
             .env("TANDEM_PEER_ALLOW", "127.0.0.0/8,::1");
-        Self { tandem: Tandem::start(&network, &options), network, sip_v6 }
+        Self { tandem: Tandem::start(&network, &more(options)), network, sip_v6 }
     }
 
     fn our(&self, family_of: SocketAddr) -> SocketAddr {
@@ -111,6 +115,26 @@ fn a_connection_over_ipv6_carries_our_address_of_that_family() {
     connection.answer(&invite, 486, "");
     assert_eq!(connection.read().method(), Some("ACK"));
     assert_eq!(api.wait_for_end(&id, SOON)["hangup_cause"], "user_busy");
+}
+
+#[test]
+fn a_name_is_called_at_the_address_that_it_has() {
+    let network = Network::claim();
+    let (v4, v6) = (network.sip(2), free_on_ipv6_loopback());
+    let names = [("four.test", v4.ip()), ("six.test", v6.ip())];
+    let dns = Dns::start(SocketAddr::new(network.host(53), 53), &names);
+    let dns_address = dns.address().to_string();
+    let node = Node::start_with("21400-21439", |options| options.env("TANDEM_DNS_SERVERS", &dns_address));
+    let api = node.tandem.api();
+    for (name, address) in [("four.test", v4), ("six.test", v6)] {
+        let peer = Peer::start(address);
+        let id = text_at(&api.dial(&format!("sip:echo@{name}:{}", address.port()), &json!({})), "/id");
+        let _ = api.wait_for_status(&id, "answered", SOON);
+        let us = node.our(address);
+        expect_our_address(&peer.calls()[0].invite, "UDP", us, us.ip());
+        let _ = api.hang_up(&id).expect(200);
+        peer.wait_for_call("has a BYE", SOON, |call| call.count("BYE") > 0);
+    }
 }
 
 #[test]

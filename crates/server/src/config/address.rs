@@ -44,6 +44,8 @@ pub(crate) enum PairError {
     NotTwo,
     #[error("its two addresses are the same; give the carrier two")]
     Same,
+    #[error("one of its two addresses is IPv4 and one IPv6; the carrier's media have one family")]
+    TwoFamilies,
 }
 
 /// An address and a port.
@@ -103,6 +105,7 @@ pub(crate) fn carrier_pair(text: &str) -> Result<[SocketAddr; 2], PairError> {
     let addresses = items(text).map(socket).collect::<Result<Vec<_>, _>>()?;
     match *addresses.as_slice() {
         [first, second] if first == second && first.port() != 0 => Err(PairError::Same),
+        [first, second] if first.is_ipv4() != second.is_ipv4() => Err(PairError::TwoFamilies),
         [first, second] => Ok([first, second]),
         _ => Err(PairError::NotTwo),
     }
@@ -162,6 +165,7 @@ mod tests {
         assert!(carrier_pair("127.0.0.2:5060, 127.0.0.3:5060").is_ok());
         assert_eq!(carrier_pair("127.0.0.2:5060").unwrap_err(), PairError::NotTwo);
         assert_eq!(carrier_pair("127.0.0.2:1,127.0.0.2:1").unwrap_err(), PairError::Same);
+        assert_eq!(carrier_pair("127.0.0.2:5060,[::1]:5060").unwrap_err(), PairError::TwoFamilies);
         assert!(matches!(carrier_pair("127.0.0.2,127.0.0.3").unwrap_err(), PairError::Socket(_)));
     }
 }

@@ -1,6 +1,6 @@
 //! OPTIONS to trunks.
 
-use tandem_model::HealthStatus;
+use tandem_model::{HealthStatus, Reason, Transport};
 use tandem_switch::{ProbeFailure, ProbeResult, Reply, ResolveError};
 
 use crate::far_end::Hearing;
@@ -48,6 +48,23 @@ fn a_network_that_refuses_is_unhealthy_at_once() {
     let (mut lab, carrier) = trunk();
     lab.peer(carrier).hearing = Hearing::Unreachable;
     assert_eq!(probed(&mut lab, 20).failure, Some(ProbeFailure::TransportError));
+    lab.finish();
+}
+
+#[test]
+fn a_trunk_of_a_family_that_the_node_does_not_speak_is_told_as_such() {
+    let (mut lab, _) = trunk();
+    let carrier = lab.far_end_v6(Vec::new());
+    let (transport, address) = (Transport::Udp, lab.address(carrier).ip());
+    lab.change_trunk(1, |trunk| trunk.sip_domain = address.to_string());
+    let unroutable = ProbeFailure::Unroutable(Reason::NoLocalAddress { transport, address });
+    assert_eq!(probed(&mut lab, 20).failure, Some(unroutable));
+
+    // A name that has an address of another family, too, is asked there.
+    let addresses = Ok(vec![address, "192.0.2.10".parse().unwrap()]);
+    lab.change_trunk(1, |trunk| trunk.sip_domain = "carrier.example.com".into());
+    lab.names.insert("carrier.example.com".into(), Name::After(10, addresses));
+    assert_eq!(probed(&mut lab, 1_000).sip_status, Some(200));
     lab.finish();
 }
 
