@@ -6,6 +6,7 @@ use crate::ports::LocalPort;
 use crate::route::{RouteTable, Sources};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tandem_media::engine;
 use tandem_model::{CallId, LegId, LegRecord, Record};
 use tandem_sip::endpoint::{Endpoint, SessionId};
@@ -25,6 +26,8 @@ pub(crate) struct Resources {
     pub(crate) invited: HashMap<String, LegKey>,
     /// Legs that are over here while their far end is still being told so: what was kept for them may be needed again until it knows.
     releasing: HashMap<SessionId, LegId>,
+    /// Callers who were refused, until their answer has been resent as often as it may be: not before then is it sure that they know.
+    refused_callers: VecDeque<(Instant, LegId)>,
     /// Which leg a media port belongs to, by the tag it was opened with.
     pub(crate) port_tags: BTreeMap<u64, (LegKey, LocalPort)>,
     /// Which leg waits for an address.
@@ -52,6 +55,7 @@ impl Resources {
             sessions: HashMap::new(),
             invited: HashMap::new(),
             releasing: HashMap::new(),
+            refused_callers: VecDeque::new(),
             port_tags: BTreeMap::new(),
             resolving: BTreeMap::new(),
             random,
@@ -89,6 +93,21 @@ impl Resources {
         self.releasing.insert(session, leg_id);
     }
 
+    /// Forgets a leg once its final answer is not resent any more.
+    pub(crate) fn forget_refused_caller(&mut self, leg_id: LegId, now: Instant) {
+        self.refused_callers.push_back((now + FINAL_ANSWER_TIME, leg_id));
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.refused_callers.front().map(|(due, _)| *due)
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        while let Some((_, leg_id)) = self.refused_callers.pop_front_if(|(due, _)| *due <= now) {
+            self.forget(leg_id);
+        }
+    }
+
     pub(crate) fn session_ended(&mut self, session: SessionId) {
         if let Some(leg_id) = self.releasing.remove(&session) {
             self.forget(leg_id);
@@ -119,3 +138,6 @@ impl Resources {
         self.next_id
     }
 }
+
+/// How long a final answer to an INVITE is resent: timer H (RFC 3261 §17.2.1).
+const FINAL_ANSWER_TIME: Duration = Duration::from_secs(32);

@@ -193,6 +193,7 @@ impl Switch {
         }
         self.probes.handle_timeout(&mut self.resources, now);
         self.named.handle_timeout(&mut self.resources, now);
+        self.resources.handle_timeout(now.instant);
         self.handle_endpoint_outputs(now);
     }
 
@@ -201,7 +202,9 @@ impl Switch {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let of_calls = self.deadlines.earliest();
         let of_endpoint = self.resources.endpoint.poll_timeout();
-        [of_calls, of_endpoint, self.probes.poll_timeout(), self.named.poll_timeout()].into_iter().flatten().min()
+        let of_names = self.named.poll_timeout();
+        let of_refused = self.resources.poll_timeout();
+        [of_calls, of_endpoint, self.probes.poll_timeout(), of_names, of_refused].into_iter().flatten().min()
     }
 
     /// The next thing to do.

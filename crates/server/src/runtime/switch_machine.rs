@@ -8,7 +8,9 @@ use std::time::Instant;
 use tandem_media::engine;
 use tandem_model::{Now, Timestamp};
 use tandem_sip::endpoint::Flow;
-use tandem_switch::{Command, OpenCall, Output, Reply, ReplyId, ResolveError, ResolveId, Resolved, Switch};
+use tandem_switch::{
+    Command, InboundRefusal, OpenCall, Output, Reply, ReplyId, ResolveError, ResolveId, Resolved, Switch,
+};
 use tokio::sync::{mpsc, oneshot};
 
 /// What other threads ask of the switch.
@@ -131,7 +133,7 @@ impl Machine for SwitchMachine {
                     }
                 }
                 Output::Refused(refusal) => {
-                    tracing::debug!(remote = %refusal.flow.remote, sip_call_id = refusal.sip_call_id, status = refusal.sip_status, "refused an INVITE");
+                    log_refusal(&refusal);
                 }
             }
         }
@@ -143,5 +145,16 @@ impl Machine for SwitchMachine {
             // Whoever asked may have given up.
             let _ = answer.send(reply);
         }
+    }
+}
+
+/// Strangers knock all day long; what is refused to a peer that trunks know is for an operator to see.
+fn log_refusal(refusal: &InboundRefusal) {
+    let InboundRefusal { id, flow, sip_call_id, sip_status, explanation, trunks } = refusal;
+    let remote = flow.remote;
+    if trunks.is_empty() {
+        tracing::debug!(refusal = %id, %remote, sip_call_id, sip_status, explanation, "refused an INVITE");
+    } else {
+        tracing::info!(refusal = %id, %remote, sip_call_id, sip_status, explanation, ?trunks, "refused an INVITE");
     }
 }

@@ -534,7 +534,8 @@ impl Leg {
             }
             match std::mem::replace(&mut self.kept, LastKept::Nothing) {
                 LastKept::Nothing => {}
-                LastKept::Invite { .. } | LastKept::WaitingCaller | LastKept::Dialog { .. } if gives_up => {
+                LastKept::WaitingCaller if gives_up => resources.forget_refused_caller(self.record.id, now.instant),
+                LastKept::Invite { .. } | LastKept::Dialog { .. } if gives_up => {
                     resources.forget_once_released(session, self.record.id);
                 }
                 LastKept::Invite { .. } | LastKept::WaitingCaller | LastKept::Dialog { .. } => {

@@ -77,6 +77,9 @@ fn release(leg: &LegRecord, kept: Kept, resources: &mut Resources, now: Now) -> 
         }
     };
     match session {
+        Some(_) if leg.direction == CallDirection::Inbound && leg.answered_at.is_none() => {
+            resources.forget_refused_caller(leg.id, now.instant);
+        }
         Some(session) => resources.forget_once_released(session, leg.id),
         None => resources.forget(leg.id),
     }
