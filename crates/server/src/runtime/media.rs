@@ -299,3 +299,21 @@ const RECEIVE_BUFFER_BYTES: u32 = 64 * 1024;
 const UNUSED_PORT: UdpOptions = UdpOptions { receive_buffer_bytes: Some(0), ..UdpOptions::media() };
 /// How long a thread that is behind waits before it tries again.
 const BEHIND_PAUSE: Duration = Duration::from_micros(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_limit_of_files_allows_is_shared_evenly_between_the_addresses() {
+        let addresses = ["127.9.8.1", "127.9.8.2"].map(|text| text.parse::<IpAddr>().unwrap());
+        let sockets = MediaSockets::bind(&addresses, 22_000, 22_019, 5).unwrap();
+        let bound: Vec<String> = sockets.ports().iter().map(|(_, rtp)| rtp.to_string()).collect();
+        assert_eq!(bound, ["127.9.8.1:22000", "127.9.8.2:22000", "127.9.8.1:22002", "127.9.8.2:22002"]);
+
+        let third = [addresses[0], "127.9.8.3".parse().unwrap()];
+        let all = MediaSockets::bind(&third, 22_000, 22_003, usize::MAX).err().map(|error| error.to_string());
+        let told = all.unwrap_or_default();
+        assert!(told.starts_with("no pair of ports 22000-22003 is free on 127.9.8.1"), "{told}");
+    }
+}
