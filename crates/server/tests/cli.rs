@@ -28,6 +28,7 @@ fn wrong_usage_exits_with_2_and_failure_with_1() {
         &["call", "+12025550100", "--echo", "--sip", "sip:a@b"],
         &["calls", "--limit", "0"],
         &["calls", "--api", "https://127.0.0.1"],
+        &["refusals", "--limit", "1001"],
         &["carrier", "--listen", "127.0.0.2:5060"],
         &["completions", "tcsh-of-1980"],
     ] {
@@ -375,6 +376,33 @@ fn following_the_calls_shows_each_change_once() {
         .collect();
     let expected = [("c-2", "ringing"), ("c-2", "answered"), ("c-3", "initiated")];
     assert_eq!(shown, expected.map(|(id, status)| (id.to_owned(), status.to_owned())));
+}
+
+#[test]
+fn refusals_are_shown_with_their_reasons() {
+    let place = Place::new();
+    let refused = json!({
+        "id": "r-1", "at": "2026-01-31T12:00:00.000001Z", "sip_trunk_id": "t-1", "from_number": "+442079460018",
+        "to_number": "+13035550100", "sip_call_id": "abc", "sip_status": 404,
+        "receipt": {
+            "inbound": {"source": "192.0.2.1:5060", "trunk_name": "main", "steps": []},
+            "refusal": {"kind": "no_route", "reason": {"code": "no_inbound_rule"}, "explanation": "no rule names it"},
+        },
+    });
+    let server = Scripted::answering([
+        (200, json!([{"id": "t-1", "name": "main"}])),
+        (200, json!([refused])),
+        (200, json!([refused])),
+    ]);
+    let arguments = ["--key", "tdm_1", "--api", &server.url];
+    let table = place.succeeds(&[&["refusals", "--trunk", "main"][..], &arguments].concat());
+    assert!(table.contains("no_inbound_rule") && table.contains("192.0.2.1:5060"), "{table}");
+    let json: Value =
+        serde_json::from_str(&place.succeeds(&[&["--json", "refusals"][..], &arguments].concat())).unwrap();
+    assert_eq!(json, json!([refused]));
+    let lines: Vec<String> = server.requests().into_iter().map(|request| request.line).collect();
+    assert_eq!(lines[1], "GET /api/v1/telephony/refusals?limit=20&trunk_id=t-1 HTTP/1.1");
+    assert_eq!(lines[2], "GET /api/v1/telephony/refusals?limit=20 HTTP/1.1");
 }
 
 #[test]

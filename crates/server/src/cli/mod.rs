@@ -11,6 +11,7 @@ mod key;
 mod migrate;
 mod output;
 mod receipt;
+mod refusals;
 mod trunk;
 mod user;
 
@@ -72,6 +73,8 @@ enum Command {
     Call(call::CallArgs),
     /// Show the calls, by the API of a running server
     Calls(calls::CallsArgs),
+    /// Show the calls that came in and were refused, by the API of a running server
+    Refusals(refusals::RefusalsArgs),
     /// Run the simulated carrier on its own
     Carrier {
         /// Its two addresses
@@ -126,6 +129,7 @@ impl Cli {
             Command::Trunk(arguments) => arguments.perform(&settings, output),
             Command::Call(arguments) => arguments.perform(&settings, output),
             Command::Calls(arguments) => arguments.perform(&settings, output),
+            Command::Refusals(arguments) => arguments.perform(&settings, output),
             Command::Carrier { listen } => Ok(crate::serve::carrier(&settings.config(Preset::Demo)?, listen)?),
             Command::Openapi => Ok(output.json(&tandem_control::openapi())?),
             Command::Completions { shell } => {
