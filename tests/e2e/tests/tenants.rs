@@ -1,6 +1,7 @@
 //! Two accounts on one node: what is one's does not exist for the other.
 
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::time::Duration;
 use tandem_e2e::{Answer, Api, Network, Options, Peer, Tandem, text_at, trunk_body};
 
@@ -8,6 +9,7 @@ use tandem_e2e::{Answer, Api, Network, Options, Peer, Tandem, text_at, trunk_bod
 struct Things {
     trunk: String,
     call: String,
+    refusal: String,
     nothing: String,
     peer: Peer,
 }
@@ -31,7 +33,7 @@ fn like_nothing(ask: impl Fn(&str) -> Answer, owners: &str, nothing: &str) -> An
 
 /// One endpoint as a stranger meets it. `None` when there is no case for it.
 fn meets_nothing(method: &str, path: &str, stranger: &Api, things: &Things) -> Option<()> {
-    let Things { trunk, call, nothing, peer } = things;
+    let Things { trunk, call, refusal, nothing, peer } = things;
     let not_found = |ask: &dyn Fn(&str) -> Answer, id: &str| {
         let answer = like_nothing(ask, id, nothing);
         assert_eq!(answer.status, 404, "{method} {path}: {}", answer.text);
@@ -42,11 +44,11 @@ fn meets_nothing(method: &str, path: &str, stranger: &Api, things: &Things) -> O
     };
     let get = |rest: &'static str| move |id: &str| stranger.get(&format!("{}{id}{rest}", collection(path)));
     match (method, without_names(path).as_str()) {
-        ("get", "/trunks" | "/calls") => {
+        ("get", "/trunks" | "/calls" | "/refusals") => {
             let listed = stranger.get(short(path)).expect(200);
             assert_eq!(listed, json!([]), "{path}");
-            if path.ends_with("/calls") {
-                let listed = |id: &str| stranger.get(&format!("/calls?trunk_id={id}"));
+            if !path.ends_with("/trunks") {
+                let listed = |id: &str| stranger.get(&format!("{}?trunk_id={id}", short(path)));
                 let _ = like_nothing(listed, trunk, nothing);
                 assert_eq!(listed(trunk).json, json!([]));
             }
@@ -79,6 +81,7 @@ fn meets_nothing(method: &str, path: &str, stranger: &Api, things: &Things) -> O
         ("get", "/calls/{}/route") => not_found(&get("/route"), call),
         ("get", "/calls/{}/timeline") => not_found(&get("/timeline"), call),
         ("get", "/calls/{}/legs") => not_found(&get("/legs"), call),
+        ("get", "/refusals/{}") => not_found(&get(""), refusal),
         ("post", "/calls/{}/hangup") => not_found(&|id| stranger.hang_up(id), call),
         ("post", "/calls/dial") => {
             let placed = peer.calls().len();
@@ -92,7 +95,7 @@ fn meets_nothing(method: &str, path: &str, stranger: &Api, things: &Things) -> O
         // Open to everybody: they show nothing of any account.
         ("get", "/health/live" | "/health/ready" | "/openapi.json") => {
             let shown = stranger.get(path).text;
-            assert!(!shown.contains(trunk.as_str()) && !shown.contains(call.as_str()));
+            assert!([trunk, call, refusal].iter().all(|id| !shown.contains(id.as_str())));
         }
         _ => return None,
     }
@@ -115,6 +118,34 @@ fn collection(path: &str) -> &str {
     short(path).split('{').next().unwrap_or_default()
 }
 
+/// Calls in over the trunk of the peer, which has no rule for it, and gives the id of the refusal.
+fn refused_call(peer: &Peer, node: SocketAddr, owner: &Api) -> String {
+    let from = peer.address();
+    let invite = format!(
+        "INVITE sip:+12025550100@{node} SIP/2.0\r\n\
+         Via: SIP/2.0/UDP {from};branch=z9hG4bKrefused\r\n\
+         From: <sip:+12025550199@{from}>;tag=a\r\n\
+         To: <sip:+12025550100@{node}>\r\n\
+         Call-ID: refused@{from}\r\n\
+         CSeq: 1 INVITE\r\n\
+         Contact: <sip:{from}>\r\n\
+         Max-Forwards: 70\r\n\
+         Content-Length: 0\r\n\r\n"
+    );
+    peer.send(node, invite.as_bytes());
+    let refused = tandem_e2e::eventually("refusal on record", Duration::from_secs(3), || {
+        owner.get("/refusals").expect(200).as_array().and_then(|refusals| refusals.first().cloned())
+    });
+    let id = text_at(&refused, "/id");
+    assert_eq!(owner.get(&format!("/refusals/{id}")).expect(200), refused);
+    assert_eq!(refused["receipt"]["refusal"]["reason"]["code"], "no_inbound_rule", "{refused}");
+    let told = tandem_e2e::eventually("answer to the caller", Duration::from_secs(1), || {
+        peer.others().into_iter().map(|(_, message)| message).find(|message| message.status() == Some(404))
+    });
+    assert!(told.header("Warning").is_some_and(|warning| warning.contains(&id)), "{}", told.summary());
+    id
+}
+
 #[test]
 fn every_endpoint_hides_what_belongs_to_another_account() {
     let network = Network::claim();
@@ -126,13 +157,15 @@ fn every_endpoint_hides_what_belongs_to_another_account() {
     let _ = owner.wait_for_status(&call, "answered", Duration::from_secs(3));
     let over = text_at(&owner.dial(&peer.uri("s486"), &json!({"sip_trunk_id": trunk})), "/id");
     let _ = owner.wait_for_end(&over, Duration::from_secs(3));
+    let refusal = refused_call(&peer, network.sip(1), &owner);
     let stranger = tandem.add_account("stranger", &["--tier", "pro"]);
     let before = [owner.get(&format!("/trunks/{trunk}")).expect(200), owner.call(&over)];
 
     let document = owner.get("/openapi.json").expect(200);
     let paths = document["paths"].as_object().expect("an OpenAPI document has paths");
     let mut without_case = Vec::new();
-    let mut things = Things { trunk, call, nothing: "0198f000-0000-7000-8000-000000000000".to_owned(), peer };
+    let nothing = "0198f000-0000-7000-8000-000000000000".to_owned();
+    let mut things = Things { trunk, call, refusal, nothing, peer };
     // Live and over: the former is known to the shard, the latter to the store.
     for call in [things.call.clone(), over.clone()] {
         things.call = call;
@@ -145,7 +178,7 @@ fn every_endpoint_hides_what_belongs_to_another_account() {
         }
     }
     assert!(without_case.is_empty(), "no case for {without_case:?}");
-    assert!(paths.len() >= 13, "{:?}", paths.keys());
+    assert!(paths.len() >= 15, "{:?}", paths.keys());
 
     let after = [owner.get(&format!("/trunks/{}", things.trunk)).expect(200), owner.call(&over)];
     assert_eq!(before[1], after[1]);
@@ -173,7 +206,7 @@ fn a_request_without_a_right_key_is_refused_everywhere() {
             asked += 1;
         }
     }
-    assert!(asked >= 14, "{asked}");
+    assert!(asked >= 16, "{asked}");
 }
 
 #[test]
