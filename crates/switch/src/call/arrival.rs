@@ -279,10 +279,8 @@ fn record(
         Some(entrance) => arrival.numbers(entrance),
         None => (arrival.invited.user.clone(), arrival.invited.from_user.clone()),
     };
-    let nearest = match &not_taken.reason {
-        Reason::NoInboundRule { nearest } if !nearest.is_empty() => Some(nearest.clone()),
-        _ => None,
-    };
+    let nearest = if let Reason::NoInboundRule { nearest } = &not_taken.reason { Some(nearest.clone()) } else { None };
+    let nearest = nearest.filter(|nearest| !nearest.is_empty());
     let receipt = Receipt {
         account_id,
         decided_at: now.utc,
@@ -325,7 +323,7 @@ pub(super) fn status_for_caller(cause: HangupCause, far_status: Option<u16>) -> 
         return StatusCode::SERVICE_UNAVAILABLE;
     }
     let code = match cause.q850() {
-        1 | 2 | 3 => 404,
+        1..=3 => 404,
         17 => 486,
         21 => 403,
         22 => 410,

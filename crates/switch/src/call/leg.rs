@@ -37,13 +37,20 @@ pub(super) enum Side {
     /// We called them.
     Callee(Box<Attempt>),
     /// They called us.
-    Caller(Box<Caller>),
+    Caller(Caller),
 }
 
 /// What is known of somebody who called us.
 #[derive(Debug)]
 pub(super) struct Caller {
     pub(super) trunk: Arc<RoutedTrunk>,
+    /// Until they are answered.
+    pub(super) waiting: Option<Box<WaitingCaller>>,
+}
+
+/// What is needed as long as a caller waits.
+#[derive(Debug)]
+pub(super) struct WaitingCaller {
     pub(super) arrival: Arrival,
     /// Our answer to the offer; `None` when there was none, so that we make one.
     pub(super) description: Option<Vec<u8>>,
@@ -112,28 +119,28 @@ impl Leg {
     /// The leg of somebody who calls us, and waits.
     pub(super) fn of_caller(
         key: LegKey,
-        account_id: AccountId,
-        caller: Caller,
+        trunk: Arc<RoutedTrunk>,
+        waiting: WaitingCaller,
         slot: TrunkSlot,
         port: LegPort,
         resources: &mut Resources,
         now: Now,
     ) -> Self {
-        let arrival = &caller.arrival;
+        let arrival = &waiting.arrival;
         let session = arrival.session;
         let record = LegRecord {
-            trunk_id: Some(caller.trunk.trunk.id),
+            trunk_id: Some(trunk.trunk.id),
             request_uri: arrival.request_uri.clone(),
             transport: arrival.flow.transport,
             sip_call_id: arrival.sip_call_id.clone(),
             remote_address: Some(arrival.flow.remote),
             codec: port.agreement.as_ref().map(|agreement| agreement.codec),
-            ..new_record(key, account_id, CallDirection::Inbound, resources, now)
+            ..new_record(key, trunk.trunk.account_id, CallDirection::Inbound, resources, now)
         };
         resources.sessions.insert(session, key);
         Self {
             key,
-            side: Side::Caller(Box::new(caller)),
+            side: Side::Caller(Caller { trunk, waiting: Some(Box::new(waiting)) }),
             record,
             state: LegState::Waiting { session, told: None },
             kept: LastKept::Nothing,
@@ -323,10 +330,8 @@ impl Leg {
     }
 
     fn keep_waiting_caller(&mut self, resources: &mut Resources) {
-        if let (Side::Caller(caller), LegState::Waiting { .. }, LastKept::Nothing) =
-            (&self.side, self.state, &self.kept)
-        {
-            let Arrival { flow, raw, to_tag, .. } = &caller.arrival;
+        if let (Side::Caller(Caller { waiting: Some(waiting), .. }), LastKept::Nothing) = (&self.side, &self.kept) {
+            let Arrival { flow, raw, to_tag, .. } = &waiting.arrival;
             let kept = Kept::WaitingCaller { flow: *flow, octets: Arc::clone(raw), to_tag: to_tag.clone() };
             resources.keep(&self.record, kept);
             self.kept = LastKept::WaitingCaller;
@@ -336,10 +341,12 @@ impl Leg {
     /// Tells a caller who waits that somebody is being called: with our description if there is something to hear already, which needs
     /// that there was an offer. `true` when that is news.
     pub(super) fn tell_ringing(&mut self, has_early_media: bool, resources: &mut Resources, now: Now) -> bool {
-        let (LegState::Waiting { session, told }, Side::Caller(caller)) = (&mut self.state, &self.side) else {
+        let (LegState::Waiting { session, told }, Side::Caller(Caller { waiting: Some(waiting), .. })) =
+            (&mut self.state, &self.side)
+        else {
             return false;
         };
-        let description = caller.description.as_ref().filter(|_| has_early_media);
+        let description = waiting.description.as_ref().filter(|_| has_early_media);
         let status = if description.is_some() { StatusCode::SESSION_PROGRESS } else { StatusCode::RINGING };
         // What is played to them already goes on: nothing takes it back.
         if *told == Some(status) || *told == Some(StatusCode::SESSION_PROGRESS) {
@@ -357,11 +364,12 @@ impl Leg {
     /// Answers a caller who waits.
     pub(super) fn answer_caller(&mut self, resources: &mut Resources, now: Now) {
         let (LegState::Waiting { session, .. }, Side::Caller(caller), Some(port)) =
-            (self.state, &self.side, &mut self.port)
+            (self.state, &mut self.side, &mut self.port)
         else {
             return;
         };
-        let body = caller.description.clone().unwrap_or_else(|| port.offer_in_answer());
+        let description = caller.waiting.take().and_then(|waiting| waiting.description);
+        let body = description.unwrap_or_else(|| port.offer_in_answer());
         resources.endpoint.accept(session, Some(Body::sdp(body)), Vec::new(), now.instant);
         self.state = LegState::Answered { session, since: now.instant };
         self.record.status = LegStatus::Answered;

@@ -35,7 +35,7 @@ use crate::resources::{LegKey, Resources};
 use crate::route;
 use arrival::NotTaken;
 use attempt::Attempt;
-use leg::{Caller, Hold, Leg, LegEnding};
+use leg::{Hold, Leg, LegEnding, WaitingCaller};
 use leg_port::{LegPort, leg_media};
 use log::{CallLog, total};
 use outcome::Outcome;
@@ -258,9 +258,9 @@ impl Call {
                 return arrival::refuse(&arrival, &entrance, Some(rule), &not_taken, resources, now);
             }
         };
-        let caller = Caller { trunk: entrance.trunk, arrival: *arrival, description };
+        let waiting = WaitingCaller { arrival: *arrival, description };
         let key = LegKey { call: self.id, leg: CALLER };
-        let mut leg = Leg::of_caller(key, self.order.account_id, caller, slot, port, resources, now);
+        let mut leg = Leg::of_caller(key, entrance.trunk, waiting, slot, port, resources, now);
         self.log.arrived(&leg.record, &rule, resources, now);
         leg.write(resources);
         self.legs.push(leg);

@@ -17,6 +17,8 @@ pub(crate) struct Invited {
     pub(crate) from_user: String,
 }
 
+type Trunks = Vec<Arc<RoutedTrunk>>;
+
 /// Which trunk is calling.
 #[derive(Debug)]
 pub(crate) enum Identification {
@@ -66,11 +68,7 @@ pub(crate) fn identify(table: &RouteTable, named: &Sources, invited: &Invited) -
 ///
 /// # Errors
 /// Those that agree but take no calls; empty for a stranger.
-fn by_source(
-    table: &RouteTable,
-    named: &Sources,
-    source: SocketAddr,
-) -> Result<(Match, Vec<Arc<RoutedTrunk>>), Vec<Arc<RoutedTrunk>>> {
+fn by_source(table: &RouteTable, named: &Sources, source: SocketAddr) -> Result<(Match, Trunks), Trunks> {
     let mut groups: Vec<_> = table.sources().matching(source).chain(named.matching(source)).collect();
     groups.sort_by_key(|(how, _)| how.distance());
     let mut outbound_only: Vec<Arc<RoutedTrunk>> = Vec::new();
