@@ -34,7 +34,7 @@ pub use format::{EntryError, FORMAT_VERSION, MAX_PAYLOAD_BYTES, SegmentHeader, U
 pub use position::{Damage, DamageReason, Position};
 pub use recovered::{OpenCall, OpenLeg, Recovered};
 pub use segment::{Piece, SegmentReader, read_segment};
-pub use tailer::{Batch, SetAside, Tailer};
+pub use tailer::{Batch, SetAside, Tailer, bytes_behind};
 pub use writer::{
     AppendError, DEFAULT_SEGMENT_BYTES, DEFAULT_SNAPSHOT_BYTES_PER_TURN, OpenError, Options, RotationError, Sync,
     Writer,

@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use tandem_model::Record;
+use tandem_model::{Record, Timestamp};
 
 /// The reading end of the journal of one shard: gives its records to the store, in order.
 ///
@@ -26,6 +26,8 @@ pub struct Tailer {
     start: Option<Position>,
     /// What was set aside since the last batch was given out.
     passed_over: Vec<SetAside>,
+    /// The last sign of life that was read.
+    heartbeat: Option<Timestamp>,
     chunk: Vec<u8>,
 }
 
@@ -47,6 +49,9 @@ struct Current {
 pub struct Batch {
     /// The records; may be empty although the position moved, as not all entries are records.
     pub records: Vec<Record>,
+    /// The last sign of life before the first record, which is at most a second younger; `None` when there is no record, or no sign of
+    /// life was read before it.
+    pub oldest: Option<Timestamp>,
     /// Where the next batch begins: what to write to the store together with the records.
     pub end: Position,
     /// What could not be read on the way.
@@ -64,10 +69,11 @@ pub struct SetAside {
     pub copy: io::Result<PathBuf>,
 }
 
-/// How much more a batch may take.
+/// How much more a batch may take, and how old its first record is.
 struct Room {
     records: usize,
     bytes: u64,
+    oldest: Option<Timestamp>,
 }
 
 /// Why reading stopped.
@@ -97,8 +103,15 @@ impl Tailer {
         let directory = ShardDirectory::new(directory, shard);
         directory.create()?;
         let set_aside = SetAsideDirectory::open(directory.set_aside(), shard)?;
-        let mut tailer =
-            Self { directory, set_aside, current: None, start: position, passed_over: Vec::new(), chunk: Vec::new() };
+        let mut tailer = Self {
+            directory,
+            set_aside,
+            current: None,
+            start: position,
+            passed_over: Vec::new(),
+            heartbeat: None,
+            chunk: Vec::new(),
+        };
         tailer.begin()?;
         Ok(tailer)
     }
@@ -109,7 +122,7 @@ impl Tailer {
     /// What the system says: nothing is lost, ask again. `InvalidData` for a segment of a newer build.
     pub fn read_batch(&mut self, max_records: usize, max_bytes: u64) -> io::Result<Batch> {
         let mut records = Vec::new();
-        let mut room = Room { records: max_records.max(1), bytes: max_bytes.max(1) };
+        let mut room = Room { records: max_records.max(1), bytes: max_bytes.max(1), oldest: None };
         let read = self.read_into(&mut records, &mut room);
         let is_at_end = match read {
             Ok(is_at_end) => is_at_end,
@@ -118,7 +131,7 @@ impl Tailer {
             Err(error) => return Err(error),
         };
         let end = self.position();
-        Ok(Batch { records, end, set_aside: std::mem::take(&mut self.passed_over), is_at_end })
+        Ok(Batch { records, oldest: room.oldest, end, set_aside: std::mem::take(&mut self.passed_over), is_at_end })
     }
 
     /// Bytes of the journal that were not read yet.
@@ -126,14 +139,7 @@ impl Tailer {
     /// # Errors
     /// What the system says.
     pub fn backlog_bytes(&self) -> io::Result<u64> {
-        let at = self.position();
-        let mut bytes = 0_u64;
-        for number in self.directory.segments()?.into_iter().filter(|number| *number >= at.segment) {
-            let length = fs::metadata(self.directory.segment_path(number))?.len();
-            let read = if number == at.segment { at.offset } else { HEADER_END };
-            bytes = bytes.saturating_add(length.saturating_sub(read));
-        }
-        Ok(bytes)
+        bytes_in(&self.directory, self.position())
     }
 
     /// Removes the segments that are wholly before a position that the store has, and says how many they were.
@@ -280,10 +286,14 @@ impl Tailer {
             };
             match decode_payload(payload) {
                 Ok(Entry::Record(record)) => {
+                    if records.is_empty() {
+                        room.oldest = self.heartbeat;
+                    }
                     records.push(record);
                     room.records -= 1;
                 }
-                Ok(Entry::Keep { .. } | Entry::Forget { .. } | Entry::Heartbeat { .. }) => {}
+                Ok(Entry::Heartbeat { at }) => self.heartbeat = Some(at),
+                Ok(Entry::Keep { .. } | Entry::Forget { .. }) => {}
                 Err(reason) => self.pass_over(self.position(), reason, rest.get(..bytes).unwrap_or_default()),
             }
             taken += bytes;
@@ -354,6 +364,29 @@ impl Tailer {
         let is_whole = self.current.as_ref().is_some_and(|current| current.is_whole);
         self.enter(successor, is_whole.then(|| self.position()))
     }
+}
+
+/// Bytes of the journal of a shard that are behind a position, for who has no tailer at hand. `directory` is the one given to the writer.
+///
+/// # Errors
+/// What the system says.
+pub fn bytes_behind(directory: &Path, shard: u16, position: Position) -> io::Result<u64> {
+    bytes_in(&ShardDirectory::new(directory, shard), position)
+}
+
+fn bytes_in(directory: &ShardDirectory, at: Position) -> io::Result<u64> {
+    let mut bytes = 0_u64;
+    for number in directory.segments()?.into_iter().filter(|number| *number >= at.segment) {
+        let length = match fs::metadata(directory.segment_path(number)) {
+            Ok(file) => file.len(),
+            // It is stored, and was removed just now.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        let read = if number == at.segment { at.offset } else { HEADER_END };
+        bytes = bytes.saturating_add(length.saturating_sub(read));
+    }
+    Ok(bytes)
 }
 
 /// Fills a buffer from a file and says how far; not to its end at the end of the file.

@@ -1,10 +1,10 @@
 use crate::samples::{
-    LONG_SEGMENTS, SHARD, SHORT_SEGMENTS, SLOW_SNAPSHOTS, all_records, answered_call, call, event, heartbeat, open,
+    LONG_SEGMENTS, SHARD, SHORT_SEGMENTS, SLOW_SNAPSHOTS, all_records, answered_call, at, call, event, heartbeat, open,
     records, segments, shard_directory, temporary,
 };
 use proptest::prelude::*;
 use std::fs;
-use tandem_journal::{Batch, Options, Position, Tailer, Writer};
+use tandem_journal::{Batch, Options, Position, Tailer, Writer, bytes_behind};
 use tandem_model::{CallStatus, Record};
 
 #[test]
@@ -51,6 +51,41 @@ fn a_batch_keeps_to_its_limits() {
     assert!(rest.is_at_end);
     assert_eq!(rest.end, writer.end());
     assert_eq!(tailer.backlog_bytes().unwrap(), 0);
+}
+
+#[test]
+fn a_batch_tells_how_old_it_is_by_the_signs_of_life() {
+    let directory = temporary();
+    let (mut writer, _) = open(directory.path(), LONG_SEGMENTS);
+    let mut tailer = Tailer::open(directory.path(), SHARD, None).unwrap();
+    let mut oldest = |entries: &[_], max_records| {
+        writer.append(entries).unwrap();
+        tailer.read_batch(max_records, u64::MAX).unwrap().oldest
+    };
+    assert_eq!(oldest(&[event(1, 1)], 9), None, "nothing is known of it");
+    assert_eq!(oldest(&[heartbeat(1)], 9), None, "there is no record");
+    assert_eq!(oldest(&[event(1, 2), heartbeat(2), event(1, 3), heartbeat(3), event(1, 4)], 1), Some(at(1)));
+    assert_eq!(oldest(&[], 1), Some(at(2)));
+    assert_eq!(oldest(&[], 1), Some(at(3)));
+}
+
+#[test]
+fn bytes_behind_a_position_are_those_that_a_tailer_has_not_read() {
+    let directory = temporary();
+    let (mut writer, _) = open(directory.path(), SHORT_SEGMENTS);
+    let mut tailer = Tailer::open(directory.path(), SHARD, None).unwrap();
+    let begin = tailer.position();
+    let events: Vec<_> = (1..=60).map(|number| event(1, number)).collect();
+    for turn in events.chunks(3) {
+        writer.append(turn).unwrap();
+    }
+    assert!(segments(directory.path()).len() > 2);
+    let all = tailer.backlog_bytes().unwrap();
+    assert_eq!(bytes_behind(directory.path(), SHARD, begin).unwrap(), all);
+    let batch = tailer.read_batch(20, u64::MAX).unwrap();
+    let rest = bytes_behind(directory.path(), SHARD, batch.end).unwrap();
+    assert!(rest < all && rest == tailer.backlog_bytes().unwrap());
+    assert_eq!(bytes_behind(directory.path(), SHARD, writer.end()).unwrap(), 0);
 }
 
 #[test]
