@@ -121,8 +121,40 @@ pub struct Readiness {
     pub ready: bool,
     /// The node is stopping: calls that are up go on, new ones are refused.
     pub draining: bool,
+    /// Why new calls are not taken: the code of a reason (`draining`, `journal_unwritable`, `low_disk`), or `call_path_unavailable`.
+    pub refuses_because: Option<String>,
+    /// The journal, which holds what the database does not have yet.
+    pub journal: JournalState,
+    /// The database. Calls go on and are taken while it is away.
+    pub database: DatabaseState,
     /// The numbers.
     pub live: LiveNumbers,
+}
+
+/// How the journal is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct JournalState {
+    /// Its disk takes what calls write. If not, new calls are refused.
+    pub writable: bool,
+    /// Free space of its disk; below 64 MB new calls are refused.
+    pub free_bytes: Option<u64>,
+    /// Bytes on the disk that the database does not have yet.
+    pub backlog_bytes: Option<u64>,
+    /// How long ago the oldest record was written that the database does not have yet, to a second; null when there is none.
+    pub oldest_unstored_age_ms: Option<u64>,
+    /// What calls have said and the disk did not take; it is kept in memory and written as soon as there is room.
+    pub entries_unwritten: u64,
+    /// Refused calls that are not on record, because the disk took nothing for long, since the process began.
+    pub refusals_lost: u64,
+}
+
+/// How the database is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DatabaseState {
+    /// It answered when it was last asked: at most a quarter of a second ago, or the two seconds that it may take.
+    pub answers: bool,
+    /// It took the records that it was last given.
+    pub takes_records: bool,
 }
 
 /// What the node holds at this moment.

@@ -10,9 +10,9 @@ mod stop;
 
 use crate::config::{Config, MediaIo};
 use crate::runtime::{
-    Admission, BindPortsError, BindSignallingError, MAX_CONNECTIONS, MediaSockets, MediaThread, OsRandom, Recorder,
-    Resolver, RouteLoader, Shard, ShardCommand, ShardHandle, ShardSwitchboard, SignallingSockets, SwitchMachine,
-    SwitchboardParts, SystemClock, TurnJournal, open_calls,
+    Admission, BindPortsError, BindSignallingError, JournalGauge, MAX_CONNECTIONS, MediaSockets, MediaThread, OsRandom,
+    Recorder, Resolver, RouteLoader, Shard, ShardCommand, ShardHandle, ShardSwitchboard, SignallingSockets,
+    SwitchMachine, SwitchboardParts, SystemClock, TurnJournal, open_calls,
 };
 use demo::DemoError;
 use identity::NodeIdError;
@@ -113,7 +113,8 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     let stored = stored.map(|stored| Position { segment: stored.segment, offset: stored.offset });
     let tailer = Tailer::open(&journal_dir, SHARD, stored)?;
     let (written, reading) = Recorder::signal();
-    let turn_journal = TurnJournal::new(writer, written, Arc::clone(&admission), config.data_dir.clone());
+    let gauge = Arc::new(JournalGauge::new(journal_dir.clone(), SHARD, tailer.position()));
+    let turn_journal = TurnJournal::new(writer, written, Arc::clone(&admission), Arc::clone(&gauge), journal_dir);
     let (lookups, looked_up) = Resolver::queue();
     let resolver = Resolver::new(&config.dns_servers).map_err(|error| ServeError::Dns(error.to_string()))?;
 
@@ -128,7 +129,8 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     let machine = SwitchMachine::new(switch, turn_journal, lookups, Arc::clone(&admission));
     let media_thread = media.spawn("media", shard_handle.clone())?;
     let shard_thread = shard.spawn("signalling", machine, &media_handle, tokio::runtime::Handle::current())?;
-    let mut recorder = Recorder::new(tailer, reading, store.clone(), shard_handle.clone(), Arc::clone(&admission));
+    let mut recorder =
+        Recorder::new(tailer, reading, store.clone(), shard_handle.clone(), Arc::clone(&admission), Arc::clone(&gauge));
     recorder.catch_up().await;
     let recorder_thread = recorder.spawn(tokio::runtime::Handle::current())?;
 
@@ -142,6 +144,7 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
         media: media_handle.clone(),
         routes,
         admission: Arc::clone(&admission),
+        journal: gauge,
     });
     restore_external_calls(&store, &switchboard).await?;
     let settings = ControlSettings {

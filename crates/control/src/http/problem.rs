@@ -170,13 +170,22 @@ impl IntoResponse for Problem {
         if self.code == ProblemCode::Unauthorized {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"tandem\""));
         }
-        // What passes by itself within a second, or nearly.
-        if matches!(self.code, ProblemCode::CallNotStoredYet | ProblemCode::CpsLimit | ProblemCode::ProbesBusy) {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(seconds) = retry_after(self.code) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
         }
         response.extensions_mut().insert(self);
         response
     }
+}
+
+/// After how many seconds it may be worth trying again; `None` where somebody must do something first.
+fn retry_after(code: ProblemCode) -> Option<&'static str> {
+    // What passes by itself within a second, or nearly.
+    if matches!(code, ProblemCode::CallNotStoredYet | ProblemCode::CpsLimit | ProblemCode::ProbesBusy) {
+        return Some("1");
+    }
+    // How long it takes nobody knows. To be refused once more costs next to nothing.
+    matches!(code, ProblemCode::DatabaseUnavailable | ProblemCode::CallPathUnavailable).then_some("2")
 }
 
 impl From<Invalid> for Problem {

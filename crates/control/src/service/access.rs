@@ -22,7 +22,8 @@ impl Caller {
 /// Tells whose a key is.
 ///
 /// Answers of the store are kept for [`FRESH`], so that a client that asks often costs no query each time; a revoked key stops
-/// working within that time. While the database fails, a key that it knew within [`STALE`] still counts, because calls must go on.
+/// working within that time. While the database fails, a key that it knew within [`STALE`] still counts, because calls must go on; one
+/// that does not answer within [`PATIENCE`] fails.
 #[derive(Clone)]
 pub(crate) struct Access {
     core: Arc<Core>,
@@ -56,7 +57,14 @@ impl Access {
         if let Some(caller) = self.remembered(key, now, FRESH) {
             return Ok(Some(caller));
         }
-        match self.core.store.authenticate(key).await {
+        let stale = self.remembered(key, now, STALE);
+        let asked = self.core.store.authenticate(key);
+        let answer = match stale {
+            // Whoever has nothing to fall back on waits for as long as the store does.
+            None => asked.await,
+            Some(_) => tokio::time::timeout(PATIENCE, asked).await.unwrap_or(Err(DatabaseError::Unavailable)),
+        };
+        match answer {
             Ok(Some(owner)) => {
                 let caller = Caller { account: owner.account };
                 self.remember(key, caller.clone(), now);
@@ -66,9 +74,9 @@ impl Access {
                 self.forget(key);
                 Ok(None)
             }
-            Err(error) => match self.remembered(key, now, STALE) {
+            Err(error) => match stale {
                 Some(caller) => {
-                    tracing::warn!(%error, account = %caller.account.id, "the database fails; a remembered key counts");
+                    tracing::debug!(%error, account = %caller.account.id, "the database fails; a remembered key counts");
                     Ok(Some(caller))
                 }
                 None => Err(error),
@@ -110,6 +118,8 @@ impl Cache {
 const FRESH: Duration = Duration::from_millis(80);
 /// How long a key counts while the database fails.
 const STALE: Duration = Duration::from_secs(60 * 60);
+/// How long a request with a key that is remembered waits for the store: hundreds of times what a look-up takes.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Keys remembered at once; beyond it they are looked up each time.
 const MAX_REMEMBERED: usize = 4_096;
 /// Longest key that is looked up at all.

@@ -29,7 +29,7 @@ impl Admission {
         let free_bytes = self.free_bytes.load(Ordering::Relaxed);
         if self.is_draining() {
             Answer::Refuse(Reason::Draining)
-        } else if !self.journal_writable.load(Ordering::Relaxed) {
+        } else if !self.is_journal_writable() {
             Answer::Refuse(Reason::JournalUnwritable)
         } else if free_bytes < LEAST_FREE_BYTES {
             Answer::Refuse(Reason::LowDisk { free_mb: free_bytes / MEGABYTE })
@@ -48,6 +48,15 @@ impl Admission {
 
     pub(crate) fn set_journal_writable(&self, writable: bool) {
         self.journal_writable.store(writable, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_journal_writable(&self) -> bool {
+        self.journal_writable.load(Ordering::Relaxed)
+    }
+
+    /// Of the journal's disk; `None` before the first look.
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
+        Some(self.free_bytes.load(Ordering::Relaxed)).filter(|bytes| *bytes != u64::MAX)
     }
 
     pub(crate) fn set_free_bytes(&self, bytes: u64) {

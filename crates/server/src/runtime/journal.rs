@@ -1,4 +1,6 @@
 use super::admission::Admission;
+use super::journal_gauge::JournalGauge;
+use super::unwritten::Unwritten;
 use crossbeam_channel::Sender;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,25 +13,58 @@ use tandem_sip::endpoint::Flow;
 /// turn leaves.
 pub(crate) struct TurnJournal {
     writer: Writer,
-    /// Of this turn; and of earlier ones that the disk did not take.
-    entries: Vec<Entry>,
+    unwritten: Unwritten,
     /// Tells the recorder that there is something to read. One place is enough: it reads all there is.
     written: Sender<()>,
     admission: Arc<Admission>,
+    gauge: Arc<JournalGauge>,
     /// Whose disk is watched.
-    data_dir: PathBuf,
+    directory: PathBuf,
+    now: Option<Instant>,
     next_heartbeat: Option<Instant>,
-    is_failing: bool,
+    failing: Option<Failing>,
+}
+
+/// The disk takes nothing.
+#[derive(Clone, Copy)]
+struct Failing {
+    /// When it is tried again: what waits is more than a turn has, and must not be encoded in each.
+    retry_at: Option<Instant>,
 }
 
 impl TurnJournal {
-    pub(crate) fn new(writer: Writer, written: Sender<()>, admission: Arc<Admission>, data_dir: PathBuf) -> Self {
-        Self { writer, entries: Vec::new(), written, admission, data_dir, next_heartbeat: None, is_failing: false }
+    pub(crate) fn new(
+        writer: Writer,
+        written: Sender<()>,
+        admission: Arc<Admission>,
+        gauge: Arc<JournalGauge>,
+        directory: PathBuf,
+    ) -> Self {
+        Self {
+            writer,
+            unwritten: Unwritten::default(),
+            written,
+            admission,
+            gauge,
+            directory,
+            now: None,
+            next_heartbeat: None,
+            failing: None,
+        }
     }
 
     pub(crate) fn record(&mut self, record: Record) {
+        let is_refusal = match &record {
+            Record::Refusal(_) => true,
+            Record::Call(_) | Record::Leg(_) | Record::Event(_) => false,
+        };
+        let entry = Entry::Record(record);
+        if !is_refusal || self.failing.is_none() {
+            self.unwritten.push(entry);
+        } else if !self.unwritten.push_refusal(entry) {
+            return self.gauge.refusal_lost();
+        }
         self.admission.record_waits();
-        self.entries.push(Entry::Record(record));
     }
 
     pub(crate) fn keep(&mut self, call: tandem_model::CallId, leg: tandem_model::LegId, kept: tandem_switch::Kept) {
@@ -42,54 +77,61 @@ impl TurnJournal {
             }
             tandem_switch::Kept::Dialog(dialog) => Kept::Dialog { text: dialog.to_string() },
         };
-        self.entries.push(Entry::Keep { leg, call, kept });
+        self.unwritten.push(Entry::Keep { leg, call, kept });
     }
 
     pub(crate) fn forget(&mut self, leg: tandem_model::LegId) {
-        self.entries.push(Entry::Forget { leg });
+        self.unwritten.push(Entry::Forget { leg });
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due.
-    pub(crate) const fn poll_timeout(&self) -> Option<Instant> {
-        self.next_heartbeat
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let retry_at = self.failing.and_then(|failing| failing.retry_at);
+        [self.next_heartbeat, retry_at].into_iter().flatten().min()
     }
 
     /// Once a second: a sign of life, so that a later process knows how long calls went on, and a look at the disk.
     pub(crate) fn handle_timeout(&mut self, now: Now) {
+        self.now = Some(now.instant);
+        if let Some(failing) = &mut self.failing {
+            failing.retry_at = failing.retry_at.filter(|due| now.instant < *due);
+        }
         if self.next_heartbeat.is_some_and(|due| now.instant < due) {
             return;
         }
         self.next_heartbeat = Some(now.instant + HEARTBEAT);
-        self.entries.push(Entry::Heartbeat { at: now.utc });
-        match tandem_netio::available_bytes(&self.data_dir) {
+        self.unwritten.push(Entry::Heartbeat { at: now.utc });
+        match tandem_netio::available_bytes(&self.directory) {
             Ok(bytes) => self.admission.set_free_bytes(bytes),
-            Err(error) => tracing::warn!(%error, "the free space of the data directory is not known"),
+            Err(error) => tracing::warn!(%error, "the free space of the journal's disk is not known"),
         }
     }
 
     /// Writes what there is. What the disk does not take waits here and new calls are refused, so it stays bounded by the calls that
     /// are up.
     pub(crate) fn commit(&mut self) {
-        if self.entries.is_empty() {
+        if self.unwritten.is_empty() {
             return;
         }
-        let outcome = self.writer.append(&self.entries);
-        let failure = match outcome {
+        if self.failing.is_some_and(|failing| failing.retry_at.is_some()) {
+            return self.wait_for_disk();
+        }
+        let failure = match self.writer.append(self.unwritten.entries()) {
             Ok(()) => {
-                self.entries.clear();
+                self.unwritten.clear();
                 None
             }
             Err(AppendError::Write { written, source }) => {
-                self.entries.drain(..written);
+                self.unwritten.written(written);
                 Some(source)
             }
             Err(AppendError::Sync(source)) => {
-                self.entries.clear();
+                self.unwritten.clear();
                 Some(source)
             }
             Err(error @ AppendError::Entry { .. }) => {
                 tracing::error!(%error, "an entry is lost");
-                self.entries.clear();
+                self.unwritten.clear();
                 None
             }
         };
@@ -101,20 +143,30 @@ impl TurnJournal {
         let _ = self.written.try_send(());
     }
 
+    fn wait_for_disk(&mut self) {
+        self.unwritten.compact();
+        self.gauge.set_unwritten(self.unwritten.len());
+    }
+
     /// Logs the beginning and the end of a failure, not every turn of it.
     fn note(&mut self, failure: Option<std::io::Error>) {
+        let was_failing = self.failing.is_some();
+        self.failing = failure.as_ref().map(|_| Failing { retry_at: self.now.map(|now| now + RETRY) });
         match failure {
-            Some(error) if !self.is_failing => {
-                tracing::error!(%error, "the journal cannot be written; new calls are refused until it can");
-                self.is_failing = true;
+            Some(error) => {
+                if !was_failing {
+                    tracing::error!(%error, "the journal cannot be written; new calls are refused until it can");
+                }
+                self.wait_for_disk();
             }
-            None if self.is_failing => {
-                tracing::info!("the journal can be written again");
-                self.is_failing = false;
+            None if was_failing => {
+                let refusals_lost = self.gauge.refusals_lost();
+                tracing::info!(refusals_lost, "the journal can be written again");
+                self.gauge.set_unwritten(0);
             }
-            Some(_) | None => return,
+            None => return,
         }
-        self.admission.set_journal_writable(!self.is_failing);
+        self.admission.set_journal_writable(self.failing.is_none());
     }
 }
 
@@ -157,3 +209,5 @@ fn of_journal(kept: Kept) -> Option<tandem_switch::Kept> {
 
 /// How often the journal shows that the process lives: what a call's end after a crash is off by at most.
 const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How often a disk that takes nothing is tried.
+const RETRY: Duration = Duration::from_millis(100);

@@ -1,4 +1,5 @@
 use super::admission::Admission;
+use super::journal_gauge::JournalGauge;
 use super::signalling::ShardHandle;
 use super::switch_machine::ShardCommand;
 use super::vital;
@@ -20,6 +21,7 @@ pub(crate) struct Recorder {
     store: Store,
     shard: ShardHandle<ShardCommand>,
     admission: Arc<Admission>,
+    gauge: Arc<JournalGauge>,
     /// Read, and not taken by the store yet.
     unstored: Option<Batch>,
     /// Ended calls that are stored and that the shard could not be told of yet.
@@ -38,8 +40,9 @@ impl Recorder {
         store: Store,
         shard: ShardHandle<ShardCommand>,
         admission: Arc<Admission>,
+        gauge: Arc<JournalGauge>,
     ) -> Self {
-        Self { tailer, written, store, shard, admission, unstored: None, untold: Vec::new() }
+        Self { tailer, written, store, shard, admission, gauge, unstored: None, untold: Vec::new() }
     }
 
     /// Stores what an earlier process left in the journal, so that nobody asks for a call that is only there. With the database away
@@ -50,11 +53,14 @@ impl Recorder {
                 Ok(batch) => batch,
                 Err(error) => return tracing::error!(%error, "the journal cannot be read"),
             };
+            self.gauge.storing(batch.oldest);
             if let Err(error) = self.store(&batch).await {
+                self.gauge.not_stored();
                 tracing::warn!(%error, "what an earlier process left in the journal is not stored yet");
                 self.unstored = Some(batch);
                 return;
             }
+            self.gauge.stored(batch.end);
             if batch.is_at_end {
                 return;
             }
@@ -104,14 +110,17 @@ impl Recorder {
     fn keep(&mut self, batch: &Batch, runtime: &runtime::Handle) -> bool {
         // A sign of life once a second is no reason to write to the database: its position moves with the next records.
         if batch.records.is_empty() && batch.set_aside.is_empty() {
+            self.gauge.passed(batch.end);
             self.tell_stored(&[]);
             return true;
         }
+        self.gauge.storing(batch.oldest);
         for set_aside in &batch.set_aside {
             tracing::error!(damage = ?set_aside.damage, copy = ?set_aside.copy, "damage in the journal was set aside");
         }
         let mut pause = FIRST_RETRY;
         while let Err(error) = runtime.block_on(self.store(batch)) {
+            self.gauge.not_stored();
             let records = batch.records.len();
             tracing::error!(%error, records, retry_in_ms = pause.as_millis(), "records could not be stored");
             let until = Instant::now() + pause;
@@ -122,6 +131,7 @@ impl Recorder {
             }
             pause = (pause * 2).min(LONGEST_RETRY);
         }
+        self.gauge.stored(batch.end);
         self.admission.records_stored(batch.records.len());
         self.tell_stored(&batch.records);
         if let Err(error) = self.tailer.remove_stored(batch.end) {
@@ -140,7 +150,7 @@ impl Recorder {
                 }
                 Ok(())
             }
-            Err(WriteError::Database(error)) if concerns_records(&error) => {
+            Err(WriteError::Database(error)) if may_concern_records(&error) => {
                 tracing::error!(%error, "a batch holds something that the database does not take; it is stored one by one");
                 self.store_one_by_one(&batch.records).await?;
                 self.store.write_journal(&[], position).await.map(drop)
@@ -151,18 +161,21 @@ impl Recorder {
 
     async fn store_one_by_one(&mut self, records: &[Record]) -> Result<(), WriteError> {
         let mut refused = Vec::new();
+        let mut doubtful = Vec::new();
         for record in records {
             match self.store.write_records(std::slice::from_ref(record)).await {
                 Ok(_) => {}
-                Err(WriteError::Database(error)) if concerns_records(&error) => refused.push((record, error)),
+                Err(WriteError::Database(error)) if error.is_about_values() => refused.push((record, error)),
+                Err(WriteError::Database(error)) if may_concern_records(&error) => doubtful.push((record, error)),
                 Err(error) => return Err(error),
             }
         }
-        // A database that takes none of many is itself what is broken.
-        if refused.len() == records.len() && records.len() > 1 {
-            return refused.pop().map_or(Ok(()), |(_, error)| Err(error.into()));
+        // Whether a record or the database is to blame, the other records tell: one that takes none of them is itself what is broken,
+        // by a table that is gone, a server that only reads, a file that is damaged. Then they wait until somebody has mended it.
+        if doubtful.len() == records.len() {
+            return doubtful.pop().map_or(Ok(()), |(_, error)| Err(error.into()));
         }
-        for (record, error) in refused {
+        for (record, error) in refused.into_iter().chain(doubtful) {
             self.set_aside(Some(record), &error.to_string());
         }
         Ok(())
@@ -194,8 +207,8 @@ impl Recorder {
     }
 }
 
-/// Whether it is about what was written, not about the state of the database.
-fn concerns_records(error: &DatabaseError) -> bool {
+/// Whether it may be about what was written, and not about the state of the database.
+fn may_concern_records(error: &DatabaseError) -> bool {
     match error {
         DatabaseError::Query(_) | DatabaseError::Unreadable { .. } => !error.is_transient(),
         DatabaseError::DiskFull

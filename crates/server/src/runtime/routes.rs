@@ -63,18 +63,33 @@ impl RouteLoader {
         }
     }
 
-    /// Looks for changes for as long as the process lives.
+    /// Whether the database answered when it was last looked at.
+    pub(crate) fn database_answers(&self) -> bool {
+        self.store.answers()
+    }
+
+    /// Looks for changes for as long as the process lives; and so, whether the database answers.
     pub(crate) async fn run(self: Arc<Self>) {
+        let mut is_failing = false;
         loop {
-            if let Err(error) = self.refresh().await {
+            let refreshed = self.refresh().await;
+            match &refreshed {
                 // The shard goes on with the table it has.
-                tracing::warn!(%error, "the routing table could not be loaded");
+                Err(error) if !is_failing => {
+                    tracing::error!(%error, "the routing table cannot be loaded; calls go by the last one")
+                }
+                Ok(()) if is_failing => tracing::info!("the routing table can be loaded again"),
+                Ok(()) | Err(_) => {}
             }
+            is_failing = refreshed.is_err();
+            let interval = if is_failing { RETRY_INTERVAL } else { LOOK_INTERVAL };
             // Whichever comes first: a change by this process, or the time to look for one by another.
-            let _ = tokio::time::timeout(LOOK_INTERVAL, self.changed.notified()).await;
+            let _ = tokio::time::timeout(interval, self.changed.notified()).await;
         }
     }
 }
 
 /// A change by another process counts within 100 ms; half of it leaves time to load.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+/// How often a database that fails is looked at: what was refused while it was away is taken again so soon.
+const RETRY_INTERVAL: Duration = Duration::from_millis(250);

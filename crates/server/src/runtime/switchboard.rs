@@ -1,4 +1,6 @@
 use super::admission::Admission;
+use super::clock::SystemClock;
+use super::journal_gauge::JournalGauge;
 use super::media::MediaHandle;
 use super::routes::RouteLoader;
 use super::signalling::ShardHandle;
@@ -8,10 +10,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tandem_control::{
-    DialError, HangupError, LiveNumbers, ProbeError, ProbeResult, QueueDepths, Readiness, Switchboard, Unavailable,
+    DatabaseState, DialError, HangupError, JournalState, LiveNumbers, ProbeError, ProbeResult, QueueDepths, Readiness,
+    Switchboard, Unavailable,
 };
 use tandem_model::{AccountId, CallId, CallRecord, DialOrder, LiveCall, Receipt, TrunkId, TrunkState};
-use tandem_switch::{Command, Counts, ProbeFailure, Reply, ReplyId};
+use tandem_switch::{Answer, Command, Counts, ProbeFailure, Reply, ReplyId};
 use tokio::sync::oneshot;
 
 /// What the API reaches calls by: commands to the shard, and its replies.
@@ -25,6 +28,7 @@ pub(crate) struct SwitchboardParts {
     pub(crate) media: MediaHandle,
     pub(crate) routes: Arc<RouteLoader>,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) journal: Arc<JournalGauge>,
 }
 
 impl ShardSwitchboard {
@@ -46,6 +50,31 @@ impl ShardSwitchboard {
     async fn tell(&self, make: impl Fn() -> Command + Send + Sync) {
         if !until_taken(|| self.parts.shard.send(ShardCommand::Tell(make())).is_ok()).await {
             tracing::error!(command = ?make(), "the shard takes no commands; the slots of an external call are wrong until the next start");
+        }
+    }
+
+    async fn journal_state(&self) -> JournalState {
+        let gauge = Arc::clone(&self.parts.journal);
+        // The file system is asked, which may hang.
+        let asked = tokio::task::spawn_blocking(move || gauge.backlog_bytes());
+        let backlog_bytes = match tokio::time::timeout(FILE_TIMEOUT, asked).await {
+            Ok(Ok(Ok(bytes))) => Some(bytes),
+            Ok(Ok(Err(error))) => {
+                tracing::warn!(%error, "the size of the journal is not known");
+                None
+            }
+            Ok(Err(_)) | Err(_) => None,
+        };
+        let gauge = &self.parts.journal;
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        let age = gauge.oldest_unstored().map(|oldest| SystemClock::utc().since(oldest));
+        JournalState {
+            writable: self.parts.admission.is_journal_writable(),
+            free_bytes: self.parts.admission.free_bytes(),
+            backlog_bytes,
+            oldest_unstored_age_ms: age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+            entries_unwritten: count(gauge.unwritten()),
+            refusals_lost: count(gauge.refusals_lost()),
         }
     }
 
@@ -138,13 +167,23 @@ impl Switchboard for ShardSwitchboard {
     async fn readiness(&self) -> Readiness {
         let counts = self.counts().await;
         let draining = self.parts.admission.is_draining();
-        let ready = counts.is_ok() && !draining;
+        let refuses_because = match self.parts.admission.answer() {
+            Answer::Refuse(reason) => Some(reason.code().to_owned()),
+            Answer::Admit if counts.is_err() => Some("call_path_unavailable".to_owned()),
+            Answer::Admit => None,
+        };
         let counts = counts.unwrap_or_default();
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         let unstored = count(self.parts.admission.unstored_records());
         Readiness {
-            ready,
+            ready: refuses_because.is_none(),
             draining,
+            refuses_because,
+            journal: self.journal_state().await,
+            database: DatabaseState {
+                answers: self.parts.routes.database_answers(),
+                takes_records: self.parts.journal.takes_records(),
+            },
             live: LiveNumbers {
                 calls: counts.calls,
                 legs: counts.legs,
@@ -180,6 +219,8 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often, and how many times, a full queue is tried: 5 s, as long as for a reply.
 const ROOM_INTERVAL: Duration = Duration::from_millis(20);
 const ROOM_ATTEMPTS: u32 = 250;
+/// How long the file system may take for the sizes of a few files.
+const FILE_TIMEOUT: Duration = Duration::from_millis(500);
 /// The switch gives a probe up after 4 s.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(6);
 

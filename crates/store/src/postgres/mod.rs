@@ -245,9 +245,8 @@ pub(crate) fn refusal(error: &dyn DatabaseError) -> Option<Refusal> {
     match refusal_code(error)? {
         LOCK_NOT_AVAILABLE | DEADLOCK_DETECTED | SERIALIZATION_FAILURE | QUERY_CANCELED => Some(Refusal::Busy),
         DISK_FULL => Some(Refusal::DiskFull),
-        TOO_MANY_CONNECTIONS | ADMIN_SHUTDOWN | CRASH_SHUTDOWN | CANNOT_CONNECT_NOW | IDLE_IN_TRANSACTION => {
-            Some(Refusal::Unavailable)
-        }
+        TOO_MANY_CONNECTIONS | ADMIN_SHUTDOWN | CRASH_SHUTDOWN | CANNOT_CONNECT_NOW | IDLE_IN_TRANSACTION
+        | PLAN_CHANGED => Some(Refusal::Unavailable),
         _ => None,
     }
 }
@@ -264,6 +263,8 @@ pub(crate) fn is_about_values(error: &dyn DatabaseError) -> bool {
 }
 
 // Error codes: <https://www.postgresql.org/docs/15/errcodes-appendix.html>.
+/// "Cached plan must not change result type": a newer node has changed a table. The connection is replaced.
+pub(crate) const PLAN_CHANGED: &str = "0A000";
 const READ_ONLY_TRANSACTION: &str = "25006";
 const IDLE_IN_TRANSACTION: &str = "25P03";
 const INVALID_AUTHORIZATION: &str = "28000";

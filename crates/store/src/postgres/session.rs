@@ -4,6 +4,7 @@
 //! so. Then the client's own deadline cuts the connection: it is closed at once and its place in the pool is free for another. So it
 //! is when the [`Pulse`] stops meanwhile.
 
+use super::PLAN_CHANGED;
 use crate::pulse::{Pulse, no_answer};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
@@ -235,9 +236,8 @@ fn first_row(answers: Vec<Answer>) -> Option<PgRow> {
 /// Whether a connection is of no more use after an error.
 fn spoils_the_connection(error: &sqlx::Error) -> bool {
     match error.as_database_error() {
-        // "Cached plan must not change result type": a newer node has changed a table, and this connection would never again run
-        // the statements that it prepared before.
-        Some(refusal) => refusal.code().is_some_and(|code| code == "0A000"),
+        // It would never again run the statements that it prepared before.
+        Some(refusal) => refusal.code().is_some_and(|code| code == PLAN_CHANGED),
         None => matches!(error, sqlx::Error::Io(_) | sqlx::Error::Protocol(_)),
     }
 }
