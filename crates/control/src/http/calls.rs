@@ -2,7 +2,7 @@ use crate::Services;
 use crate::http::body::JsonObject;
 use crate::http::call_view::{CallView, EventView, LegView};
 use crate::http::problem::{Problem, ProblemDocument};
-use crate::http::problem_schema::{InvalidFields, NoSuchCall, Unauthorized};
+use crate::http::problem_schema::{InvalidFields, NoAnswer, NoSuchCall, Unauthorized};
 use crate::http::query::{PageQuery, TrunkFilterQuery};
 use crate::http::receipt_view::ReceiptView;
 use crate::http::request_schema::{CallCreate, CallUpdate};
@@ -31,6 +31,7 @@ use axum::http::StatusCode;
         InvalidFields,
         (status = 429, description = "The account has 10,000 logged calls that are not over.", body = ProblemDocument,
             content_type = "application/problem+json"),
+        NoAnswer,
     )
 )]
 pub(crate) async fn create(
@@ -55,6 +56,7 @@ pub(crate) async fn create(
         (status = 200, description = "The calls.", body = Vec<CallView>),
         Unauthorized,
         InvalidFields,
+        NoAnswer,
     )
 )]
 pub(crate) async fn list(
@@ -78,6 +80,7 @@ pub(crate) async fn list(
         (status = 200, description = "The call.", body = CallView),
         Unauthorized,
         NoSuchCall,
+        NoAnswer,
     )
 )]
 pub(crate) async fn read(
@@ -103,7 +106,7 @@ pub(crate) async fn read(
         Unauthorized,
         NoSuchCall,
         InvalidFields,
-        (status = 503, description = "The call began a moment ago and is not stored yet.", body = ProblemDocument,
+        (status = 503, description = "The call began a moment ago and is not stored yet, or the database does not answer; `Retry-After` says when to try again.", body = ProblemDocument,
             content_type = "application/problem+json"),
     )
 )]
@@ -131,6 +134,7 @@ pub(crate) async fn update(
         Unauthorized,
         (status = 404, description = "The account has no such call, or something else carries it.", body = ProblemDocument,
             content_type = "application/problem+json"),
+        NoAnswer,
     )
 )]
 pub(crate) async fn route(
@@ -154,6 +158,7 @@ pub(crate) async fn route(
         (status = 200, description = "The steps.", body = Vec<EventView>),
         Unauthorized,
         NoSuchCall,
+        NoAnswer,
     )
 )]
 pub(crate) async fn timeline(
@@ -177,6 +182,7 @@ pub(crate) async fn timeline(
         (status = 200, description = "The legs.", body = Vec<LegView>),
         Unauthorized,
         NoSuchCall,
+        NoAnswer,
     )
 )]
 pub(crate) async fn legs(

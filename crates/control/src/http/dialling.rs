@@ -2,7 +2,7 @@ use crate::Services;
 use crate::http::body::JsonObject;
 use crate::http::call_view::CallView;
 use crate::http::problem::{Problem, ProblemDocument};
-use crate::http::problem_schema::{InvalidFields, NoSuchCall, Unauthorized};
+use crate::http::problem_schema::{InvalidFields, NoAnswer, NoSuchCall, Unauthorized};
 use crate::http::receipt_view::ReceiptView;
 use crate::http::request_schema::Dial;
 use crate::service::Caller;
@@ -28,7 +28,7 @@ use axum::http::StatusCode;
             content_type = "application/problem+json"),
         (status = 429, description = "The account or its trunks have their calls; with the receipt.", body = ProblemDocument,
             content_type = "application/problem+json"),
-        (status = 503, description = "No trunk can take a call now; with the receipt.", body = ProblemDocument,
+        (status = 503, description = "No trunk can take a call now; with the receipt. Or the call path does not answer, or nor does the database and the key is not known from the last hour: without a receipt, with `Retry-After`.", body = ProblemDocument,
             content_type = "application/problem+json"),
     )
 )]
@@ -56,6 +56,7 @@ pub(crate) async fn dial(
         NoSuchCall,
         (status = 409, description = "The call is over, or something else carries it.", body = ProblemDocument,
             content_type = "application/problem+json"),
+        NoAnswer,
     )
 )]
 pub(crate) async fn hang_up(
@@ -81,6 +82,7 @@ pub(crate) async fn hang_up(
         (status = 404, description = "The account has no such trunk as `sip_trunk_id` names.", body = ProblemDocument,
             content_type = "application/problem+json"),
         InvalidFields,
+        NoAnswer,
     )
 )]
 pub(crate) async fn explain(

@@ -28,3 +28,8 @@ pub(crate) struct NoSuchRefusal(ProblemDocument);
 #[derive(IntoResponses)]
 #[response(status = 422, content_type = "application/problem+json")]
 pub(crate) struct InvalidFields(ProblemDocument);
+
+/// The database, or the call path, does not answer. `Retry-After` says when to try again.
+#[derive(IntoResponses)]
+#[response(status = 503, content_type = "application/problem+json")]
+pub(crate) struct NoAnswer(ProblemDocument);

@@ -1,6 +1,6 @@
 use crate::Services;
 use crate::http::problem::Problem;
-use crate::http::problem_schema::{InvalidFields, NoSuchRefusal, Unauthorized};
+use crate::http::problem_schema::{InvalidFields, NoAnswer, NoSuchRefusal, Unauthorized};
 use crate::http::query::{PageQuery, TrunkFilterQuery};
 use crate::http::refusal_view::RefusalView;
 use crate::service::{Caller, LogPage};
@@ -20,6 +20,7 @@ use tandem_model::RefusalId;
         (status = 200, description = "The refusals.", body = Vec<RefusalView>),
         Unauthorized,
         InvalidFields,
+        NoAnswer,
     )
 )]
 pub(crate) async fn list(
@@ -43,6 +44,7 @@ pub(crate) async fn list(
         (status = 200, description = "The refusal.", body = RefusalView),
         Unauthorized,
         NoSuchRefusal,
+        NoAnswer,
     )
 )]
 pub(crate) async fn read(

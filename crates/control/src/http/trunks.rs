@@ -1,7 +1,7 @@
 use crate::Services;
 use crate::http::body::JsonObject;
 use crate::http::problem::{Problem, ProblemDocument};
-use crate::http::problem_schema::{InvalidFields, NoSuchTrunk, Unauthorized};
+use crate::http::problem_schema::{InvalidFields, NoAnswer, NoSuchTrunk, Unauthorized};
 use crate::http::query::{Page, PageQuery};
 use crate::http::request_schema::{TrunkCreate, TrunkUpdate};
 use crate::http::trunk_view::{HealthCheckView, TrunkView};
@@ -24,6 +24,7 @@ use tandem_model::TrunkId;
         (status = 200, description = "The trunks.", body = Vec<TrunkView>),
         Unauthorized,
         InvalidFields,
+        NoAnswer,
     )
 )]
 pub(crate) async fn list(
@@ -49,6 +50,7 @@ pub(crate) async fn list(
             content_type = "application/problem+json"),
         Unauthorized,
         InvalidFields,
+        NoAnswer,
     )
 )]
 pub(crate) async fn create(
@@ -73,6 +75,7 @@ pub(crate) async fn create(
         (status = 200, description = "The trunk.", body = TrunkView),
         Unauthorized,
         NoSuchTrunk,
+        NoAnswer,
     )
 )]
 pub(crate) async fn read(
@@ -98,6 +101,7 @@ pub(crate) async fn read(
         Unauthorized,
         NoSuchTrunk,
         InvalidFields,
+        NoAnswer,
     )
 )]
 pub(crate) async fn update(
@@ -126,6 +130,7 @@ pub(crate) async fn update(
             content_type = "application/problem+json"),
         Unauthorized,
         NoSuchTrunk,
+        NoAnswer,
     )
 )]
 pub(crate) async fn delete(
@@ -149,7 +154,7 @@ pub(crate) async fn delete(
         (status = 200, description = "What the probe found.", body = HealthCheckView),
         Unauthorized,
         NoSuchTrunk,
-        (status = 503, description = "The call path does not answer, or too many probes are under way. Nothing was found.", body = ProblemDocument,
+        (status = 503, description = "The call path or the database does not answer, or too many probes are under way. Nothing was found; `Retry-After` says when to try again.", body = ProblemDocument,
             content_type = "application/problem+json"),
     )
 )]

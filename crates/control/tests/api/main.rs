@@ -4,6 +4,7 @@
 #![expect(clippy::needless_pass_by_value, reason = "JSON literals are written where they are used")]
 
 mod calls;
+mod database_away;
 mod dialling;
 mod document;
 mod errors;

@@ -2,7 +2,7 @@ use crate::harness::Api;
 use axum::http::Method;
 use serde_json::json;
 use std::time::Duration;
-use tandem_control::{LiveNumbers, Readiness};
+use tandem_control::{JournalState, LiveNumbers, Readiness};
 
 #[tokio::test]
 async fn readiness_has_all_the_numbers() {
@@ -17,7 +17,7 @@ async fn readiness_has_all_the_numbers() {
         max_calls: 2_500,
         ..LiveNumbers::default()
     };
-    api.switchboard.script(|script| script.readiness = Readiness { ready: true, draining: false, live });
+    api.switchboard.script(|script| script.readiness = Readiness { ready: true, live, ..Readiness::default() });
     let ready = api.send(Method::GET, "//health/ready", None, None).await.expect(200);
     assert_eq!(
         (&ready["ready"], &ready["draining"], &ready["live"]["calls"]),
@@ -46,10 +46,25 @@ async fn readiness_has_all_the_numbers() {
 }
 
 #[tokio::test]
+async fn readiness_tells_what_the_database_does_not_have_yet() {
+    let api = Api::start().await;
+    let journal = JournalState { writable: true, backlog_bytes: Some(7_000), ..JournalState::default() };
+    api.switchboard.script(|script| script.readiness = Readiness { ready: true, journal, ..Readiness::default() });
+    let ready = api.send(Method::GET, "//health/ready", None, None).await.expect(200);
+    let expected = json!({
+        "writable": true, "free_bytes": null, "backlog_bytes": 7_000, "oldest_unstored_age_ms": null,
+        "entries_unwritten": 0, "refusals_lost": 0,
+    });
+    assert_eq!(ready["journal"], expected);
+    assert_eq!(ready["database"], json!({"answers": false, "takes_records": false}));
+    assert_eq!(ready["refuses_because"], json!(null));
+}
+
+#[tokio::test]
 async fn a_node_that_takes_no_calls_says_so() {
     let api = Api::start().await;
     let live = LiveNumbers { legs: 3, ..LiveNumbers::default() };
-    api.switchboard.script(|script| script.readiness = Readiness { ready: false, draining: true, live });
+    api.switchboard.script(|script| script.readiness = Readiness { draining: true, live, ..Readiness::default() });
     let draining = api.send(Method::GET, "//health/ready", None, None).await.expect(503);
     assert_eq!((&draining["draining"], &draining["live"]["legs"]), (&json!(true), &json!(3)));
 }
