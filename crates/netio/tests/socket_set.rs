@@ -275,13 +275,20 @@ fn a_set_is_made_by_one_thread_and_used_by_another() {
 
 #[test]
 fn the_ports_of_a_set_that_is_gone_are_free_at_once() {
+    const SOCKETS: usize = 200;
     for path in paths() {
-        for _ in 0..20 {
-            let (mut set, _waker) = set(path, "127.0.0.1:0", 8);
-            for index in 0..8 {
+        for round in 0..5 {
+            let (mut set, _waker) = set(path, "127.0.0.1:0", SOCKETS);
+            for index in 0..SOCKETS {
                 set.open(index, BUFFER_BYTES).unwrap();
             }
             set.wait(Some(Duration::ZERO)).unwrap();
+            for index in 0..SOCKETS * round / 4 {
+                set.close(index).unwrap();
+            }
+            if round % 2 == 0 {
+                set.wait(Some(Duration::ZERO)).unwrap();
+            }
             let addresses: Vec<_> = set.sockets().iter().map(UdpSocket::local_addr).collect();
             drop(set);
             for address in addresses {

@@ -36,6 +36,8 @@ pub(super) struct Ring {
     /// Receives to be taken back, by their user data.
     to_cancel: Vec<u64>,
     queue: Queue,
+    /// Requests that the kernel holds until they are taken back: receives, and the watch for wakes.
+    standing: usize,
     /// Whether it has its thread.
     is_enabled: bool,
 }
@@ -80,6 +82,7 @@ impl Ring {
             to_arm: Vec::with_capacity(sockets),
             to_cancel: Vec::new(),
             queue: Queue::new(),
+            standing: 0,
             is_enabled: false,
         };
         Ok((ring, waker))
@@ -138,6 +141,7 @@ impl Ring {
             let (kind, generation, index) = parts(completion.user_data());
             let result = completion.result();
             let goes_on = cqueue::more(completion.flags());
+            self.standing = self.standing.saturating_sub(is_end(&completion).into());
             match kind {
                 Some(Kind::Receive) => {
                     let buffer = cqueue::buffer_select(completion.flags());
@@ -185,6 +189,7 @@ impl Ring {
             let watch = opcode::PollAdd::new(event, libc::POLLIN.cast_unsigned().into()).multi(true).build();
             push(&submitter, &mut submissions, &watch.user_data(user_data(Kind::Wake, 0, 0)))?;
             self.is_watching_wake = true;
+            self.standing += 1;
         }
         // Before a socket gets a new receive, its old one is gone.
         while let Some(receive) = self.to_cancel.last() {
@@ -205,6 +210,7 @@ impl Ring {
                 let receive = receive.user_data(user_data(Kind::Receive, reception.generation, *place));
                 push(&submitter, &mut submissions, &receive)?;
                 reception.is_armed = true;
+                self.standing += 1;
             }
             self.to_arm.pop();
         }
@@ -253,18 +259,14 @@ impl Drop for Ring {
     /// Ends all that is under way before its memory goes, and so that the sockets are free as soon as they are closed:
     /// closing a ring alone leaves that to the kernel's leisure.
     fn drop(&mut self) {
-        let armed = self.receptions.iter().filter(|reception| reception.is_armed).count() + self.to_cancel.len();
-        let mut under_way = armed + usize::from(self.is_watching_wake);
         let timeout = Timespec::from(CANCEL_TIME);
-        if under_way > 0 && self.ring.submitter().register_sync_cancel(Some(timeout), CancelBuilder::any()).is_ok() {
-            let how = SubmitArgs::new().timespec(&timeout);
-            while under_way > 0 && self.ring.submitter().submit_with_args(1, &how).is_ok() {
-                let is_end = |completion: &cqueue::Entry| {
-                    let (kind, _, _) = parts(completion.user_data());
-                    matches!(kind, Some(Kind::Receive | Kind::Wake)) && !cqueue::more(completion.flags())
-                };
-                under_way = under_way.saturating_sub(self.ring.completion().filter(is_end).count());
-            }
+        let how = SubmitArgs::new().timespec(&timeout);
+        if self.standing > 0 {
+            // What is not there is nothing to cancel; what is not cancelled ends the loop below by its time-out.
+            let _nothing_there = self.ring.submitter().register_sync_cancel(Some(timeout), CancelBuilder::any());
+        }
+        while self.standing > 0 && self.ring.submitter().submit_with_args(1, &how).is_ok() {
+            self.standing = self.standing.saturating_sub(self.ring.completion().filter(is_end).count());
         }
         // Closing the ring, which follows, ends what this did not.
         let _closed_next = self.ring.submitter().unregister_buf_ring(Buffers::GROUP);
@@ -393,6 +395,12 @@ enum Kind {
 /// What comes back with the completions of a request: its kind in 8 bits, the generation in 24, the place in 32.
 const fn user_data(kind: Kind, generation: u32, place: u32) -> u64 {
     (kind as u64) << 56 | (generation as u64) << 32 | place as u64
+}
+
+/// Whether a completion is the last of a standing request.
+fn is_end(completion: &cqueue::Entry) -> bool {
+    let (kind, _, _) = parts(completion.user_data());
+    matches!(kind, Some(Kind::Receive | Kind::Wake)) && !cqueue::more(completion.flags())
 }
 
 /// The reverse of [`user_data`].

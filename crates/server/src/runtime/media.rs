@@ -5,7 +5,7 @@ use super::vital;
 use crossbeam_channel::{Receiver, Sender};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use tandem_media::engine::{Channel, Command, Engine, Event, Limits, Output, PortId};
 use tandem_netio::{BindError, IoPath, SocketSet, UdpOptions, UdpSocket, Waker};
@@ -20,6 +20,13 @@ pub(crate) struct MediaSockets {
 struct Pair {
     rtp: UdpSocket,
     rtcp: UdpSocket,
+}
+
+impl Pair {
+    fn bind(address: IpAddr, port: u16) -> Result<Self, BindError> {
+        let bind = |port| UdpSocket::bind(SocketAddr::new(address, port), UNUSED_PORT);
+        Ok(Self { rtp: bind(port)?, rtcp: bind(port + 1)? })
+    }
 }
 
 /// Why media cannot start.
@@ -39,12 +46,18 @@ impl MediaSockets {
         let even_ports = (first..last).filter(|port| port % 2 == 0);
         let places = even_ports.flat_map(|port| addresses.iter().map(move |address| (*address, port)));
         let most = most - most % addresses.len().max(1);
+        let mut has_waited = false;
         for (address, port) in places {
             if sockets.pairs.len() >= most {
                 break;
             }
-            let bind = |port| UdpSocket::bind(SocketAddr::new(address, port), UNUSED_PORT);
-            match bind(port).and_then(|rtp| Ok(Pair { rtp, rtcp: bind(port + 1)? })) {
+            let mut bound = Pair::bind(address, port);
+            if !has_waited && matches!(bound, Err(BindError::InUse { .. })) {
+                wait_for_a_killed_process();
+                has_waited = true;
+                bound = Pair::bind(address, port);
+            }
+            match bound {
                 Ok(pair) => sockets.pairs.push(pair),
                 Err(BindError::InUse { .. }) => sockets.taken += 1,
                 Err(BindError::TooManyOpenFiles { .. }) if addresses.iter().all(|each| sockets.has(*each)) => break,
@@ -276,6 +289,12 @@ impl<C> Loop<C> {
     }
 }
 
+/// The kernel tells nobody when it gives ports back.
+#[expect(clippy::disallowed_methods, reason = "there is nothing to wait on, and nothing runs yet")]
+fn wait_for_a_killed_process() {
+    thread::sleep(AFTERLIFE);
+}
+
 /// Where the socket of a port is in the list of sockets: RTP and RTCP alternate.
 fn place(port: PortId, channel: Channel) -> usize {
     let pair = usize::try_from(port.0).unwrap_or(usize::MAX / 2);
@@ -297,6 +316,9 @@ const RECEIVE_BUFFER_BYTES: u32 = 64 * 1024;
 /// Nobody reads a port that is not in use, so it may keep next to nothing: whoever sprays the range must not fill the memory that
 /// the host has for all of UDP.
 const UNUSED_PORT: UdpOptions = UdpOptions { receive_buffer_bytes: Some(0), ..UdpOptions::media() };
+/// How long the kernel takes at most until it gives back the ports that a killed process had in io_uring: some 30 ms were seen, on a
+/// busy host. Waited once, so that a node that is started again at once has all its ports.
+const AFTERLIFE: Duration = Duration::from_millis(200);
 /// How long a thread that is behind waits before it tries again.
 const BEHIND_PAUSE: Duration = Duration::from_micros(500);
 
