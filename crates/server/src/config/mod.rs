@@ -317,6 +317,7 @@ mod tests {
             ("TANDEM_MEDIA_ADDRESS", "192.0.2.1,2001:db8::1"),
             ("TANDEM_PUBLIC_ADDRESS", "198.51.100.7"),
             ("TANDEM_RTP_PORTS", "40000-40099"),
+            ("TANDEM_MEDIA_IO", "epoll"),
             ("TANDEM_ADMIN_API_KEY", "tdm_0123456789abcdef"),
             ("TANDEM_MASTER_KEY_FILE", "/etc/tandem/master.key"),
             ("TANDEM_PEER_ALLOW", "10.0.0.0/8"),
@@ -347,6 +348,7 @@ mod tests {
             assert_eq!(shown(config.media), ["192.0.2.1", "2001:db8::1"]);
             assert_eq!(shown(config.public), ["198.51.100.7", "2001:db8::1"], "what is not said is the media address");
             assert_eq!(config.rtp_ports, PortRange { first: 40_000, last: 40_099 });
+            assert_eq!(config.media_io, MediaIo::Only(tandem_netio::IoPath::Epoll));
             assert_eq!(config.admin_api_key.as_ref().unwrap().expose(), "tdm_0123456789abcdef");
             assert_eq!(config.master_key_file, PathBuf::from("/etc/tandem/master.key"));
             assert_eq!(config.peer_allow[0].to_string(), "10.0.0.0/8");
