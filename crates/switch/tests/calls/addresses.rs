@@ -5,7 +5,7 @@ use tandem_switch::ResolveError;
 
 use crate::far_end::Does::{Answer, Reject};
 use crate::lab::{Lab, Name, Peer, address, verdicts};
-use crate::setup::{NUMBER, PCMU, order, sdp};
+use tandem_lab::setup::{NUMBER, PCMU, order, sdp};
 
 const HOST: &str = "carrier.example.com";
 

@@ -7,7 +7,7 @@ use tandem_model::{CallStatus, Connect, HungUpBy, LegStatus, Transport};
 
 use crate::far_end::Does::{Answer, Bye, Progress};
 use crate::lab::{Lab, address};
-use crate::setup::{NUMBER, PCMA, PCMU, order, sdp, trunk_id};
+use tandem_lab::setup::{NUMBER, PCMA, PCMU, order, sdp, trunk_id};
 
 const MEDIA: &str = "192.0.2.10:4000";
 

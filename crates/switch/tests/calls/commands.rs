@@ -6,7 +6,7 @@ use tandem_switch::{Answer, Command, Reply, ReplyId};
 use crate::far_end::Does::{self, Progress};
 use crate::far_end::Hearing;
 use crate::lab::Lab;
-use crate::setup::{NUMBER, PCMU, account_id, order, sdp, start_utc, trunk_id};
+use tandem_lab::setup::{NUMBER, PCMU, account_id, order, sdp, start_utc, trunk_id};
 
 fn answer() -> Does {
     Does::Answer(Some(sdp("192.0.2.10:4000", PCMU)))

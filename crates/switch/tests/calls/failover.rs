@@ -7,7 +7,7 @@ use tandem_model::{CallStatus, HangupCause};
 use crate::far_end::Does::{Answer, Progress, Reject};
 use crate::far_end::{Hearing, Script};
 use crate::lab::{Lab, Peer, verdicts};
-use crate::setup::{NUMBER, PCMU, order, sdp, trunk_id};
+use tandem_lab::setup::{NUMBER, PCMU, order, sdp, trunk_id};
 
 fn answers() -> Script {
     vec![(0, Answer(Some(sdp("192.0.2.11:4000", PCMU))))]

@@ -4,7 +4,7 @@ use tandem_model::{CallId, Connect, DialOrder};
 
 use crate::far_end::Does::{Answer, Reinvite};
 use crate::lab::{Lab, Name, Peer, US, US_V6, address};
-use crate::setup::{NUMBER, PCMU, order, sdp};
+use tandem_lab::setup::{NUMBER, PCMU, order, sdp};
 
 const V4: &str = "192.0.2.10:4000";
 const V6: &str = "[2001:db8::10]:4000";

@@ -8,7 +8,7 @@ use tandem_model::Transport;
 use tandem_sip::endpoint::{Endpoint, EndpointConfig, Event, Flow, Identity, OutgoingInvite, Output, SessionId};
 use tandem_sip::message::{Body, Header, HeaderName, HeaderValue, NameAddr, StatusCode, Uri};
 
-use crate::setup::{Seeded, start};
+use tandem_lab::setup::{Seeded, start};
 
 /// What a far end does, and how many milliseconds after the INVITE came.
 pub(crate) type Script = Vec<(u64, Does)>;

@@ -7,7 +7,7 @@ use tandem_model::{CallStatus, DialOrder, HungUpBy, LegStatus};
 use crate::far_end::Does::{Answer, Progress};
 use crate::far_end::Hearing;
 use crate::lab::Lab;
-use crate::setup::{NUMBER, PCMU, order, sdp, start};
+use tandem_lab::setup::{NUMBER, PCMU, order, sdp, start};
 
 fn answer() -> crate::far_end::Does {
     Answer(Some(sdp("192.0.2.10:4000", PCMU)))

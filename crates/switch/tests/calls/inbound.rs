@@ -11,7 +11,7 @@ use tandem_switch::{Answer as Decision, Command, Kept};
 use crate::far_end::Does::{Answer, Bye, Cancel, Progress, Reject};
 use crate::far_end::{Calls, Script};
 use crate::lab::{Lab, Name, Peer, address};
-use crate::setup::{PCMA, PCMU, account_id, sdp, trunk_id};
+use tandem_lab::setup::{PCMA, PCMU, account_id, sdp, trunk_id};
 
 const CALLED: &str = "+12025550111";
 const CALLER_MEDIA: &str = "192.0.2.10:4000";

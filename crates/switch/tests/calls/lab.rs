@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use tandem_media::engine::{self, Channel, Engine, PortId};
 use tandem_model::{
-    Account, AddressPolicy, CallDirection, CallEvent, CallId, CallRecord, DialOrder, LegId, LegRecord, LiveCall, Money,
-    Now, Receipt, Record, RefusedInvite, Timestamp, Transport, Trunk, TrunkState,
+    Account, AddressPolicy, CallId, CallRecord, DialOrder, LegId, LiveCall, Now, Receipt, Record, RefusedInvite,
+    Timestamp, Transport, Trunk, TrunkState,
 };
 use tandem_sip::endpoint::{Flow, Identity, SentBy};
 use tandem_switch::route::RouteTable;
@@ -18,7 +18,8 @@ use tandem_switch::{
 };
 
 use crate::far_end::{Calls, FarEnd, Script};
-use crate::setup::{Seeded, account, account_id, start, start_utc, trunk_id};
+use tandem_lab::setup::{Seeded, account, account_id, start, start_utc, trunk_id};
+use tandem_lab::{Ended, Entry, Journal};
 
 /// Where the switch is.
 pub(crate) const US: &str = "192.0.2.1:5060";
@@ -107,33 +108,7 @@ pub(crate) struct Lab {
     now: Instant,
 }
 
-/// What the records say of a call that has ended.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) record: CallRecord,
-    pub(crate) legs: Vec<LegRecord>,
-    pub(crate) events: Vec<CallEvent>,
-}
-
-impl Ended {
-    pub(crate) fn receipt(&self) -> &Receipt {
-        self.record.receipt.as_ref().unwrap()
-    }
-
-    /// The codes of the attempts' outcomes.
-    pub(crate) fn outcomes(&self) -> Vec<&'static str> {
-        outcomes(self.receipt())
-    }
-
-    pub(crate) fn event_kinds(&self) -> Vec<&'static str> {
-        self.events.iter().map(|event| event.kind.as_str()).collect()
-    }
-
-    pub(crate) fn cause(&self) -> &str {
-        self.record.hangup_cause.as_deref().unwrap()
-    }
-}
-
+/// The codes of the attempts' outcomes.
 pub(crate) fn outcomes(receipt: &Receipt) -> Vec<&'static str> {
     receipt.attempts.iter().map(|attempt| attempt.outcome.as_ref().map_or("", |reason| reason.code())).collect()
 }
@@ -226,7 +201,7 @@ impl Lab {
     /// The next trunk (the first is 1), to a far end.
     pub(crate) fn trunk(&mut self, peer: Peer, change: impl FnOnce(&mut Trunk)) {
         let number = u8::try_from(self.trunks.len() + 1).unwrap();
-        let mut trunk = crate::setup::trunk(number, self.address(peer));
+        let mut trunk = tandem_lab::setup::trunk(number, self.address(peer));
         change(&mut trunk);
         self.trunks.push(trunk);
         self.tell_routes();
@@ -394,32 +369,21 @@ impl Lab {
 
     /// As a journal folds them.
     fn open_calls(&self) -> Vec<OpenCall> {
-        let mut open: BTreeMap<CallId, OpenCall> = BTreeMap::new();
-        for record in &self.records {
-            match record {
-                Record::Call(call) => match open.get_mut(&call.id) {
-                    Some(known) => known.record = call.as_ref().clone(),
-                    None => {
-                        let call = OpenCall { record: call.as_ref().clone(), legs: Vec::new(), events: 0 };
-                        open.insert(call.record.id, call);
-                    }
-                },
-                Record::Leg(leg) => {
-                    let legs = &mut open.get_mut(&leg.call_id).expect("a call is recorded before its legs").legs;
-                    match legs.iter_mut().find(|(known, _)| known.id == leg.id) {
-                        Some((known, _)) => *known = leg.as_ref().clone(),
-                        None => legs.push((leg.as_ref().clone(), self.kept.get(&leg.id).cloned())),
-                    }
-                }
-                Record::Event(event) => {
-                    open.get_mut(&event.call_id).expect("a call is recorded before its events").events = event.number;
-                }
-                Record::Refusal(_) => {}
+        self.journal().open_calls()
+    }
+
+    fn journal(&self) -> Journal {
+        let mut journal = Journal::default();
+        let records = self.records.iter().cloned().map(Entry::Record);
+        records.for_each(|record| journal.write(record).unwrap());
+        for (call_id, leg_id) in
+            journal.calls().flat_map(|(id, call)| call.legs.iter().map(|leg| (*id, leg.id))).collect::<Vec<_>>()
+        {
+            if let Some(kept) = self.kept.get(&leg_id).cloned() {
+                journal.write(Entry::Keep { call_id, leg_id, kept }).unwrap();
             }
         }
-        let is_open =
-            |call: &OpenCall| !call.record.status.is_final() || call.legs.iter().any(|(_, kept)| kept.is_some());
-        open.into_values().filter(is_open).collect()
+        journal
     }
 
     // Time.
@@ -654,25 +618,8 @@ impl Lab {
 
     /// What the records say of a call, which must have ended, once and completely.
     pub(crate) fn ended(&self, id: CallId) -> Ended {
-        let states = self.call_records(id);
-        let finals = states.iter().filter(|state| state.status.is_final()).count();
-        assert_eq!(finals, 1, "one final state of {id}: {states:#?}");
-        let record: CallRecord = (*states.last().unwrap()).clone();
-        assert!(record.status.is_final(), "the last state is the final one");
-        let mut legs: Vec<LegRecord> = Vec::new();
-        let mut events = Vec::new();
-        for one in &self.records {
-            match one {
-                Record::Leg(leg) if leg.call_id == id => match legs.iter_mut().find(|known| known.id == leg.id) {
-                    Some(known) => *known = leg.as_ref().clone(),
-                    None => legs.push(leg.as_ref().clone()),
-                },
-                Record::Event(event) if event.call_id == id => events.push(event.clone()),
-                Record::Call(_) | Record::Leg(_) | Record::Event(_) | Record::Refusal(_) => {}
-            }
-        }
-        let ended = Ended { record, legs, events };
-        ended.check();
+        let ended = self.journal().call(id).unwrap().ended().unwrap();
+        assert_eq!(ended.faults(), Vec::<String>::new(), "{ended:#?}");
         ended
     }
 
@@ -693,8 +640,9 @@ impl Lab {
         assert_eq!(self.switch.poll_timeout(), None, "nothing is waited for");
         let begun = self.begun();
         assert_eq!(u64::try_from(begun.len()).unwrap(), self.closed_before + unstored_calls);
-        for id in begun {
-            let _ = self.ended(id);
+        for (id, call) in self.journal().calls() {
+            let ended = call.ended().unwrap();
+            assert_eq!(ended.faults(), Vec::<String>::new(), "{id}: {ended:#?}");
         }
     }
 
@@ -705,46 +653,6 @@ impl Lab {
             Record::Leg(_) | Record::Event(_) | Record::Refusal(_) => None,
         };
         self.records.iter().filter_map(of_call).collect()
-    }
-}
-
-impl Ended {
-    /// What holds of every call that has ended.
-    fn check(&self) {
-        let Self { record, legs, events } = self;
-        let attempts = &self.receipt().attempts;
-        let came_in = usize::from(record.direction == CallDirection::Inbound);
-        assert_eq!(legs.len(), came_in + attempts.len(), "a leg for who called, and one for each attempt");
-        for (leg, attempt) in legs.iter().skip(came_in).zip(attempts) {
-            assert_eq!(leg.trunk_id, attempt.trunk_id);
-            assert!(attempt.outcome.is_some() && attempt.decided_at.is_some(), "every attempt is decided: {attempt:?}");
-        }
-        for (index, leg) in legs.iter().enumerate() {
-            assert_eq!(usize::try_from(leg.number).unwrap(), index + 1);
-            assert_eq!(leg.direction == CallDirection::Inbound, index < came_in);
-            assert!(leg.ended_at.is_some() && leg.cause.is_some(), "{leg:?}");
-            let connected_ms = leg.answered_at.map_or(0, |since| leg.ended_at.unwrap().since(since).as_millis());
-            assert_eq!(u128::from(leg.duration_ms.unwrap()), connected_ms);
-            let billed = leg.billed_seconds.unwrap_or_default();
-            let connected = leg.answered_at.map(|since| leg.ended_at.unwrap().since(since)).unwrap_or_default();
-            assert!(u128::from(billed) <= connected.as_micros().div_ceil(1_000_000), "{billed} s for {connected:?}");
-        }
-        let sum: Option<i64> = legs.iter().map(|leg| leg.cost.map(Money::micros)).sum();
-        assert_eq!(record.cost.map(Money::micros), sum, "the cost is the sum of the legs'");
-        assert!(record.ended_at.is_some() && record.hung_up_by.is_some());
-
-        let numbers: Vec<u32> = events.iter().map(|event| event.number).collect();
-        let expected: Vec<u32> = (1..=u32::try_from(events.len()).unwrap()).collect();
-        assert_eq!(numbers, expected, "events are numbered without a gap");
-        // A call that was closed by another process ends as of a heartbeat, which may be before its last events.
-        assert!(self.cause() == "node_restarted" || events.is_sorted_by_key(|event| event.at));
-        let kinds = self.event_kinds();
-        assert_eq!((kinds.first(), kinds.last()), (Some(&"initiated"), Some(&"ended")));
-        assert_eq!(kinds.iter().filter(|kind| **kind == "ended").count(), 1);
-        let count = |kind: &str| kinds.iter().filter(|found| **found == kind).count();
-        if events.len() < 200 {
-            assert_eq!((count("leg_started"), count("leg_ended")), (legs.len(), legs.len()), "{kinds:?}");
-        }
     }
 }
 

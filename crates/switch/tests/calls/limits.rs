@@ -5,7 +5,7 @@ use tandem_model::{DialOrder, DialTarget, RefusalKind};
 use crate::far_end::Does::{Answer, Progress, Reject};
 use crate::far_end::Script;
 use crate::lab::{Lab, outcomes, verdicts};
-use crate::setup::{NUMBER, PCMU, order, sdp, trunk_id};
+use tandem_lab::setup::{NUMBER, PCMU, order, sdp, trunk_id};
 
 fn answers() -> Script {
     vec![(0, Answer(Some(sdp("192.0.2.10:4000", PCMU))))]

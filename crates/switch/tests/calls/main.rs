@@ -21,5 +21,4 @@ mod probes;
 mod random_calls;
 mod records;
 mod restart;
-mod setup;
 mod two_parties;

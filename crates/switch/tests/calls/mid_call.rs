@@ -5,7 +5,7 @@ use tandem_model::{CallId, Codec};
 
 use crate::far_end::Does::{self, Answer, Reinvite};
 use crate::lab::{Lab, Peer, address};
-use crate::setup::{NUMBER, PCMA, PCMU, order, sdp, sdp_with};
+use tandem_lab::setup::{NUMBER, PCMA, PCMU, order, sdp, sdp_with};
 
 const MEDIA: &str = "192.0.2.10:4000";
 

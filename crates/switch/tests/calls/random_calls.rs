@@ -9,7 +9,7 @@ use tandem_model::{CallId, Connect, DialOrder, InboundRouting, InboundRule, Time
 use crate::far_end::Does::{self, Answer, Bye, Cancel, Progress, Reinvite, Reject};
 use crate::far_end::{Calls, Hearing, Script};
 use crate::lab::{Lab, Link, Peer};
-use crate::setup::{PCMA, PCMU, Seeded, order, sdp, sdp_with, start, trunk_id};
+use tandem_lab::setup::{PCMA, PCMU, Seeded, order, sdp, sdp_with, start, trunk_id};
 
 /// Few cases in an ordinary run; `PROPTEST_CASES` asks for more.
 const CASES: u32 = 48;

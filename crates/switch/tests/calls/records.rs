@@ -4,7 +4,7 @@ use tandem_model::{CallStatus, Record};
 
 use crate::far_end::Does::{Answer, Progress, Reinvite, Reject};
 use crate::lab::Lab;
-use crate::setup::{NUMBER, PCMU, order, sdp, sdp_with};
+use tandem_lab::setup::{NUMBER, PCMU, order, sdp, sdp_with};
 
 const MEDIA: &str = "192.0.2.10:4000";
 

@@ -8,7 +8,7 @@ use tandem_switch::{Command, OpenCall};
 use crate::far_end::Does::{Answer, Bye, Progress, Reject};
 use crate::far_end::{Hearing, Script};
 use crate::lab::{Lab, Name, Peer, US};
-use crate::setup::{NUMBER, PCMU, order, sdp, start_utc};
+use tandem_lab::setup::{NUMBER, PCMU, order, sdp, start_utc};
 
 fn answer() -> crate::far_end::Does {
     Answer(Some(sdp("192.0.2.10:4000", PCMU)))

@@ -9,7 +9,7 @@ use tandem_model::{CallId, CallStatus, Codec, Connect, DialOrder, HungUpBy};
 use crate::far_end::Does::{Answer, Bye, Progress, Reject};
 use crate::far_end::{Hearing, Script};
 use crate::lab::{Lab, Peer, address, verdicts};
-use crate::setup::{NUMBER, PCMA, PCMU, order, sdp, trunk_id};
+use tandem_lab::setup::{NUMBER, PCMA, PCMU, order, sdp, trunk_id};
 
 const FIRST: &str = "192.0.2.10:4000";
 const SECOND: &str = "192.0.2.11:4000";

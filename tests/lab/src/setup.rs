@@ -14,10 +14,15 @@ use tandem_sip::random::Randomness;
 
 /// SplitMix64, from a seed.
 #[derive(Clone)]
-pub(crate) struct Seeded(pub(crate) u64);
+pub struct Seeded(
+    /// Its state.
+    pub u64,
+);
 
 impl Seeded {
-    pub(crate) fn next(&mut self) -> u64 {
+    /// The next number.
+    #[expect(clippy::should_implement_trait, reason = "it never ends")]
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -26,7 +31,7 @@ impl Seeded {
     }
 
     /// A number below `bound`.
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 }
@@ -40,22 +45,25 @@ impl Randomness for Seeded {
     }
 }
 
+/// The moment at which virtual time starts.
 #[expect(clippy::disallowed_methods, reason = "an Instant can only be had from the clock; it is read once")]
-pub(crate) fn start() -> Instant {
+pub fn start() -> Instant {
     static START: OnceLock<Instant> = OnceLock::new();
     *START.get_or_init(Instant::now)
 }
 
 /// The moment that the tests' clock starts at.
-pub(crate) fn start_utc() -> Timestamp {
+pub fn start_utc() -> Timestamp {
     Timestamp::from_unix_micros(1_800_000_000_000_000)
 }
 
-pub(crate) fn account_id(number: u8) -> AccountId {
+/// The id of an account by its number.
+pub fn account_id(number: u8) -> AccountId {
     AccountId::new(start_utc(), [number; 10])
 }
 
-pub(crate) fn account(number: u8, max_calls: u32) -> Account {
+/// An account by its number, that may have so many calls at once.
+pub fn account(number: u8, max_calls: u32) -> Account {
     Account {
         id: account_id(number),
         name: format!("account {number}"),
@@ -66,12 +74,13 @@ pub(crate) fn account(number: u8, max_calls: u32) -> Account {
     }
 }
 
-pub(crate) fn trunk_id(number: u8) -> TrunkId {
+/// The id of a trunk by its number.
+pub fn trunk_id(number: u8) -> TrunkId {
     TrunkId::new(start_utc(), [number; 10])
 }
 
 /// A trunk of the first account, of ten slots and with its number as its priority; a minute costs 0.06, so a second costs 1,000 micros.
-pub(crate) fn trunk(number: u8, address: SocketAddr) -> Trunk {
+pub fn trunk(number: u8, address: SocketAddr) -> Trunk {
     Trunk {
         id: trunk_id(number),
         account_id: account_id(1),
@@ -109,7 +118,7 @@ pub(crate) fn trunk(number: u8, address: SocketAddr) -> Trunk {
 }
 
 /// An order of the first account for a number, to hear an echo.
-pub(crate) fn order(to: &str) -> DialOrder {
+pub fn order(to: &str) -> DialOrder {
     DialOrder {
         account_id: account_id(1),
         asked_at: start_utc(),
@@ -125,16 +134,20 @@ pub(crate) fn order(to: &str) -> DialOrder {
     }
 }
 
-pub(crate) const NUMBER: &str = "+12025550100";
-pub(crate) const PCMU: &str = "0";
-pub(crate) const PCMA: &str = "8";
+/// Whom tests call.
+pub const NUMBER: &str = "+12025550100";
+/// The payload type of PCMU.
+pub const PCMU: &str = "0";
+/// The payload type of PCMA.
+pub const PCMA: &str = "8";
 
 /// A description with a media address, these payload types and `sendrecv`.
-pub(crate) fn sdp(media: &str, formats: &str) -> String {
+pub fn sdp(media: &str, formats: &str) -> String {
     sdp_with(media, formats, "sendrecv")
 }
 
-pub(crate) fn sdp_with(media: &str, formats: &str, direction: &str) -> String {
+/// The same, with this direction.
+pub fn sdp_with(media: &str, formats: &str, direction: &str) -> String {
     let media: SocketAddr = media.parse().unwrap();
     let network = if media.is_ipv4() { "IP4" } else { "IP6" };
     format!(
