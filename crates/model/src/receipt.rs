@@ -373,8 +373,6 @@ reasons! {
     } = "no_inbound_rule",
     /// Its SDP offers no audio that can be used.
     UnusableOffer = "unusable_offer",
-    /// It has been forwarded too often: Max-Forwards is used up.
-    TooManyHops = "too_many_hops",
 }
 
 impl Reason {
@@ -480,7 +478,6 @@ impl Reason {
             Self::UnusableOffer => {
                 "its SDP offers no audio that can be used; the trunk's codec_preferences and the caller's must share one".into()
             }
-            Self::TooManyHops => "Max-Forwards is used up: the call goes round in a loop of forwards".into(),
         }
     }
 }
