@@ -137,6 +137,7 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     let routes = Arc::new(RouteLoader::new(store.clone(), shard_handle.clone()));
     routes.refresh().await?;
     take_up(recovered, &shard_handle);
+    shard_handle.open();
     let route_task = tokio::spawn(Arc::clone(&routes).run());
     tokio::spawn(resolver.run(looked_up, shard_handle.clone()));
     let switchboard = ShardSwitchboard::new(SwitchboardParts {

@@ -98,6 +98,16 @@ impl SipText {
         text.lines().filter_map(|line| line.strip_prefix(&prefix)).map(|value| value.trim().to_owned()).collect()
     }
 
+    /// What it is: `INVITE` of a request, `200 BYE` of a response.
+    #[must_use]
+    pub fn what(&self) -> String {
+        match (self.method(), self.status(), self.cseq()) {
+            (Some(method), ..) => method.to_owned(),
+            (None, Some(status), Some((_, method))) => format!("{status} {method}"),
+            (None, _, _) => String::new(),
+        }
+    }
+
     /// What is shown when a test fails: method or code, with CSeq.
     #[must_use]
     pub fn summary(&self) -> String {

@@ -1,7 +1,6 @@
 //! What a crash leaves behind, and that the next start closes it: at the far ends and on record.
 
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 use tandem_e2e::peer::Script;
 use tandem_e2e::{Api, CallView, Network, Options, Peer, Tandem, eventually, pause, text_at};
@@ -252,110 +251,5 @@ fn a_hangup_that_was_promised_is_kept_through_a_crash() {
     assert_nothing_is_open(&api);
 }
 
-#[test]
-fn no_call_is_lost_or_left_open_whenever_the_node_dies() {
-    let network = Network::claim();
-    let mut tandem = Tandem::start(&network, &Options::default());
-    let api = tandem.api();
-    let peer = Peer::start(network.sip(2));
-    let users = ["echo", "ring", "hangup300", "s486", "early600", "late5000", "trying"];
-    let mut random = SEED;
-    let mut next = |below: u64| {
-        // xorshift64: any spread will do.
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        random % below
-    };
-    let mut taken = BTreeSet::new();
-    for round in 0..KILLS {
-        let began = Instant::now();
-        // Some die while a dial is on its way, others at any instant.
-        let after_dial = (round % 2 == 0).then(|| Duration::from_millis(next(10)));
-        let life = Duration::from_millis(700 + next(600));
-        let mut number = 0;
-        while began.elapsed() < life {
-            let user = users[usize::try_from(next(users.len() as u64)).expect("a place in a short list")];
-            taken.insert(text_at(&api.dial(&peer.uri(user), &json!({})), "/id"));
-            number += 1;
-            pause((BETWEEN_CALLS * number).saturating_sub(began.elapsed()));
-        }
-        if let Some(wait) = after_dial {
-            let dialling = api.clone();
-            let uri = peer.uri("echo");
-            let dial = std::thread::spawn(move || {
-                let body = json!({"to_number": uri, "connect": {"type": "echo"}});
-                dialling.try_send("POST", "/calls/dial", Some(body.to_string()))
-            });
-            pause(wait);
-            tandem.kill();
-            // Only what was promised must be kept.
-            if let Ok(answer) = dial.join().expect("a request that fails is no panic")
-                && answer.status == 201
-            {
-                taken.insert(text_at(&answer.json, "/id"));
-            }
-        } else {
-            tandem.kill();
-        }
-        tandem.restart();
-    }
-    assert!(taken.len() > usize::try_from(KILLS).expect("ten") * 5, "{}", taken.len());
-
-    eventually("every call that was taken, on record", SOON, || {
-        let known: BTreeSet<String> = all_calls(&api).iter().map(|call| text_at(call, "/id")).collect();
-        taken.is_subset(&known).then_some(())
-    });
-    eventually("end of every call", SOON, || open_calls(&api).is_empty().then_some(()));
-    let final_ones = ["completed", "failed", "busy", "no_answer", "canceled"];
-    let mut on_record = BTreeSet::new();
-    for call in all_calls(&api) {
-        assert!(final_ones.iter().any(|status| call["status"] == *status), "{call:#}");
-        let id = text_at(&call, "/id");
-        for leg in api.legs(&id) {
-            assert!(leg["ended_at"].is_string(), "{call:#} {leg:#}");
-            on_record.extend(leg["sip_call_id"].as_str().map(str::to_owned));
-        }
-    }
-    // No INVITE left before it was on record.
-    for call in peer.calls() {
-        assert!(on_record.contains(call.invite.call_id()), "{}", history(&call));
-    }
-    // Each dialog was released: by a BYE, by a CANCEL, or by the far end itself.
-    let mut left = Vec::new();
-    let mut is_released = || {
-        let is_over = |call: &CallView| {
-            let has_bye = ["BYE", "200 BYE", "481 BYE"].iter().any(|what| call.count(what) > 0);
-            match (call.user(), call.answered_at) {
-                ("s486", _) => call.count("ACK") > 0,
-                (_, Some(_)) => call.acknowledged_at.is_some() && has_bye,
-                (_, None) => call.count("CANCEL") > 0,
-            }
-        };
-        let calls = peer.calls().into_iter().filter(|call| !is_over(call));
-        left = calls.map(|call| history(&call)).collect();
-        left.is_empty()
-    };
-    let deadline = Instant::now() + RELEASE;
-    while !is_released() && Instant::now() < deadline {
-        pause(Duration::from_millis(50));
-    }
-    assert!(left.is_empty(), "not released:\n{}", left.join("\n"));
-    assert_nothing_is_open(&api);
-}
-
-/// What a far end saw of a call.
-fn history(call: &CallView) -> String {
-    let messages: Vec<String> = call.received.iter().map(|(_, text)| text.summary()).collect();
-    format!("{} {}: {messages:?}", call.user(), call.invite.call_id())
-}
-
-/// A CANCEL that finds its INVITE resent, and the answer that crosses it.
-const RELEASE: Duration = Duration::from_secs(6);
 /// Calls of one page of the list.
 const PAGE: usize = 1_000;
-/// Of the instants and the far ends.
-const SEED: u64 = 0x5EED_0E2E_C4A5_0001;
-const KILLS: u32 = 10;
-/// Twenty a second.
-const BETWEEN_CALLS: Duration = Duration::from_millis(50);

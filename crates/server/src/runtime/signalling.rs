@@ -43,6 +43,7 @@ pub(crate) enum WireOutput {
 pub(crate) enum Input<C> {
     Command(C),
     Media(engine::Event),
+    Open,
     Stop,
 }
 
@@ -74,6 +75,14 @@ impl<C> ShardHandle<C> {
     /// How many inputs wait.
     pub(crate) fn depth(&self) -> usize {
         self.queue.len()
+    }
+
+    /// Lets the shard hear its peers, after what waits before this. Until then it speaks only, and what comes waits with the kernel:
+    /// a machine that does not know its routes yet would take every peer for a stranger.
+    pub(crate) fn open(&self) {
+        // Blocks only while the queue is full, which the shard empties.
+        let _ = self.queue.send(Input::Open);
+        self.wake();
     }
 
     /// Ends the thread after what waits before this.
@@ -164,9 +173,6 @@ pub(crate) struct Shard<C> {
 impl<C: Send + 'static> Shard<C> {
     pub(crate) fn new(sockets: SignallingSockets) -> Result<Self, BindSignallingError> {
         let mut poller = Poller::new()?;
-        for (token, socket) in (0..).zip(&sockets.sockets) {
-            poller.add(socket, token, Interest::Read)?;
-        }
         let waker = poller.waker(WAKE_TOKEN)?;
         let (sender, inputs) = crossbeam_channel::bounded(INPUT_QUEUE);
         let SignallingSockets { sockets, listeners, .. } = sockets;
@@ -177,7 +183,8 @@ impl<C: Send + 'static> Shard<C> {
         self.handle.clone()
     }
 
-    /// Starts the thread that owns the machine. Its connections live in the runtime.
+    /// Starts the thread that owns the machine. It hears nobody until it is told to [`open`](ShardHandle::open). Its connections live
+    /// in the runtime.
     pub(crate) fn spawn<M: Machine<Command = C>>(
         self,
         name: &str,
@@ -192,6 +199,7 @@ impl<C: Send + 'static> Shard<C> {
             Loop {
                 machine,
                 sockets: self.sockets,
+                is_open: false,
                 batches,
                 turn: Vec::new(),
                 streams,
@@ -209,6 +217,8 @@ impl<C: Send + 'static> Shard<C> {
 struct Loop<M: Machine> {
     machine: M,
     sockets: Vec<UdpSocket>,
+    /// Whether what peers send is taken in.
+    is_open: bool,
     /// One a socket.
     batches: Vec<SendBatch>,
     /// What this turn sends, until what it must not forget is written down.
@@ -237,7 +247,9 @@ impl<M: Machine> Loop<M> {
                     self.take_delivery_errors(index, now);
                 }
             }
-            self.take_arrivals(now);
+            if self.is_open {
+                self.take_arrivals(now);
+            }
             is_stopping = self.take_inputs(now);
             self.machine.handle_timeout(now);
             self.send_all(now);
@@ -245,7 +257,8 @@ impl<M: Machine> Loop<M> {
     }
 
     fn wait(&mut self, events: &mut Events) {
-        let is_behind = !self.inputs.is_empty() || self.media.waiting() > 0 || self.streams.is_waiting();
+        let is_behind =
+            !self.inputs.is_empty() || self.media.waiting() > 0 || (self.is_open && self.streams.is_waiting());
         let until_deadline =
             self.machine.poll_timeout().map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let timeout = if is_behind { Some(std::time::Duration::ZERO) } else { until_deadline };
@@ -301,12 +314,22 @@ impl<M: Machine> Loop<M> {
         }
     }
 
+    fn open(&mut self) {
+        self.is_open = true;
+        for (token, socket) in (0..).zip(&self.sockets) {
+            if let Err(error) = self.poller.add(socket, token, Interest::Read) {
+                tracing::error!(%error, local = %socket.local_addr(), "a signalling socket cannot be heard");
+            }
+        }
+    }
+
     /// Whether the thread is to stop.
     fn take_inputs(&mut self, now: Now) -> bool {
         for _ in 0..INPUTS_PER_TURN {
             match self.inputs.try_recv() {
                 Ok(Input::Command(command)) => self.machine.handle_command(command, now),
                 Ok(Input::Media(event)) => self.machine.handle_media_event(event, now),
+                Ok(Input::Open) => self.open(),
                 Ok(Input::Stop) => return true,
                 Err(_) => return false,
             }

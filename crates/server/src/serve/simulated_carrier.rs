@@ -48,6 +48,7 @@ impl SimulatedCarrier {
         let media_thread = media.spawn("carrier-media", shard_handle.clone())?;
         let shard_thread =
             shard.spawn("carrier", CarrierMachine::new(carrier), &media_handle, runtime::Handle::current())?;
+        shard_handle.open();
         tracing::info!(addresses = ?bound, "the simulated carrier answers");
         let stop = move || {
             shard_handle.stop();
