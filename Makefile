@@ -34,6 +34,11 @@ test: test-peers ## Run every test.
 		set -x; RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --workspace --locked --no-fail-fast; \
 	fi
 
+.PHONY: test-long
+test-long: test-peers ## Run the tests that take minutes each, which `test` leaves out.
+	$(CARGO) build --workspace --locked --bins --tests
+	$(CARGO) test -p tandem-e2e --locked --no-fail-fast -- --ignored --test-threads $(TEST_THREADS)
+
 .PHONY: test-peers
 test-peers: ## Install the programs that tests talk to (root only; others are told what is missing).
 	@scripts/install-test-peers.sh

@@ -1,17 +1,19 @@
 //! A PostgreSQL that is a test's own.
 
 use crate::api::wait;
+use crate::wait::eventually;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// A running server on a socket in a folder of its own, with nothing in it. It ends soon after this does, however that was.
 #[derive(Debug)]
 pub struct Postgres {
     folder: PathBuf,
-    _state: TempDir,
+    state: TempDir,
     /// Locked as long as the server is needed: see the script.
     _users: File,
 }
@@ -44,13 +46,63 @@ impl Postgres {
         drop(script.wait());
         let is_up = printed.is_ok() && !folder.is_empty();
         assert!(is_up, "PostgreSQL does not start:\n{}", std::fs::read_to_string(&log).unwrap_or_default());
-        Self { folder: PathBuf::from(folder.trim_end()), _state: state, _users: users }
+        Self { folder: PathBuf::from(folder.trim_end()), state, _users: users }
     }
 
     /// What `DATABASE_URL` is set to.
     #[must_use]
     pub fn url(&self) -> String {
         format!("postgresql://postgres@{}/postgres", self.folder.display().to_string().replace('/', "%2F"))
+    }
+
+    /// Stops the server, which ends its connections.
+    ///
+    /// # Panics
+    /// When it goes on.
+    pub fn halt(&self) {
+        File::create(self.halted()).expect("the folder is ours");
+        signal("INT", &[self.postmaster().expect("it runs")]);
+        eventually("end of PostgreSQL", STOP, || self.postmaster().is_none().then_some(()));
+    }
+
+    /// Starts it again on what it has.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn resume(&self) {
+        std::fs::remove_file(self.halted()).expect("it was halted");
+        eventually("PostgreSQL that runs again", START, || {
+            let state = std::fs::read_to_string(self.folder.join(POSTMASTER)).ok()?;
+            state.lines().nth(7)?.starts_with("ready").then_some(())
+        });
+    }
+
+    /// Freezes it: it is there, holds its connections and takes new ones, and says nothing.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn freeze(&self) {
+        let postmaster = self.postmaster().expect("it runs");
+        // First of all, so that it has no more children.
+        signal("STOP", &[postmaster]);
+        signal("STOP", &children(postmaster));
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        if let Some(postmaster) = self.postmaster() {
+            signal("CONT", &children(postmaster));
+            signal("CONT", &[postmaster]);
+        }
+    }
+
+    fn postmaster(&self) -> Option<u32> {
+        let state = std::fs::read_to_string(self.folder.join(POSTMASTER)).ok()?;
+        state.lines().next()?.parse().ok()
+    }
+
+    fn halted(&self) -> PathBuf {
+        self.state.path().join("halted")
     }
 
     /// The first column of what a query finds, as text.
@@ -70,6 +122,23 @@ impl Postgres {
     }
 }
 
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.thaw();
+    }
+}
+
+fn children(process: u32) -> Vec<u32> {
+    let listed = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
+    listed.split_whitespace().filter_map(|child| child.parse().ok()).collect()
+}
+
+fn signal(name: &str, processes: &[u32]) {
+    let ids: Vec<String> = processes.iter().map(u32::to_string).collect();
+    // Some may have ended.
+    drop(Command::new("sh").args(["-c", &format!("kill -{name} {}", ids.join(" "))]).stderr(Stdio::null()).status());
+}
+
 /// The folder of `initdb` and `postgres`: where Debian keeps them, the newest version.
 fn programs() -> PathBuf {
     let version = |bin: &PathBuf| bin.parent().and_then(|folder| folder.file_name()?.to_str()?.parse::<u32>().ok());
@@ -82,3 +151,9 @@ fn programs() -> PathBuf {
 
 /// Runs a server until nobody holds a lock on a file, and leaves nothing behind.
 const SCRIPT: &str = "../../crates/store/tests/postgres_server/serve.sh";
+/// Its state, in its folder: the first line is its process, the eighth says whether it answers.
+const POSTMASTER: &str = "data/postmaster.pid";
+/// It ends its connections, and has little to write.
+const STOP: Duration = Duration::from_secs(10);
+/// On a busy machine.
+const START: Duration = Duration::from_secs(20);

@@ -2,7 +2,8 @@
 # serve.sh PROGRAMS STATE: runs a PostgreSQL on a socket of its own until no test needs it any more, then leaves nothing behind.
 #
 # PROGRAMS is the folder of initdb and postgres. Each test process holds a shared lock on the file STATE/users; who has ended, however
-# it ended, holds none. Prints the folder of the socket once the server answers, and keeps it in STATE/socket meanwhile.
+# it ended, holds none. Prints the folder of the socket once the server answers, and keeps it in STATE/socket meanwhile. While there is
+# a file STATE/halted the server may be down; when it is removed, the server is started again.
 set -euo pipefail
 programs=$1
 state=$2
@@ -13,7 +14,12 @@ server=
 stop() {
 	rm -f "$state/socket"
 	if [[ -n $server ]]; then
-		kill -INT "$(head -n 1 "$folder/data/postmaster.pid")" || true
+		if postmaster=$(head -n 1 "$folder/data/postmaster.pid" 2>/dev/null); then
+			# A test that failed may have left it frozen.
+			# shellcheck disable=SC2046
+			kill -CONT "$postmaster" $(cat "/proc/$postmaster/task/$postmaster/children") || true
+			kill -INT "$postmaster" || true
+		fi
 		wait "$server" || true
 	fi
 	rm -rf "$folder"
@@ -33,14 +39,17 @@ cat >data/pg_hba.conf <<-'RULES'
 	local all postgres trust
 	local all all scram-sha-256
 RULES
-"${as_owner[@]}" "$programs/postgres" -D data -k "$folder" -c listen_addresses= -c max_connections=300 -c shared_buffers=64MB \
-	-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c autovacuum=off >&2 &
-server=$!
-# The eighth line says whether it answers.
-until [[ $(sed -n 8p data/postmaster.pid 2>/dev/null) == ready* ]]; do
-	kill -0 "$server"
-	sleep 0.05
-done
+start() {
+	"${as_owner[@]}" "$programs/postgres" -D data -k "$folder" -c listen_addresses= -c max_connections=300 -c shared_buffers=64MB \
+		-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c autovacuum=off >&2 &
+	server=$!
+	# The eighth line says whether it answers.
+	until [[ $(sed -n 8p data/postmaster.pid 2>/dev/null) == ready* ]]; do
+		kill -0 "$server"
+		sleep 0.05
+	done
+}
+start
 
 echo "$folder" >"$state/socket"
 echo "$folder"
@@ -49,6 +58,12 @@ exec >&2
 
 exec 9<"$state/users"
 until flock --exclusive --nonblock 9; do
+	if [[ -e $state/halted ]]; then
+		until [[ ! -e $state/halted ]] || flock --exclusive --nonblock 9; do
+			sleep 0.05
+		done
+		kill -0 "$server" 2>/dev/null || start
+	fi
 	kill -0 "$server"
-	sleep 2
+	sleep 0.5
 done
