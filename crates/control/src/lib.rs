@@ -14,7 +14,7 @@ pub use http::{openapi, router};
 pub use service::Services;
 pub use settings::{Clock, ControlSettings};
 pub use switchboard::{
-    DatabaseState, DialError, HangupError, JournalState, LiveNumbers, ProbeError, ProbeResult, QueueDepths, Readiness,
-    Switchboard, Unavailable,
+    DatabaseState, DialError, HangupError, JournalState, LiveNumbers, MediaIo, ProbeError, ProbeResult, QueueDepths,
+    Readiness, Switchboard, Unavailable,
 };
 pub use wire::warm_up;

@@ -127,8 +127,21 @@ pub struct Readiness {
     pub journal: JournalState,
     /// The database. Calls go on and are taken while it is away.
     pub database: DatabaseState,
+    /// How RTP comes and goes.
+    pub media_io: MediaIo,
     /// The numbers.
     pub live: LiveNumbers,
+}
+
+/// How RTP comes and goes: what was found at the start, or set by `TANDEM_MEDIA_IO`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MediaIo {
+    /// Many packets a system call.
+    IoUring,
+    /// Two system calls a packet.
+    #[default]
+    Epoll,
 }
 
 /// How the journal is.

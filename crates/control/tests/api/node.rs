@@ -41,6 +41,7 @@ async fn readiness_has_all_the_numbers() {
     ] {
         assert!(ready["live"][name].is_u64(), "{name}");
     }
+    assert_eq!(ready["media_io"], json!("epoll"));
     let numbers = ["sessions", "external_calls", "unstored_calls"].map(|name| ready["live"][name].clone());
     assert_eq!(numbers, [json!(4), json!(5), json!(6)]);
 }

@@ -95,11 +95,17 @@ pub(crate) enum MediaInput {
 pub(crate) struct MediaHandle {
     queue: Sender<MediaInput>,
     waker: Waker,
+    path: IoPath,
 }
 
 impl MediaHandle {
     pub(crate) fn backlog(&self) -> Backlog<MediaInput> {
         Backlog::new(self.queue.clone())
+    }
+
+    /// How its packets come and go.
+    pub(crate) fn path(&self) -> IoPath {
+        self.path
     }
 
     pub(crate) fn depth(&self) -> usize {
@@ -133,7 +139,7 @@ impl MediaThread {
         let sockets = sockets.pairs.into_iter().flat_map(|pair| [pair.rtp, pair.rtcp]);
         let (io, waker) = SocketSet::new(path, sockets.collect())?;
         let (queue, inputs) = crossbeam_channel::bounded(INPUT_QUEUE);
-        Ok(Self { io, ports, inputs, handle: MediaHandle { queue, waker } })
+        Ok(Self { io, ports, inputs, handle: MediaHandle { queue, waker, path } })
     }
 
     pub(crate) fn handle(&self) -> MediaHandle {
@@ -304,7 +310,7 @@ fn place(port: PortId, channel: Channel) -> usize {
 /// The reverse of [`place`].
 fn of_place(place: usize) -> Option<(PortId, Channel)> {
     let port = u32::try_from(place / 2).ok()?;
-    Some((PortId(port), if place % 2 == 0 { Channel::Rtp } else { Channel::Rtcp }))
+    Some((PortId(port), if place.is_multiple_of(2) { Channel::Rtp } else { Channel::Rtcp }))
 }
 
 /// Commands that may wait for a media thread: every port of the default range opened, described and joined at once.

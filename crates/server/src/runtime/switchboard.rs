@@ -10,10 +10,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tandem_control::{
-    DatabaseState, DialError, HangupError, JournalState, LiveNumbers, ProbeError, ProbeResult, QueueDepths, Readiness,
-    Switchboard, Unavailable,
+    DatabaseState, DialError, HangupError, JournalState, LiveNumbers, MediaIo, ProbeError, ProbeResult, QueueDepths,
+    Readiness, Switchboard, Unavailable,
 };
 use tandem_model::{AccountId, CallId, CallRecord, DialOrder, LiveCall, Receipt, TrunkId, TrunkState};
+use tandem_netio::IoPath;
 use tandem_switch::{Answer, Command, Counts, ProbeFailure, Reply, ReplyId};
 use tokio::sync::oneshot;
 
@@ -183,6 +184,10 @@ impl Switchboard for ShardSwitchboard {
             database: DatabaseState {
                 answers: self.parts.routes.database_answers(),
                 takes_records: self.parts.journal.takes_records(),
+            },
+            media_io: match self.parts.media.path() {
+                IoPath::IoUring => MediaIo::IoUring,
+                IoPath::Epoll => MediaIo::Epoll,
             },
             live: LiveNumbers {
                 calls: counts.calls,
