@@ -53,11 +53,7 @@ impl NameAddr {
     ///
     /// [`BadHeader`] of that name.
     pub fn parse(name: HeaderName, value: &[u8]) -> Result<Self, BadHeader> {
-        let mut cursor = Cursor::new(value);
-        match AddressRef::take(&mut cursor) {
-            Some(address) if cursor.is_done() => Ok(address.to_owned()),
-            Some(_) | None => Err(BadHeader(name)),
-        }
+        AddressRef::parse(value).map(AddressRef::to_owned).ok_or(BadHeader(name))
     }
 }
 
@@ -89,7 +85,15 @@ enum DisplayRef<'a> {
 }
 
 impl<'a> AddressRef<'a> {
+    /// Reads a value that is one address.
+    #[inline]
+    pub(super) fn parse(text: &'a [u8]) -> Option<Self> {
+        let mut cursor = Cursor::new(text);
+        Self::take(&mut cursor).filter(|_| cursor.is_done())
+    }
+
     /// Takes one value and the blanks around it, up to a comma or the end.
+    #[inline]
     pub(crate) fn take(cursor: &mut Cursor<'a>) -> Option<Self> {
         cursor.skip_blanks();
         let mut display = None;
@@ -129,6 +133,7 @@ impl<'a> AddressRef<'a> {
         matches!(cursor.peek(), None | Some(b',')).then_some(Self { display, uri, params, tag })
     }
 
+    #[inline]
     fn take_bracketed(cursor: &mut Cursor<'a>) -> Option<UriRef<'a>> {
         if !cursor.eat(b'<') {
             return None;
@@ -139,8 +144,8 @@ impl<'a> AddressRef<'a> {
         cursor.eat(b'>').then_some(uri)
     }
 
-    pub(crate) fn tag(&self) -> Option<&'a str> {
-        self.tag.map(scan::ascii)
+    pub(super) fn tag(&self) -> Option<&'a [u8]> {
+        self.tag
     }
 
     pub(crate) fn to_owned(self) -> NameAddr {

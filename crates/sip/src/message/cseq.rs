@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::limits::MAX_METHOD_BYTES;
 use super::method::Method;
-use super::scan::{self, Cursor};
+use super::scan;
 
 /// A CSeq value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -31,14 +31,12 @@ pub(crate) struct CSeqRef<'a> {
 
 impl<'a> CSeqRef<'a> {
     pub(crate) fn parse(value: &'a [u8]) -> Option<Self> {
-        let mut cursor = Cursor::new(value);
-        let digits = cursor.take_until(|c| !c.is_ascii_digit());
+        let end = value.iter().position(|c| !c.is_ascii_digit())?;
+        let (digits, rest) = value.split_at(end);
         let number = u32::try_from(scan::number(digits)?).ok()?;
-        let before = cursor.rest().len();
-        cursor.skip_blanks();
-        let has_blanks = cursor.rest().len() < before;
-        let method = cursor.take(scan::TOKEN);
-        let is_good = has_blanks && cursor.is_done() && !method.is_empty() && method.len() <= MAX_METHOD_BYTES;
+        let method = scan::trim_start(rest);
+        let has_blanks = method.len() < rest.len();
+        let is_good = has_blanks && method.len() <= MAX_METHOD_BYTES && scan::all(method, scan::TOKEN);
         is_good.then_some(Self { number, method })
     }
 

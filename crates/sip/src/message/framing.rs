@@ -2,10 +2,10 @@
 
 use super::error::{BadHeader, Flaw, ParseError, Refusal};
 use super::header_name::HeaderName;
-use super::index::{self, Nature};
 use super::limits::MAX_MESSAGE_BYTES;
 use super::salvage;
 use super::scan;
+use super::start_line::{self, Nature};
 
 /// Cuts a stream of octets into whole messages.
 ///
@@ -85,7 +85,7 @@ impl StreamDecoder {
             let head_end = unsearched.windows(HEAD_END.len()).position(|octets| octets == HEAD_END);
             if !self.saw_line && has_line(pending.get(self.searched.saturating_sub(1)..).unwrap_or_default()) {
                 self.saw_line = true;
-                if index::nature(pending).0 == Nature::NotSip {
+                if start_line::nature(pending).0 == Nature::NotSip {
                     return Err(FramingError::NotSip);
                 }
             }
@@ -128,7 +128,7 @@ impl StreamDecoder {
         let pending = self.buffer.get(self.start..)?;
         let head_length = pending.windows(HEAD_END.len()).position(|octets| octets == HEAD_END)? + HEAD_END.len();
         let head = pending.get(..head_length)?;
-        let (nature, after_line) = index::nature(head);
+        let (nature, after_line) = start_line::nature(head);
         match salvage::refuse(head, nature, after_line, flaw) {
             ParseError::Answerable(refusal) => Some(*refusal),
             ParseError::KeepAlive | ParseError::NotSip | ParseError::Discard(_) => None,

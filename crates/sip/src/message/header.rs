@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::header_name::HeaderName;
+use super::scan;
 
 /// A header: name and checked value.
 ///
@@ -120,7 +121,7 @@ impl fmt::Display for SipCallId {
 /// Whether the octets can be a Call-ID. More liberal than `word`, which many peers overstep; a blank or a control
 /// character is never part of one.
 pub(crate) fn is_call_id(octets: &[u8]) -> bool {
-    !octets.is_empty() && octets.len() <= super::limits::MAX_CALL_ID_BYTES && octets.iter().all(u8::is_ascii_graphic)
+    !octets.is_empty() && octets.len() <= super::limits::MAX_CALL_ID_BYTES && scan::all(octets, scan::GRAPHIC)
 }
 
 fn is_forbidden(c: char) -> bool {

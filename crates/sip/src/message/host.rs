@@ -87,15 +87,15 @@ const MAX_NAME_BYTES: usize = 255;
 
 impl<'a> HostRef<'a> {
     /// Takes the host that is next.
+    #[inline]
     pub(crate) fn take(cursor: &mut Cursor<'a>) -> Option<Self> {
         if cursor.eat(b'[') {
             let address = cursor.take_until(|c| c == b']');
             return if cursor.eat(b']') { scan::ascii(address).parse().ok().map(Self::V6) } else { None };
         }
         let name = cursor.take(scan::HOST);
-        let last = name.last()?;
         // The last label of a name is never a number, so one look at the end tells most names from addresses.
-        if last.is_ascii_digit()
+        if name.last()?.is_ascii_digit()
             && let Some(address) = ipv4(name)
         {
             return Some(Self::V4(address));
@@ -119,41 +119,66 @@ impl<'a> HostRef<'a> {
 }
 
 /// Takes a port. Port 0 is none: nothing can be sent there.
+#[inline]
 pub(crate) fn take_port(cursor: &mut Cursor<'_>) -> Option<u16> {
     let digits = cursor.take_until(|c| !c.is_ascii_digit());
     scan::number(digits).and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0)
 }
 
 /// Dotted decimal without leading zeros, as the standard library reads it but in a fraction of the time.
+#[inline]
 fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
     let mut octets = [0u8; 4];
-    let mut index = 0;
-    let mut digits = 0;
-    for &c in text {
-        let octet = octets.get_mut(index)?;
-        match c {
-            b'0'..=b'9' if digits == 0 || *octet != 0 => {
-                *octet = octet.checked_mul(10)?.checked_add(c - b'0')?;
-                digits += 1;
-            }
-            b'.' if digits > 0 => {
-                index += 1;
-                digits = 0;
-            }
+    let mut rest = text;
+    let (last, others) = octets.split_last_mut()?;
+    for octet in others {
+        // An octet has one to three digits, so its dot is one of the next ones.
+        let (digits, after) = match rest {
+            [_, b'.', after @ ..] => (&rest[..1], after),
+            [_, _, b'.', after @ ..] => (&rest[..2], after),
+            [_, _, _, b'.', after @ ..] => (&rest[..3], after),
             _ => return None,
-        }
+        };
+        *octet = ipv4_octet(digits)?;
+        rest = after;
     }
-    (index == 3 && digits > 0).then(|| Ipv4Addr::from(octets))
+    *last = ipv4_octet(rest)?;
+    Some(Ipv4Addr::from(octets))
+}
+
+#[inline]
+fn ipv4_octet(digits: &[u8]) -> Option<u8> {
+    let digit = |c: u8| u16::from(c.wrapping_sub(b'0'));
+    let octet = match *digits {
+        [c] if c.is_ascii_digit() => digit(c),
+        [b'1'..=b'9', c] if c.is_ascii_digit() => digit(digits[0]) * 10 + digit(c),
+        [b'1' | b'2', b, c] if b.is_ascii_digit() && c.is_ascii_digit() => {
+            digit(digits[0]) * 100 + digit(b) * 10 + digit(c)
+        }
+        _ => return None,
+    };
+    u8::try_from(octet).ok()
 }
 
 /// `hostname`, one dot at the end allowed. A last label of digits only would be a broken address.
 fn is_name(name: &[u8]) -> bool {
     let name = name.strip_suffix(b".").unwrap_or(name);
-    let (Some(first), Some(last)) = (name.first(), name.last()) else { return false };
-    let last_label = || name.rsplit(|&c| c == b'.').next().unwrap_or_default();
-    first.is_ascii_alphanumeric()
-        && (last.is_ascii_alphabetic() || last.is_ascii_digit() && !last_label().iter().all(u8::is_ascii_digit))
-        && !name.windows(2).any(|pair| pair == b"..")
+    let mut last = b'.';
+    let mut is_number = true;
+    for &c in name {
+        if c == b'.' {
+            if last == b'.' {
+                return false;
+            }
+            is_number = true;
+        } else if !c.is_ascii_digit() {
+            is_number = false;
+        }
+        last = c;
+    }
+    !is_number
+        && last.is_ascii_alphanumeric()
+        && name.first().is_some_and(u8::is_ascii_alphanumeric)
         && name.len() <= MAX_NAME_BYTES
 }
 

@@ -1,13 +1,14 @@
 //! SIP messages: reading what a peer sent, and writing what we send.
 //!
-//! Reading and writing are two types on purpose. [`Message`] borrows the received octets and indexes them in one
-//! pass; [`Request`] and [`Response`] are built from typed values only, so that no received line can reach another
-//! peer as it came.
+//! Reading and writing are two types on purpose. [`Message`] borrows the received octets; [`Request`] and [`Response`]
+//! are built from typed values only, so that no received line can reach another peer as it came.
 //!
 //! # Reading
 //!
-//! [`Message::parse`] takes one whole message (a datagram, or what [`framing::StreamDecoder`] cut out of a stream).
-//! A message that parses has what RFC 3261 §8.1.1 demands in readable form, so these cannot fail:
+//! [`Message::parse`] takes one whole message (a datagram, or what [`framing::StreamDecoder`] cut out of a stream). It
+//! does two things. [`Index::new`] goes over the octets once and finds the headers and what names the transaction and
+//! the dialog: enough to know a repeat. [`Message::check`] then reads the grammar of start line, Via, From, To and
+//! Content-Type. A message that parses has what RFC 3261 §8.1.1 demands in readable form, so these cannot fail:
 //! [`Message::start`], [`Message::top_via`], [`Message::vias`], [`Message::from`], [`Message::to`],
 //! [`Message::call_id`], [`Message::cseq`], [`Message::max_forwards`], [`Message::body`]. Everything else is parsed
 //! when asked for and may be a [`BadHeader`]: [`Message::contacts`], [`Message::routes`],
@@ -44,6 +45,7 @@ mod params;
 mod parse;
 mod salvage;
 pub(crate) mod scan;
+mod start_line;
 mod status;
 mod token;
 mod uri;
@@ -55,10 +57,11 @@ pub use error::{BadHeader, Flaw, ParseError, Refusal};
 pub use header::{Header, HeaderValue, InvalidHeaderValue, InvalidSipCallId, SipCallId};
 pub use header_name::HeaderName;
 pub use host::{Host, InvalidHost};
+pub use index::{Index, RawHeader};
 pub use method::Method;
 pub use outgoing::{Body, Request, Response};
 pub use params::{Param, ParamValue, Params};
-pub use parse::{Message, RawHeader, Start};
+pub use parse::{Message, Start};
 pub use status::{InvalidStatusCode, StatusCode};
 pub use token::{InvalidToken, Token};
 pub use uri::{Escaped, InvalidUri, OtherUri, SipUri, TelUri, Uri, UriParam};

@@ -1,38 +1,31 @@
-//! The index over a received message.
+//! A received message, checked.
 
 use std::borrow::Cow;
 
 use super::address::{AddressRef, NameAddr};
-use super::cseq::{CSeq, CSeqRef};
-use super::error::{BadHeader, ParseError};
+use super::cseq::CSeq;
+use super::error::{BadHeader, Flaw, ParseError};
 use super::header::{Header, HeaderValue, SipCallId};
 use super::header_name::HeaderName;
-use super::index::{self, Nature, StartRef};
+use super::index::{self, Index, RawHeader};
 use super::limits::MAX_LIST_VALUES;
 use super::media_type::MediaType;
 use super::method::Method;
 use super::outgoing::Response;
-use super::salvage;
 use super::scan::{self, Cursor, List};
+use super::start_line::StartRef;
 use super::status::StatusCode;
 use super::token::Token;
-use super::uri::Uri;
+use super::uri::{Uri, UriRef};
 use super::via::{Via, ViaRef};
 
 /// A received message that is well-formed as far as every element needs it.
 ///
-/// Made with one allocation (the header index); the typed values of the methods below are built when asked for.
+/// An [`Index`] whose start line, Via, From, To and Content-Type were checked too. The typed values of the methods
+/// below are built when asked for.
 #[derive(Debug, Clone)]
 pub struct Message<'a> {
-    pub(super) start: StartRef<'a>,
-    pub(super) headers: Vec<RawHeader<'a>>,
-    pub(super) top_via: ViaRef<'a>,
-    pub(super) from: AddressRef<'a>,
-    pub(super) to: AddressRef<'a>,
-    pub(super) call_id: &'a [u8],
-    pub(super) cseq: CSeqRef<'a>,
-    pub(super) max_forwards: Option<u8>,
-    pub(super) body: &'a [u8],
+    index: Index<'a>,
 }
 
 /// The start line.
@@ -54,43 +47,38 @@ pub enum Start {
     },
 }
 
-/// A header as received.
-#[derive(Debug, Clone, Copy)]
-pub struct RawHeader<'a> {
-    pub(super) name: &'a [u8],
-    pub(super) value: &'a [u8],
-}
-
 impl<'a> Message<'a> {
-    /// Indexes one message: a datagram, or one message cut out of a stream.
-    ///
-    /// Without Content-Length the body goes to the end; what is beyond Content-Length is dropped
-    /// (RFC 3261 §18.3).
+    /// Reads one message: [`Index::new`] and [`Message::check`] in one.
     ///
     /// # Errors
     ///
     /// [`ParseError`], whose variants are what may be done about it.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        let (nature, after_line) = index::nature(bytes);
-        match nature {
-            Nature::KeepAlive => Err(ParseError::KeepAlive),
-            Nature::NotSip => Err(ParseError::NotSip),
-            Nature::Request { .. } | Nature::Response { .. } => {
-                Self::index(bytes, nature, after_line).map_err(|flaw| salvage::refuse(bytes, nature, after_line, flaw))
-            }
+        Self::check(Index::new(bytes)?)
+    }
+
+    /// Checks what the index passed over.
+    ///
+    /// # Errors
+    ///
+    /// [`ParseError`], whose variants are what may be done about it.
+    pub fn check(index: Index<'a>) -> Result<Self, ParseError> {
+        match check(&index) {
+            Ok(()) => Ok(Self { index }),
+            Err(flaw) => Err(index.refuse(flaw)),
         }
     }
 
     /// Whether it is a request.
     pub fn is_request(&self) -> bool {
-        matches!(self.start, StartRef::Request { .. })
+        self.index.is_request()
     }
 
     /// The start line as an owned value.
     pub fn start(&self) -> Start {
-        match self.start {
+        match self.index.start {
             StartRef::Request { method, uri } => {
-                Start::Request { method: Method::checked(scan::ascii(method)), uri: uri.to_owned() }
+                Start::Request { method: Method::checked(scan::ascii(method)), uri: request_uri(uri) }
             }
             StartRef::Response { status, reason } => {
                 Start::Response { status, reason: String::from_utf8_lossy(reason).into() }
@@ -100,28 +88,26 @@ impl<'a> Message<'a> {
 
     /// The method of the request, or of the request that this is a response to.
     pub fn method(&self) -> Method {
-        Method::checked(scan::ascii(self.cseq.method))
+        Method::checked(self.index.method_name())
     }
 
     /// The Request-URI; `None` in a response.
     pub fn request_uri(&self) -> Option<Uri> {
-        match self.start {
-            StartRef::Request { uri, .. } => Some(uri.to_owned()),
+        match self.index.start {
+            StartRef::Request { uri, .. } => Some(request_uri(uri)),
             StartRef::Response { .. } => None,
         }
     }
 
     /// The code; `None` in a request.
     pub fn status(&self) -> Option<StatusCode> {
-        match self.start {
-            StartRef::Request { .. } => None,
-            StartRef::Response { status, .. } => Some(status),
-        }
+        self.index.status()
     }
 
     /// The topmost Via.
     pub fn top_via(&self) -> Via {
-        self.top_via.to_owned()
+        let value = self.values(&HeaderName::Via).next().unwrap_or_default();
+        ViaRef::take(&mut Cursor::new(value)).expect("every Via was checked, and there is one").to_owned()
     }
 
     /// All Via values, topmost first.
@@ -141,52 +127,52 @@ impl<'a> Message<'a> {
 
     /// The branch of the topmost Via, at no cost.
     pub fn branch(&self) -> Option<&'a str> {
-        self.top_via.branch()
+        self.index.branch()
     }
 
     /// From.
     pub fn from(&self) -> NameAddr {
-        self.from.to_owned()
+        address(self.index.from.value)
     }
 
     /// To.
     pub fn to(&self) -> NameAddr {
-        self.to.to_owned()
+        address(self.index.to.value)
     }
 
     /// The tag of From, at no cost; RFC 2543 peers may have none.
     pub fn from_tag(&self) -> Option<&'a str> {
-        self.from.tag()
+        self.index.from_tag()
     }
 
     /// The tag of To, at no cost.
     pub fn to_tag(&self) -> Option<&'a str> {
-        self.to.tag()
+        self.index.to_tag()
     }
 
     /// Call-ID, at no cost. It is a valid [`super::SipCallId`].
     pub fn call_id(&self) -> &'a str {
-        scan::ascii(self.call_id)
+        self.index.call_id()
     }
 
     /// CSeq.
     pub fn cseq(&self) -> CSeq {
-        self.cseq.to_owned()
+        self.index.cseq.to_owned()
     }
 
     /// Max-Forwards, at no cost; `None` when it is not there.
     pub fn max_forwards(&self) -> Option<u8> {
-        self.max_forwards
+        self.index.max_forwards()
     }
 
     /// The body, cut to Content-Length.
     pub fn body(&self) -> &'a [u8] {
-        self.body
+        self.index.body()
     }
 
     /// All headers in order, as received.
     pub fn raw_headers(&self) -> &[RawHeader<'a>] {
-        &self.headers
+        self.index.raw_headers()
     }
 
     /// The first value of a header, unfolded (a line break and the blanks after it are one space).
@@ -350,18 +336,83 @@ impl<'a> Message<'a> {
 
     /// The values of all header lines of a name, folds and all.
     fn values<'n>(&'n self, name: &'n HeaderName) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
-        self.headers.iter().filter(move |header| name.is(header.name)).map(|header| header.value)
+        self.index.values(name)
     }
 }
 
-impl<'a> RawHeader<'a> {
-    /// The name.
-    pub fn name(&self) -> HeaderName {
-        HeaderName::checked(scan::ascii(self.name))
+/// What a message must be beyond what its index shows.
+fn check(index: &Index<'_>) -> Result<(), Flaw> {
+    if let StartRef::Request { method, uri } = index.start {
+        if !is_request_uri(uri) {
+            return Err(Flaw::BadRequestUri);
+        }
+        check_request(index, method)?;
     }
+    check_vias(index)?;
+    for (party, name) in [(index.from, HeaderName::From), (index.to, HeaderName::To)] {
+        // The same tag both times: what names the dialog is beyond doubt.
+        if AddressRef::parse(party.value).is_none_or(|address| address.tag() != party.tag) {
+            return Err(BadHeader(name).into());
+        }
+    }
+    Ok(())
+}
 
-    /// The value without blanks at its ends; line folds are still in it.
-    pub fn value(&self) -> &'a [u8] {
-        self.value
+fn check_vias(index: &Index<'_>) -> Result<(), Flaw> {
+    let bad = || BadHeader(HeaderName::Via);
+    let mut count = 0;
+    for value in index.values(&HeaderName::Via) {
+        let mut cursor = Cursor::new(value);
+        loop {
+            let via = ViaRef::take(&mut cursor).ok_or_else(bad)?;
+            if count == MAX_LIST_VALUES || count == 0 && via.branch() != index.branch {
+                return Err(bad().into());
+            }
+            count += 1;
+            if !cursor.eat(b',') {
+                break;
+            }
+        }
     }
+    Ok(())
+}
+
+/// What a request must have beyond what every message has.
+fn check_request(index: &Index<'_>, method: &[u8]) -> Result<(), Flaw> {
+    if !index.body.is_empty() {
+        let value = index.content_type.ok_or(Flaw::Missing(HeaderName::ContentType))?;
+        MediaType::parse(value).ok_or(BadHeader(HeaderName::ContentType))?;
+    }
+    match method {
+        // The answerer must know where to send what follows, and of one place only (RFC 3261 §8.1.1.8).
+        b"INVITE" => match index.contacts {
+            0 => Err(Flaw::Missing(HeaderName::Contact)),
+            1 => Ok(()),
+            _ => Err(Flaw::Repeated(HeaderName::Contact)),
+        },
+        b"REFER" => require_one(index, HeaderName::ReferTo), // RFC 3515 §2.4.2
+        b"SUBSCRIBE" | b"NOTIFY" => require_one(index, HeaderName::Event), // RFC 6665 §8.2.1
+        _ => Ok(()),
+    }
+}
+
+fn require_one(index: &Index<'_>, name: HeaderName) -> Result<(), Flaw> {
+    match index.values(&name).take(2).count() {
+        0 => Err(Flaw::Missing(name)),
+        1 => Ok(()),
+        _ => Err(Flaw::Repeated(name)),
+    }
+}
+
+/// A sip URI has no headers there (RFC 3261 §19.1.1).
+fn is_request_uri(text: &[u8]) -> bool {
+    UriRef::parse(text).is_some_and(|uri| !uri.has_headers())
+}
+
+fn request_uri(text: &[u8]) -> Uri {
+    UriRef::parse(text).expect("it was checked by is_request_uri").to_owned()
+}
+
+fn address(value: &[u8]) -> NameAddr {
+    AddressRef::parse(value).expect("From and To were checked").to_owned()
 }

@@ -1,12 +1,14 @@
 //! What can still be told to the sender of a broken message.
 
+use super::address::AddressRef;
 use super::cseq::CSeqRef;
 use super::error::{Flaw, ParseError, Refusal};
 use super::header::SipCallId;
 use super::header_name::HeaderName;
-use super::index::{Nature, address, call_id};
+use super::index::call_id;
 use super::outgoing::Response;
 use super::scan::{self, Cursor};
+use super::start_line::Nature;
 use super::status::StatusCode;
 use super::token::Token;
 use super::via::{Via, ViaRef};
@@ -51,9 +53,9 @@ fn salvage(block: &[u8], flaw: &Flaw) -> Option<Refusal> {
                 return None;
             }
         } else if HeaderName::From.is(name) {
-            from = from.or_else(|| address(value));
+            from = from.or_else(|| AddressRef::parse(value));
         } else if HeaderName::To.is(name) {
-            to = to.or_else(|| address(value));
+            to = to.or_else(|| AddressRef::parse(value));
         } else if HeaderName::CallId.is(name) {
             id = id.or_else(|| call_id(value));
         } else if HeaderName::CSeq.is(name) {

@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 
+use wide::u8x16;
+
 /// `token` (RFC 3261 §25.1).
 pub(crate) const TOKEN: u16 = 1;
 /// A host name; with `_`, which real ones have.
@@ -20,14 +22,17 @@ pub(crate) const URI_HEADER: u16 = 1 << 5;
 pub(crate) const UNRESERVED: u16 = 1 << 6;
 /// A header parameter's value without quotes. More than token and host: peers send Base64 tags and bare IPv6.
 pub(crate) const PLAIN_VALUE: u16 = 1 << 7;
-/// What a user is made of on the wire: [`USER`], escapes, and `#`, which dial strings have and peers do not escape.
+/// What a user is made of on the wire beside escapes: [`USER`], and `#`, which dial strings have and peers do not
+/// escape.
 pub(crate) const RAW_USER: u16 = 1 << 8;
-/// What a URI parameter is made of on the wire: [`URI_PARAM`], escapes, and `=`.
+/// What a URI parameter is made of on the wire beside escapes: [`URI_PARAM`] and `=`.
 pub(crate) const RAW_URI_PARAM: u16 = 1 << 9;
 /// What the headers of a URI are made of on the wire: [`URI_HEADER`], escapes, `=` and `&`.
 pub(crate) const RAW_URI_HEADERS: u16 = 1 << 10;
 /// `%`, which begins an escape.
 pub(crate) const ESCAPE: u16 = 1 << 11;
+/// What is visible: all of ASCII but controls and the blank.
+pub(crate) const GRAPHIC: u16 = 1 << 12;
 
 static CLASSES: [u16; 256] = classes();
 
@@ -37,7 +42,7 @@ const fn classes() -> [u16; 256] {
     while c < 0x7f {
         let alphanumeric = c.is_ascii_alphanumeric();
         let unreserved = alphanumeric || is_one_of(c, b"-_.!~*'()");
-        let mut class = 0;
+        let mut class = GRAPHIC;
         if alphanumeric || is_one_of(c, b"-.!%*_+`'~") {
             class |= TOKEN;
         }
@@ -50,10 +55,10 @@ const fn classes() -> [u16; 256] {
         if unreserved || is_one_of(c, b"&=+$,;?/") {
             class |= USER;
         }
-        if unreserved || is_one_of(c, b"&=+$,;?/%#") {
+        if unreserved || is_one_of(c, b"&=+$,;?/#") {
             class |= RAW_USER;
         }
-        if unreserved || is_one_of(c, b"[]/:&+$%=") {
+        if unreserved || is_one_of(c, b"[]/:&+$=") {
             class |= RAW_URI_PARAM;
         }
         if unreserved || is_one_of(c, b"[]/?:+$%=&") {
@@ -97,10 +102,34 @@ pub(crate) fn is(c: u8, class: u16) -> bool {
     CLASSES[usize::from(c)] & class != 0
 }
 
+/// How many octets of one class the text begins with.
+#[inline]
+pub(crate) fn run(text: &[u8], class: u16) -> usize {
+    debug_assert!(class.is_power_of_two(), "the octets of a chunk are tested together");
+    let mut rest = text;
+    // Four at a time: one branch instead of four, and most runs are longer.
+    while let Some(([a, b, c, d], after)) = rest.split_first_chunk::<4>()
+        && classes_of(*a) & classes_of(*b) & classes_of(*c) & classes_of(*d) & class != 0
+    {
+        rest = after;
+    }
+    while let Some((c, after)) = rest.split_first()
+        && is(*c, class)
+    {
+        rest = after;
+    }
+    text.len() - rest.len()
+}
+
+#[inline]
+fn classes_of(c: u8) -> u16 {
+    CLASSES[usize::from(c)]
+}
+
 /// Whether the text is not empty and all of it is in the class.
 #[inline]
 pub(crate) fn all(text: &[u8], class: u16) -> bool {
-    !text.is_empty() && text.iter().all(|&c| is(c, class))
+    !text.is_empty() && run(text, class) == text.len()
 }
 
 /// SP, HTAB, and CR and LF, which are parts of line folds here.
@@ -112,6 +141,14 @@ pub(crate) fn is_blank(c: u8) -> bool {
 /// Without blanks at both ends.
 #[inline]
 pub(crate) fn trim(text: &[u8]) -> &[u8] {
+    // Nearly all values have one blank before them and no other.
+    if let [b' ', inside @ ..] = text
+        && let [first, .., last] = inside
+        && *first > b' '
+        && *last > b' '
+    {
+        return inside;
+    }
     trim_end(trim_start(text))
 }
 
@@ -159,40 +196,92 @@ pub(crate) fn number(digits: &[u8]) -> Option<u64> {
 }
 
 /// The offset of the first CR, LF or NUL at or after `from`.
-#[inline]
 pub(crate) fn find_break(bytes: &[u8], from: usize) -> Option<usize> {
-    /// All three are below this; of the others below it only HTAB is usual.
-    const ABOVE: u8 = 0x0e;
-
-    let mut at = from;
-    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<16>) {
-        // No branch inside, so that the compiler can use vector instructions.
-        if chunk.iter().fold(false, |any, &c| any | (c < ABOVE)) {
-            let mut below = low_octets(u128::from_le_bytes(*chunk), ABOVE);
-            while below != 0 {
-                let offset = (below.trailing_zeros() / 8) as usize;
-                if is_break(chunk[offset & 15]) {
-                    return Some(at + offset);
-                }
-                below &= below - 1;
-            }
+    let mut breaks = Breaks::new(bytes, from);
+    loop {
+        let at = breaks.next()?;
+        if matches!(bytes.get(at), Some(b'\r' | b'\n' | 0)) {
+            return Some(at);
         }
-        at += 16;
     }
-    let tail = bytes.get(at..)?;
-    tail.iter().position(|&c| is_break(c)).map(|offset| at + offset)
 }
 
-/// Marks the octets below `above`, with their highest bit. Above the first mark there may be false ones.
+/// The offsets of all octets up to CR, in order: CR, LF, NUL, HTAB, and others that are never sent.
+///
+/// They are found a block at a time, without a branch for an octet or for a line, because lines of unforeseeable length are what
+/// costs most in a reader that goes from one to the next.
+#[derive(Debug, Clone)]
+pub(crate) struct Breaks<'a> {
+    bytes: &'a [u8],
+    /// Where the block of the marks begins.
+    base: usize,
+    /// A bit for each octet of the block that may be one, the first lowest. Those that were taken are gone.
+    marks: u64,
+}
+
+/// Octets of a block: one for each bit of a word.
+const BLOCK: usize = 64;
+
+impl<'a> Breaks<'a> {
+    /// Those at or after `from`.
+    #[inline]
+    pub(crate) fn new(bytes: &'a [u8], from: usize) -> Self {
+        Self { bytes, base: from, marks: marks_at(bytes, from).unwrap_or(0) }
+    }
+
+    #[inline]
+    pub(crate) fn next(&mut self) -> Option<usize> {
+        while self.marks == 0 {
+            self.base += BLOCK;
+            self.marks = marks_at(self.bytes, self.base)?;
+        }
+        let at = self.base + self.marks.trailing_zeros() as usize;
+        self.marks &= self.marks - 1;
+        Some(at)
+    }
+}
+
+/// The marks of the block that begins at `base`. `None` when nothing is there.
 #[inline]
-fn low_octets(word: u128, above: u8) -> u128 {
-    const ONES: u128 = u128::from_le_bytes([1; 16]);
-    word.wrapping_sub(ONES * u128::from(above)) & !word & (ONES << 7)
+fn marks_at(bytes: &[u8], base: usize) -> Option<u64> {
+    let rest = bytes.get(base..).filter(|rest| !rest.is_empty())?;
+    match rest.first_chunk::<BLOCK>() {
+        Some(block) => Some(marks(block)),
+        None => Some(marks_of_rest(rest)),
+    }
 }
 
 #[inline]
-fn is_break(c: u8) -> bool {
-    matches!(c, b'\r' | b'\n' | 0)
+fn marks(block: &[u8; BLOCK]) -> u64 {
+    let (quarters, _) = block.as_chunks::<16>();
+    let mark = |quarter: &[u8; 16]| u64::from(u8x16::new(*quarter).simd_le(u8x16::splat(b'\r')).to_bitmask());
+    quarters.iter().rev().fold(0, |marks, quarter| marks << 16 | mark(quarter))
+}
+
+/// The marks of a block that the end cuts short.
+#[cold]
+#[inline(never)]
+fn marks_of_rest(rest: &[u8]) -> u64 {
+    let mut block = [b' '; BLOCK];
+    for (to, from) in block.iter_mut().zip(rest) {
+        *to = *from;
+    }
+    marks(&block)
+}
+
+/// The offset of the first of either octet.
+#[inline]
+pub(crate) fn find(bytes: &[u8], one: u8, other: u8) -> Option<usize> {
+    let mut rest = bytes;
+    while let Some((chunk, after)) = rest.split_first_chunk::<16>() {
+        let octets = u8x16::new(*chunk);
+        let found = (octets.simd_eq(u8x16::splat(one)) | octets.simd_eq(u8x16::splat(other))).to_bitmask();
+        if found != 0 {
+            return Some(bytes.len() - rest.len() + found.trailing_zeros() as usize);
+        }
+        rest = after;
+    }
+    rest.iter().position(|&c| c == one || c == other).map(|offset| bytes.len() - rest.len() + offset)
 }
 
 /// Replaces each line fold (CRLF and the blanks around it) by one space (RFC 3261 §7.3.1).
@@ -286,6 +375,18 @@ impl<'a> Cursor<'a> {
         false
     }
 
+    /// Goes past those octets, if they are the next ones.
+    #[inline]
+    pub(crate) fn eat_all<const N: usize>(&mut self, octets: &[u8; N]) -> bool {
+        if let Some((first, rest)) = self.rest.split_first_chunk::<N>()
+            && first == octets
+        {
+            self.rest = rest;
+            return true;
+        }
+        false
+    }
+
     /// Goes past that octet and the blanks around it, if it is the next one after blanks.
     #[inline]
     pub(crate) fn eat_separator(&mut self, octet: u8) -> bool {
@@ -299,30 +400,27 @@ impl<'a> Cursor<'a> {
 
     #[inline]
     pub(crate) fn skip_blanks(&mut self) {
-        self.rest = trim_start(self.rest);
+        // One comparison where there are none, as nearly everywhere.
+        if self.peek().is_some_and(|c| c <= b' ') {
+            self.rest = trim_start(self.rest);
+        }
     }
 
     /// Takes octets of the class, maybe none.
     #[inline]
     pub(crate) fn take(&mut self, class: u16) -> &'a [u8] {
-        let end = self.rest.iter().position(|&c| !is(c, class)).unwrap_or(self.rest.len());
-        self.split(end)
+        self.split(run(self.rest, class))
     }
 
-    /// Takes octets of the class, maybe none, and says whether an escape may be among them.
+    /// Takes octets of the class and escapes, maybe none, and says whether an escape may be among them.
     #[inline]
     pub(crate) fn take_with_escapes(&mut self, class: u16) -> (&'a [u8], bool) {
-        let mut seen = 0;
-        let mut end = 0;
-        for &c in self.rest {
-            let classes = CLASSES[usize::from(c)];
-            if classes & class == 0 {
-                break;
-            }
-            seen |= classes;
-            end += 1;
+        let mut end = run(self.rest, class);
+        let has_escapes = self.rest.get(end) == Some(&b'%');
+        if has_escapes {
+            end = self.rest.iter().position(|&c| !is(c, class | ESCAPE)).unwrap_or(self.rest.len());
         }
-        (self.split(end), seen & ESCAPE != 0)
+        (self.split(end), has_escapes)
     }
 
     /// Takes what is before the first octet that `stops` knows, or all.
@@ -332,21 +430,32 @@ impl<'a> Cursor<'a> {
         self.split(end)
     }
 
+    /// Takes what is before the first of either octet, or all.
+    #[inline]
+    pub(crate) fn take_to(&mut self, one: u8, other: u8) -> &'a [u8] {
+        self.split(find(self.rest, one, other).unwrap_or(self.rest.len()))
+    }
+
     /// Takes the inside of a quoted string, quoted-pairs and folds still in it. `None` when no quote is next or the
     /// string does not end.
     #[inline]
     pub(crate) fn take_quoted(&mut self) -> Option<&'a [u8]> {
-        let [b'"', inside @ ..] = self.rest else { return None };
-        let mut at = 0;
-        loop {
-            match inside.get(at)? {
-                b'"' => break,
-                b'\\' => at += 2,
-                _ => at += 1,
-            }
+        if !self.eat(b'"') {
+            return None;
         }
-        self.rest = inside.get(at + 1..).unwrap_or_default();
-        inside.get(..at)
+        let mut end = 0;
+        loop {
+            let rest = self.rest.get(end..)?;
+            let at = find(rest, b'"', b'\\')?;
+            end += at;
+            if rest.get(at) == Some(&b'"') {
+                break;
+            }
+            end += 2; // a quoted-pair
+        }
+        let inside = self.split(end);
+        self.split(1);
+        Some(inside)
     }
 
     #[inline]

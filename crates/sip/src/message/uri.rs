@@ -384,23 +384,30 @@ pub(crate) struct SipUriRef<'a> {
 }
 
 impl<'a> UriRef<'a> {
+    #[inline]
     pub(crate) fn parse(text: &'a [u8]) -> Option<Self> {
         let mut cursor = Cursor::new(text);
         Self::take(&mut cursor).filter(|_| cursor.is_done())
     }
 
     /// Takes the URI that is next, up to what cannot be part of it.
+    #[inline]
     pub(crate) fn take(cursor: &mut Cursor<'a>) -> Option<Self> {
         // Nearly all are `sip:`.
-        if let Some((scheme, rest)) = cursor.rest().split_first_chunk::<4>()
-            && scan::is_name(scheme, b"sip:")
-        {
-            *cursor = Cursor::new(rest);
+        if cursor.eat_all(b"sip:") {
             return SipUriRef::take(false, cursor).map(Self::Sip);
         }
+        Self::take_other(cursor)
+    }
+
+    #[cold]
+    fn take_other(cursor: &mut Cursor<'a>) -> Option<Self> {
         let scheme = cursor.take(scan::TOKEN);
         if !cursor.eat(b':') {
             return None;
+        }
+        if scheme.eq_ignore_ascii_case(b"sip") {
+            return SipUriRef::take(false, cursor).map(Self::Sip);
         }
         if scheme.eq_ignore_ascii_case(b"sips") {
             return SipUriRef::take(true, cursor).map(Self::Sip);
@@ -447,6 +454,7 @@ impl<'a> UriRef<'a> {
 }
 
 impl<'a> SipUriRef<'a> {
+    #[inline]
     fn take(secure: bool, cursor: &mut Cursor<'a>) -> Option<Self> {
         let start = *cursor;
         let (mut user, mut password) = (None, None);
@@ -454,7 +462,7 @@ impl<'a> SipUriRef<'a> {
         let (name, has_escapes) = cursor.take_with_escapes(scan::RAW_USER);
         let after_name = *cursor;
         if cursor.eat(b':') {
-            let (secret, has_escapes) = cursor.take_with_escapes(scan::PASSWORD | scan::ESCAPE);
+            let (secret, has_escapes) = cursor.take_with_escapes(scan::PASSWORD);
             if cursor.peek() == Some(b'@') && (!has_escapes || are_escapes_whole(secret)) {
                 password = Some(secret);
             } else {
@@ -513,6 +521,7 @@ impl UriParam {
 }
 
 /// Takes `*( ";" pname [ "=" pvalue ] )`; empty parameters are passed over. `None` when one is broken.
+#[inline]
 fn take_params<'a>(cursor: &mut Cursor<'a>) -> Option<&'a [u8]> {
     let span = cursor.rest();
     while cursor.eat(b';') {

@@ -158,12 +158,15 @@ pub(crate) struct ViaRef<'a> {
 
 impl<'a> ViaRef<'a> {
     /// Takes one value and the blanks around it, up to a comma or the end.
+    #[inline]
     pub(crate) fn take(cursor: &mut Cursor<'a>) -> Option<Self> {
         cursor.skip_blanks();
-        let is_sip = scan::is_name(cursor.take(scan::TOKEN), b"SIP")
-            && cursor.eat_separator(b'/')
-            && cursor.take(scan::TOKEN) == b"2.0"
-            && cursor.eat_separator(b'/');
+        let is_sip = cursor.eat_all(b"SIP/2.0/")
+            || scan::is_name(cursor.take(scan::TOKEN), b"SIP")
+                && cursor.eat_separator(b'/')
+                && cursor.take(scan::TOKEN) == b"2.0"
+                && cursor.eat_separator(b'/');
+        cursor.skip_blanks();
         let transport = cursor.take(scan::TOKEN);
         if !is_sip || transport.is_empty() || !cursor.peek().is_some_and(scan::is_blank) {
             return None;
@@ -190,8 +193,8 @@ impl<'a> ViaRef<'a> {
         matches!(cursor.peek(), None | Some(b',')).then_some(Self { transport, host, port, params, branch })
     }
 
-    pub(crate) fn branch(&self) -> Option<&'a str> {
-        self.branch.map(scan::ascii)
+    pub(super) fn branch(&self) -> Option<&'a [u8]> {
+        self.branch
     }
 
     pub(crate) fn to_owned(self) -> Via {
@@ -207,8 +210,13 @@ mod tests {
 
     #[test]
     fn reads_blanks_and_folds_wherever_they_may_be() {
-        let via = parse(b"  SIP  / 2.0\r\n /UDP\r\n    192.0.2.2 : 5070 ;branch = z9hG4bK390;rport").unwrap();
-        assert_eq!(via.to_string(), "SIP/2.0/UDP 192.0.2.2:5070;branch=z9hG4bK390;rport");
+        for text in [
+            "  SIP  / 2.0\r\n /UDP\r\n    192.0.2.2 : 5070 ;branch = z9hG4bK390;rport",
+            "SIP/2.0/ UDP 192.0.2.2:5070;branch=z9hG4bK390;rport",
+        ] {
+            let via = parse(text.as_bytes()).unwrap();
+            assert_eq!(via.to_string(), "SIP/2.0/UDP 192.0.2.2:5070;branch=z9hG4bK390;rport");
+        }
     }
 
     #[test]
