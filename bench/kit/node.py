@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import secrets
 import shutil
 import sqlite3
@@ -33,7 +34,7 @@ class Node(Process):
             "TANDEM_RTP_PORTS": addresses.RTP_PORTS,
             "TANDEM_PEER_ALLOW": "127.0.0.0/8",
             "TANDEM_ADMIN_API_KEY": self._key,
-            "TANDEM_LOG": "warn",
+            "TANDEM_LOG": "warn,tandem::serve=info",
             "TANDEM_DRAIN_TIMEOUT": "0",
         }
         super().__init__([binary, "serve"], folder / "log", env=self._env, cwd=folder)
@@ -106,8 +107,9 @@ class Node(Process):
         return self.request("GET", "/health/ready")[1]
 
     def io_path(self):
-        """By which of the kernel's interfaces media goes."""
-        return self.readiness().get("media_io", "epoll")
+        """By which of the kernel's interfaces media goes, as the log says at the start."""
+        said = re.search(r"media_io=\W*(\w+)", self.log.read_text())
+        return said.group(1) if said else "unknown"
 
     def records(self):
         """Calls whose record is in the database, ended."""
