@@ -83,17 +83,22 @@ impl Ended {
         expect(record.ended_at.is_some() && record.hung_up_by.is_some(), &|| {
             format!("the call has no end: {record:?}")
         });
+        faults.extend(self.fault_of_numbers());
         faults.extend(self.faults_of_timeline());
         faults
+    }
+
+    /// Events are numbered from 1 without a gap.
+    #[must_use]
+    pub fn fault_of_numbers(&self) -> Option<String> {
+        let numbers = self.events.iter().map(|event| event.number);
+        let is_right = numbers.clone().eq(1..=u32::try_from(self.events.len()).unwrap());
+        (!is_right).then(|| format!("events are numbered {:?}", numbers.collect::<Vec<_>>()))
     }
 
     fn faults_of_timeline(&self) -> Vec<String> {
         let Self { legs, events, .. } = self;
         let mut faults = Vec::new();
-        let numbers = events.iter().map(|event| event.number);
-        if !numbers.clone().eq(1..=u32::try_from(events.len()).unwrap()) {
-            faults.push(format!("events are numbered {:?}", numbers.collect::<Vec<_>>()));
-        }
         // A call that was closed by another process ends as of a heartbeat, which may be before its last events.
         if self.cause() != "node_restarted" && !events.is_sorted_by_key(|event| event.at) {
             faults.push(format!("the timeline goes back: {events:#?}"));
