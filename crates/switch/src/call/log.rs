@@ -227,6 +227,14 @@ impl CallLog {
         self.write(resources);
     }
 
+    /// What the first party speaks, when that was not known at its answer: a caller without an offer says it in the ACK.
+    pub(super) fn codec_agreed(&mut self, codec: Option<Codec>, resources: &mut Resources) {
+        if let (None, Some(codec)) = (&self.record.codec_used, codec) {
+            self.record.codec_used = Some(codec.to_string());
+            self.write(resources);
+        }
+    }
+
     /// The call is over after `connected`, `None` when it was never answered. Its final record goes out with [`write`](Self::write).
     pub(super) fn ended(
         &mut self,

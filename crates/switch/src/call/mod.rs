@@ -730,8 +730,10 @@ impl Call {
         }
         let taken = body.is_some_and(|answer| port.take_answer(answer, comedia, resources).is_ok());
         let has_media = port.agreement.is_some();
+        let codec = port.agreement.as_ref().map(|agreement| agreement.codec);
         if taken {
             self.on_agreement_changed(index, was_held, resources, now);
+            self.log.codec_agreed(codec, resources);
         } else if !has_media {
             let ending = LegEnding { cause: HangupCause::ProtocolError, by: HungUpBy::Switch, sip_status: None };
             self.end(ending, resources, now);
