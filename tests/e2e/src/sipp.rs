@@ -1,13 +1,14 @@
 //! SIPp: a far end that is somebody else's program.
 
 use std::fs::File;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tandem_model::Transport;
 use tempfile::TempDir;
 
-use crate::wait::eventually;
+use crate::wait::{eventually, pause};
 
 /// What a SIPp does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,23 @@ pub enum Scenario {
     Challenge,
     /// The same with a 407; it looks at the form of the credentials only.
     ProxyChallenge,
+}
+
+/// Calls that a SIPp places: it hears ringing, is answered, and waits until the other side hangs up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SippCalls<'a> {
+    /// Where it calls from.
+    pub from: SocketAddr,
+    /// Whom it sends its INVITEs to.
+    pub to: SocketAddr,
+    /// Over UDP or TCP, one connection for all.
+    pub transport: Transport,
+    /// Whom it calls.
+    pub number: &'a str,
+    /// How often.
+    pub count: u32,
+    /// At which rate.
+    pub per_second: u32,
 }
 
 /// A running SIPp.
@@ -43,28 +61,50 @@ impl Sipp {
     /// When it cannot be run.
     #[must_use]
     pub fn start(scenario: Scenario, address: SocketAddr, calls: u32) -> Self {
-        Self::start_over("u1", scenario, address, calls)
+        Self::start_over(Transport::Udp, scenario, address, calls)
     }
 
-    /// The same over TCP.
+    /// The same over this transport.
     ///
     /// # Panics
-    /// When it cannot be run.
+    /// When it cannot be run, and for transports other than UDP and TCP.
     #[must_use]
-    pub fn start_over_tcp(scenario: Scenario, address: SocketAddr, calls: u32) -> Self {
-        Self::start_over("t1", scenario, address, calls)
+    pub fn start_over(transport: Transport, scenario: Scenario, address: SocketAddr, calls: u32) -> Self {
+        let mut sipp = Self::run(scenario.file(), transport, address, calls, &[]);
+        // Who is called before it listens has refused.
+        eventually("sipp that listens", START, || {
+            let ended = sipp.child.try_wait().ok().flatten();
+            assert!(ended.is_none(), "sipp ended at once: {}{}", sipp.read("stderr"), sipp.errors());
+            listens(transport, address).then_some(())
+        });
+        sipp
     }
 
-    fn start_over(transport: &str, scenario: Scenario, address: SocketAddr, calls: u32) -> Self {
+    /// Starts a SIPp that places calls and ends once all are over.
+    ///
+    /// # Panics
+    /// When it cannot be run, and for transports other than UDP and TCP.
+    #[must_use]
+    pub fn call(calls: &SippCalls<'_>) -> Self {
+        let rate = calls.per_second.to_string();
+        // Calls that wait for something do not keep others from being placed on time.
+        let most = calls.count.to_string();
+        let to = calls.to.to_string();
+        let more = ["-s", calls.number, "-r", &rate, "-l", &most, &to];
+        Self::run("call.xml", calls.transport, calls.from, calls.count, &more)
+    }
+
+    fn run(scenario: &str, transport: Transport, address: SocketAddr, calls: u32, more: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("the temporary folder is writable");
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(scenario.file());
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(scenario);
         let log = |name: &str| File::create(folder.path().join(name)).expect("the folder is new");
         let child = Command::new("sipp")
             .arg("-sf")
             .arg(file)
-            .args(["-t", transport, "-i", &address.ip().to_string(), "-p", &address.port().to_string()])
-            .args(["-m", &calls.to_string(), "-nostdin", "-timeout", "120", "-timeout_error"])
+            .args(["-t", one_socket(transport), "-i", &address.ip().to_string(), "-p", &address.port().to_string()])
+            .args(["-m", &calls.to_string(), "-nostdin", "-buff_size", BUFFER, "-timeout", "120", "-timeout_error"])
             .args(["-trace_stat", "-fd", "1", "-stf", "stat.csv", "-trace_err", "-error_file", "errors"])
+            .args(more)
             .current_dir(folder.path())
             .env("TERM", "dumb")
             .stdin(Stdio::null())
@@ -83,19 +123,29 @@ impl Sipp {
     /// When it does not end, or ended badly; tells what it wrote.
     #[must_use]
     pub fn finish(mut self, timeout: Duration) -> SippCounts {
-        eventually("end of sipp", timeout, || self.child.try_wait().ok().flatten());
+        let deadline = Instant::now() + timeout;
+        while self.child.try_wait().ok().flatten().is_none() {
+            let counts = self.counts();
+            assert!(Instant::now() < deadline, "in {timeout:?}: no end of sipp; {counts:?} so far: {}", self.errors());
+            pause(POLL);
+        }
+        let Some(counts) = self.counts() else {
+            panic!("sipp wrote no counts; it said: {}{}", self.read("stderr"), self.errors())
+        };
+        counts
+    }
+
+    /// What it has counted so far; a second old while it runs.
+    fn counts(&self) -> Option<SippCounts> {
         let table = self.read("stat.csv");
         let mut lines = table.lines();
-        let names: Vec<&str> = lines.next().unwrap_or_default().split(';').collect();
-        let last: Vec<&str> = lines.next_back().unwrap_or_default().split(';').collect();
+        let names: Vec<&str> = lines.next()?.split(';').collect();
+        let last: Vec<&str> = lines.next_back()?.split(';').collect();
         let count = |name: &str| {
-            let place = names.iter().position(|known| *known == name);
-            place.and_then(|place| last.get(place)?.parse().ok())
+            let place = names.iter().position(|known| *known == name)?;
+            last.get(place)?.parse().ok()
         };
-        match (count("SuccessfulCall(C)"), count("FailedCall(C)")) {
-            (Some(successful), Some(failed)) => SippCounts { successful, failed },
-            _ => panic!("sipp wrote no counts; it said: {}{}", self.read("stderr"), self.errors()),
-        }
+        Some(SippCounts { successful: count("SuccessfulCall(C)")?, failed: count("FailedCall(C)")? })
     }
 
     /// What it complained about.
@@ -126,3 +176,34 @@ impl Scenario {
         }
     }
 }
+
+/// SIPp's name for a transport with one socket for all calls.
+fn one_socket(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Udp => "u1",
+        Transport::Tcp => "t1",
+        Transport::Tls | Transport::Ws | Transport::Wss => panic!("no test has a SIPp over {transport}"),
+    }
+}
+
+/// Whether a socket is bound to this place, as the kernel's tables of sockets say: to try to bind it would be in the way.
+fn listens(transport: Transport, address: SocketAddr) -> bool {
+    let family = if address.is_ipv4() { "" } else { "6" };
+    let table = format!("/proc/net/{transport}{family}");
+    // Words of 32 bits in the order of the machine, each from its first octet in memory.
+    let octets = match address.ip() {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
+    };
+    let words = octets.as_chunks::<4>().0.iter().map(|word| format!("{:08X}", u32::from_ne_bytes(*word)));
+    let place = format!("{}:{:04X}", words.collect::<String>(), address.port());
+    let sockets = std::fs::read_to_string(table).unwrap_or_default();
+    sockets.lines().any(|line| line.split_whitespace().nth(1) == Some(place.as_str()))
+}
+
+/// Octets of its sockets' buffers: as much as Linux gives unasked, so that a moment without a processor loses nothing.
+const BUFFER: &str = "212992";
+/// SIPp starts in some 50 ms; this is for a busy machine.
+const START: Duration = Duration::from_secs(20);
+/// Between two looks at a process.
+const POLL: Duration = Duration::from_millis(20);

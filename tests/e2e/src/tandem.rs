@@ -192,6 +192,23 @@ impl Tandem {
         assert!(aged.as_ref().is_ok_and(|calls| *calls > 0), "{}: {aged:?}", path.display());
     }
 
+    /// How many rows a table of the stopped node has.
+    ///
+    /// # Panics
+    /// When the database is not that of the node, or has no such table.
+    #[must_use]
+    pub fn count_rows(&self, table: &str) -> i64 {
+        let path = self.data_dir().join("tandem.db");
+        let counted = crate::api::wait(async {
+            let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+            let mut database = sqlx::ConnectOptions::connect(&options).await?;
+            // The name is a test's own.
+            let count = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}")));
+            count.fetch_one(&mut database).await
+        });
+        counted.unwrap_or_else(|error: sqlx::Error| panic!("{}: {error}", path.display()))
+    }
+
     /// Asks it to stop. It drains.
     pub fn terminate(&self) {
         signal(&self.child, "TERM");

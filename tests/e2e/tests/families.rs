@@ -8,6 +8,7 @@ use tandem_e2e::{
     Dns, Network, Options, Peer, Scenario, SipText, Sipp, SippCounts, Tandem, TcpCarrier, eventually,
     free_on_ipv6_loopback, text_at,
 };
+use tandem_model::Transport;
 
 const SOON: Duration = Duration::from_secs(3);
 
@@ -85,10 +86,10 @@ fn parties_of_two_families_hear_each_other() {
 fn sipp_is_called_over_ipv6_by_udp_and_tcp() {
     let node = Node::start("21200-21239");
     let api = node.tandem.api();
-    for transport in ["udp", "tcp"] {
+    for transport in [Transport::Udp, Transport::Tcp] {
         let address = free_on_ipv6_loopback();
-        let start = if transport == "udp" { Sipp::start } else { Sipp::start_over_tcp };
-        let sipp = start(Scenario::Answer, address, CALLS);
+        let sipp = Sipp::start_over(transport, Scenario::Answer, address, CALLS);
+        let transport = transport.as_str();
         let trunk = api.create_trunk(transport, address, &json!({"advanced_config": {"transport": transport}}));
         let ids: Vec<String> =
             (0..CALLS).map(|_| text_at(&api.dial("+12025550100", &json!({"sip_trunk_id": trunk})), "/id")).collect();

@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use tandem_e2e::{
     Network, Options, Scenario, Sipp, SippCounts, Tandem, TcpCarrier, TcpConnection, eventually, pause, text_at,
 };
+use tandem_model::Transport;
 
 #[test]
 fn sipp_answers_200_calls_at_20_a_second_over_tcp() {
     let network = Network::claim();
     let tandem = start(&network, &Options::default());
     let api = tandem.api();
-    let sipp = Sipp::start_over_tcp(Scenario::Answer, network.sip(2), CALLS);
+    let sipp = Sipp::start_over(Transport::Tcp, Scenario::Answer, network.sip(2), CALLS);
     let trunk = api.create_trunk("sipp", network.sip(2), &over_tcp());
     assert_eq!(api.get(&format!("/trunks/{trunk}")).expect(200)["effective_transport"], "tcp");
 

@@ -1,6 +1,6 @@
 //! One call at a far end.
 
-use super::media::{Heard, Media};
+use super::media::{self, Heard, Media};
 use super::script::{Audio, Script, Sdp, Step};
 use crate::sip_text::SipText;
 use std::collections::VecDeque;
@@ -33,33 +33,19 @@ impl CallView {
     /// How often a request or response came: `INVITE`, `BYE`, `200 BYE`.
     #[must_use]
     pub fn count(&self, what: &str) -> usize {
-        self.received.iter().filter(|(_, text)| name(text) == what).count()
+        self.received.iter().filter(|(_, text)| text.what() == what).count()
     }
 
     /// When it came first.
     #[must_use]
     pub fn first(&self, what: &str) -> Option<Instant> {
-        self.received.iter().find(|(_, text)| name(text) == what).map(|(at, _)| *at)
+        self.received.iter().find(|(_, text)| text.what() == what).map(|(at, _)| *at)
     }
 
     /// When a tone was first heard for 40 ms.
     #[must_use]
     pub fn first_heard(&self, hz: u16) -> Option<Instant> {
-        let candidates = [hz, if hz == 400 { 1_700 } else { 400 }];
-        self.heard.windows(2).find_map(|window| {
-            let samples: Vec<i16> = window.iter().flat_map(|heard| heard.samples.iter().copied()).collect();
-            let found = tandem_media::tone::dominant_hz(&samples, &candidates);
-            (found == Some(hz)).then(|| window.last().map(|heard| heard.at)).flatten()
-        })
-    }
-}
-
-/// `INVITE` of a request, `200 BYE` of a response.
-fn name(text: &SipText) -> String {
-    match (text.method(), text.status(), text.cseq()) {
-        (Some(method), ..) => method.to_owned(),
-        (None, Some(status), Some((_, method))) => format!("{status} {method}"),
-        (None, _, _) => String::new(),
+        media::first_heard(&self.heard, hz)
     }
 }
 

@@ -25,7 +25,8 @@ pub struct Heard {
 #[derive(Debug)]
 pub(crate) struct Media {
     socket: UdpSocket,
-    remote: SocketAddr,
+    /// Unknown to who has offered and has no answer yet.
+    remote: Option<SocketAddr>,
     payload_type: u8,
     audio: Audio,
     muted: bool,
@@ -38,19 +39,55 @@ pub(crate) struct Media {
 impl Media {
     /// Opens a socket for what an offer asks for.
     pub(crate) fn open(address: IpAddr, offer: &SipText, audio: Audio, now: Instant) -> Option<Self> {
-        let (remote, payload_type) = read_offer(offer)?;
-        let socket = bind(address);
-        Some(Self {
-            socket,
-            remote,
-            payload_type,
+        let (remote, payload_type) = read_description(offer)?;
+        Some(Self { remote: Some(remote), payload_type, ..Self::listen(address, audio, now) })
+    }
+
+    /// Opens a socket for an offer of PCMU.
+    pub(crate) fn listen(address: IpAddr, audio: Audio, now: Instant) -> Self {
+        Self {
+            socket: bind(address),
+            remote: None,
+            payload_type: 0,
             audio,
             muted: false,
             next: now,
             sequence: 100,
             timestamp: 8_000,
             phase: 0.0,
-        })
+        }
+    }
+
+    /// Speaks to where a description says, in its first codec.
+    pub(crate) fn connect(&mut self, description: &SipText) {
+        if let Some((remote, payload_type)) = read_description(description) {
+            self.remote = Some(remote);
+            self.payload_type = payload_type;
+        }
+    }
+
+    /// Presses a key for 60 ms: packets of 20 ms, and the last one three times (RFC 4733 §2.5.1.4).
+    pub(crate) fn press(&mut self, payload_type: u8, key: u8) {
+        for (place, duration) in [160_u16, 320, 480, 480, 480].into_iter().enumerate() {
+            let marker = if place == 0 { 0x80 } else { 0 };
+            let mut packet = vec![0x80, marker | payload_type];
+            packet.extend(self.sequence.to_be_bytes());
+            packet.extend(self.timestamp.to_be_bytes());
+            packet.extend(SSRC.to_be_bytes());
+            let end = if duration == 480 { 0x80 } else { 0 };
+            packet.extend([key, end | KEY_VOLUME]);
+            packet.extend(duration.to_be_bytes());
+            self.sequence = self.sequence.wrapping_add(1);
+            self.send(&packet);
+        }
+        self.timestamp = self.timestamp.wrapping_add(480);
+    }
+
+    fn send(&self, packet: &[u8]) {
+        if let Some(remote) = self.remote {
+            // The other side may be gone.
+            drop(self.socket.send_to(packet, remote));
+        }
     }
 
     /// Goes on at another port.
@@ -112,10 +149,19 @@ impl Media {
             }
             self.sequence = self.sequence.wrapping_add(1);
             self.timestamp = self.timestamp.wrapping_add(SAMPLES);
-            // The other side may be gone.
-            drop(self.socket.send_to(&packet, self.remote));
+            self.send(&packet);
         }
     }
+}
+
+/// When a tone was first heard for 40 ms.
+pub(crate) fn first_heard(heard: &[Heard], hz: u16) -> Option<Instant> {
+    let candidates = [hz, if hz == 400 { 1_700 } else { 400 }];
+    heard.windows(2).find_map(|window| {
+        let samples: Vec<i16> = window.iter().flat_map(|heard| heard.samples.iter().copied()).collect();
+        let found = tandem_media::tone::dominant_hz(&samples, &candidates);
+        (found == Some(hz)).then(|| window.last().map(|heard| heard.at)).flatten()
+    })
 }
 
 fn bind(address: IpAddr) -> UdpSocket {
@@ -124,8 +170,8 @@ fn bind(address: IpAddr) -> UdpSocket {
     socket
 }
 
-/// Where an offer wants audio, and the first G.711 payload type that it names.
-fn read_offer(offer: &SipText) -> Option<(SocketAddr, u8)> {
+/// Where a description wants audio, and the first G.711 payload type that it names.
+fn read_description(offer: &SipText) -> Option<(SocketAddr, u8)> {
     let media = offer.sdp('m').into_iter().find(|line| line.starts_with("audio "))?;
     let mut words = media.split(' ').skip(1);
     let port: u16 = words.next()?.parse().ok()?;
@@ -162,6 +208,8 @@ const SAMPLES: u32 = 160;
 const RATE: f64 = 8_000.0;
 /// Some 12 dB below full scale.
 const LEVEL: f64 = 8_000.0;
+/// Of keys: 10 dB below full scale.
+const KEY_VOLUME: u8 = 10;
 const SSRC: u32 = 0x0e2e_0e2e;
 /// A minute of one call.
 const MOST_HEARD: usize = 3_000;

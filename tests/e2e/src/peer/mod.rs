@@ -1,10 +1,12 @@
 //! A far end that does as its script says, written without the stack under test: an error there cannot hide itself here.
 
 mod call;
+mod caller;
 mod media;
 mod script;
 
 pub use call::CallView;
+pub use caller::Caller;
 pub use media::Heard;
 pub use script::{Audio, Script};
 
