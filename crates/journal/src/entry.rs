@@ -52,6 +52,16 @@ pub enum Kept {
         #[serde(default)]
         to_tag: String,
     },
+    /// Such an INVITE after our 2xx, which nobody has acknowledged yet.
+    AnsweredCaller {
+        /// Where it came from.
+        flow: KeptFlow,
+        /// The message as received.
+        #[serde(with = "octets")]
+        octets: Vec<u8>,
+        /// The printed dialog.
+        text: String,
+    },
     /// An established dialog, in the printed form of the SIP stack.
     Dialog {
         /// The printed dialog.

@@ -87,6 +87,9 @@ pub(crate) fn serve(config: Config, demo: bool) -> Result<(), ServeError> {
 async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     let files = tandem_netio::raise_open_file_limit()?;
     make_data_dir(&config)?;
+    // Number plans take a quarter of a second to load. A request that came meanwhile would wait for them, and hold up the connections
+    // that share its thread.
+    let number_plans = tokio::task::spawn_blocking(tandem_control::warm_up);
 
     // What can be refused is asked for first, so that a failed start changes nothing.
     let signalling =
@@ -154,11 +157,11 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
         clock: Arc::new(SystemClock),
     };
     let services = Services::new(store.clone(), Arc::new(switchboard), settings);
-    // Number plans take a quarter of a second to load: better now than in the first request.
-    tokio::task::spawn_blocking(tandem_control::warm_up);
     let jobs = services.clone();
     let jobs_task = tokio::spawn(async move { jobs.run_jobs().await });
     let router = tandem_control::router(services);
+    // Should loading them have failed, a request will say so.
+    let _ = number_plans.await;
     let (stop_http, http_stopped) = tokio::sync::oneshot::channel::<()>();
     let http_task = tokio::spawn(http::serve(listener, router, http_stopped));
 

@@ -22,6 +22,15 @@ pub enum Kept {
         /// Our tag in what it was answered so far.
         to_tag: String,
     },
+    /// Such an INVITE after our 2xx, which nobody has acknowledged yet: its caller may have had it or not, and is told both ways.
+    AnsweredCaller {
+        /// The way it came.
+        flow: Flow,
+        /// The whole message.
+        octets: Arc<[u8]>,
+        /// The dialog that our answer made.
+        dialog: Box<DialogRecord>,
+    },
     /// The dialog that its answer made: it can be hung up.
     Dialog(Box<DialogRecord>),
 }

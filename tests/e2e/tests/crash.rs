@@ -3,8 +3,11 @@
 use serde_json::{Value, json};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 use tandem_e2e::peer::Script;
-use tandem_e2e::{Api, CallView, Network, Options, Peer, Tandem, eventually, pause, text_at};
-use tandem_model::Timestamp;
+use tandem_e2e::{
+    Api, CallView, CalleeManners, CallerManners, FarCall, FarEnd, Network, Options, Peer, Tandem, eventually, pause,
+    text_at,
+};
+use tandem_model::{Timestamp, Transport};
 
 const SOON: Duration = Duration::from_secs(3);
 
@@ -249,6 +252,92 @@ fn a_hangup_that_was_promised_is_kept_through_a_crash() {
     assert_eq!(ending, ["completed", "normal_clearing", "api"], "{call:#}");
     assert!(api.legs(&id).iter().all(|leg| leg["ended_at"].is_string()));
     assert_nothing_is_open(&api);
+}
+
+/// A node that takes calls from host 3: an echo for `+12025550100`, and ringing for all others.
+fn answering(transport: Transport) -> (Network, Tandem, FarEnd, FarEnd) {
+    let network = Network::claim();
+    let listen = format!("{transport}:{}", network.sip(1));
+    let tandem = Tandem::start(&network, &Options::default().env("TANDEM_SIP_LISTEN", &listen));
+    let ringing = CalleeManners { rings: true, ..CalleeManners::default() };
+    let callee = FarEnd::start(transport, network.sip(2), move |_| ringing);
+    let caller = FarEnd::start(transport, network.sip(3), |_| CalleeManners::default());
+    let over = json!({"transport": transport.to_string()});
+    let _ = tandem.api().create_trunk(
+        "callee",
+        callee.address(),
+        &json!({"call_direction": "outbound", "advanced_config": over}),
+    );
+    let rules = json!({
+        "rules": [{"to": "+12025550100", "connect": {"type": "echo"}}],
+        "default": {"type": "forward"},
+    });
+    let more = json!({"call_direction": "inbound", "inbound_routing": rules, "advanced_config": over});
+    let _ = tandem.api().create_trunk("caller", caller.address(), &more);
+    (network, tandem, callee, caller)
+}
+
+fn wait_for(end: &FarEnd, what: &str, is_so: impl Fn(&FarCall) -> bool) -> FarCall {
+    eventually(&format!("call that {what}"), SOON, || end.calls().into_iter().find(|call| is_so(call)))
+}
+
+#[test]
+fn a_waiting_caller_is_told_of_a_crash_and_whoever_was_called_for_it_is_canceled() {
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let (_network, mut tandem, callee, caller) = answering(transport);
+        let _ = caller.call(1, tandem.sip(), "+12025550101", CallerManners::default());
+        let _ = wait_for(&caller, "rings", |call| call.received("180 INVITE").is_some());
+        tandem.kill();
+        tandem.restart();
+        let told = wait_for(&caller, "is told", |call| call.final_answer().is_some());
+        assert_eq!(told.final_answer().map(|(_, status)| status), Some(500), "{transport}");
+        let _ = wait_for(&callee, "is canceled", |call| {
+            call.received("CANCEL").is_some() && call.received("ACK").is_some()
+        });
+        let calls = all_calls(&tandem.api());
+        assert_eq!(calls.len(), 1, "{calls:#?}");
+        let call = tandem.api().wait_for_end(&text_at(&calls[0], "/id"), SOON);
+        assert_eq!((&call["status"], &call["hangup_cause"]), (&json!("failed"), &json!("node_restarted")), "{call:#}");
+        assert_nothing_is_open(&tandem.api());
+    }
+}
+
+#[test]
+fn an_answered_caller_gets_a_bye_after_a_crash() {
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let (_network, mut tandem, _callee, caller) = answering(transport);
+        let _ = caller.call(1, tandem.sip(), "+12025550100", CallerManners::default());
+        let _ = wait_for(&caller, "is answered", |call| call.sent("ACK").is_some());
+        // The node has heard of the ACK too.
+        pause(Duration::from_millis(100));
+        tandem.kill();
+        tandem.restart();
+        let ended = wait_for(&caller, "has a BYE", |call| call.received("BYE").is_some());
+        assert_eq!(ended.final_answer().map(|(_, status)| status), Some(200), "{transport}");
+        assert!(ended.received("500 INVITE").is_none(), "it was answered: {}", ended.history(Instant::now()));
+        assert_nothing_is_open(&tandem.api());
+    }
+}
+
+#[test]
+fn a_caller_whose_answer_was_lost_in_a_crash_is_not_left_waiting() {
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let (_network, mut tandem, _callee, caller) = answering(transport);
+        let _ = caller.call(
+            1,
+            tandem.sip(),
+            "+12025550100",
+            CallerManners { loses_answers: 100, ..CallerManners::default() },
+        );
+        let _ = wait_for(&caller, "lost its answer", |call| call.received("200 INVITE").is_some());
+        tandem.kill();
+        tandem.restart();
+        // Whoever missed the answer hears of the end as an answer, whoever did not as a BYE: nobody knows which it is.
+        let _ = wait_for(&caller, "is told", |call| {
+            call.received("500 INVITE").is_some() && call.received("BYE").is_some()
+        });
+        assert_nothing_is_open(&tandem.api());
+    }
 }
 
 /// Calls of one page of the list.

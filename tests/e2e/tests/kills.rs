@@ -51,7 +51,8 @@ fn survive(kills: u32, transport: Transport) {
     let network = Network::claim();
     let host = network.host(1);
     let listen = if transport == Transport::Tcp { format!("tcp:{host}:5060") } else { format!("udp:{host}:5060") };
-    let mut tandem = Tandem::start(&network, &Options::default().env("TANDEM_SIP_LISTEN", &listen));
+    let options = Options::default().env("TANDEM_SIP_LISTEN", &listen).env("TANDEM_RTP_PORTS", "20000-21999");
+    let mut tandem = Tandem::start(&network, &options);
     let mut dice = Dice::thrown();
     let load = Arc::new(Load::new(&network, &tandem, transport));
     let is_over = Arc::new(AtomicBool::new(false));
@@ -74,7 +75,7 @@ fn survive(kills: u32, transport: Transport) {
     is_over.store(true, Ordering::Relaxed);
     steady.join().expect("the load goes on whatever becomes of the node");
     load.finish();
-    Outcome::of(&load, &tandem.api(), deaths).check(kills);
+    Outcome::of(&load, deaths).check(kills);
 }
 
 /// What calls, and is called.
@@ -93,12 +94,13 @@ struct Load {
 
 impl Load {
     fn new(network: &Network, tandem: &Tandem, transport: Transport) -> Self {
-        let api = tandem.api();
+        // Calls that ring add up while a restart takes long.
+        let api = tandem.add_account("busy", &["--tier", "enterprise", "--max-calls", "500"]);
         let callees = FarEnd::start(transport, network.sip(2), callee);
         let callers = FarEnd::start(transport, network.sip(3), |_| CalleeManners::default());
         let more = |direction: &str, routing: Value| {
             json!({
-                "call_direction": direction, "max_concurrent_calls": 100, "inbound_routing": routing,
+                "call_direction": direction, "max_concurrent_calls": 500, "inbound_routing": routing,
                 "advanced_config": {"transport": transport.to_string()},
             })
         };
@@ -205,7 +207,8 @@ struct Outcome {
 
 impl Outcome {
     /// Waits until everything has come to its end, and reads it.
-    fn of(load: &Load, api: &Api, deaths: Vec<Instant>) -> Self {
+    fn of(load: &Load, deaths: Vec<Instant>) -> Self {
+        let api = &load.api;
         let released = |load: &Load| {
             load.callees.calls().iter().chain(&load.callers.calls()).filter(|call| !is_released(call)).count()
         };

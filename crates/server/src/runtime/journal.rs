@@ -75,6 +75,9 @@ impl TurnJournal {
             tandem_switch::Kept::WaitingCaller { flow, octets, to_tag } => {
                 Kept::WaitingCaller { flow: kept_flow(&flow), octets: octets.to_vec(), to_tag }
             }
+            tandem_switch::Kept::AnsweredCaller { flow, octets, dialog } => {
+                Kept::AnsweredCaller { flow: kept_flow(&flow), octets: octets.to_vec(), text: dialog.to_string() }
+            }
             tandem_switch::Kept::Dialog(dialog) => Kept::Dialog { text: dialog.to_string() },
         };
         self.unwritten.push(Entry::Keep { leg, call, kept });
@@ -203,6 +206,11 @@ fn of_journal(kept: Kept) -> Option<tandem_switch::Kept> {
         Kept::WaitingCaller { flow: KeptFlow { transport, local, remote }, octets, to_tag } => {
             let flow = Flow { transport, local, remote };
             Some(tandem_switch::Kept::WaitingCaller { flow, octets: octets.into(), to_tag })
+        }
+        Kept::AnsweredCaller { flow: KeptFlow { transport, local, remote }, octets, text } => {
+            let flow = Flow { transport, local, remote };
+            let dialog = text.parse().ok().map(Box::new)?;
+            Some(tandem_switch::Kept::AnsweredCaller { flow, octets: octets.into(), dialog })
         }
     }
 }

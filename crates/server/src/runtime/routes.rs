@@ -76,7 +76,7 @@ impl RouteLoader {
             match &refreshed {
                 // The shard goes on with the table it has.
                 Err(error) if !is_failing => {
-                    tracing::error!(%error, "the routing table cannot be loaded; calls go by the last one")
+                    tracing::error!(%error, "the routing table cannot be loaded; calls go by the last one");
                 }
                 Ok(()) if is_failing => tracing::info!("the routing table can be loaded again"),
                 Ok(()) | Err(_) => {}

@@ -83,6 +83,7 @@ enum LastKept {
     Nothing,
     Invite { octets: Arc<[u8]> },
     WaitingCaller,
+    AnsweredCaller,
     Dialog { remote_target: Uri },
 }
 
@@ -368,16 +369,32 @@ impl Leg {
         else {
             return;
         };
-        let description = caller.waiting.take().and_then(|waiting| waiting.description);
+        let Some(waiting) = caller.waiting.take() else { return };
+        let WaitingCaller { arrival, description } = *waiting;
         let body = description.unwrap_or_else(|| port.offer_in_answer());
         resources.endpoint.accept(session, Some(Body::sdp(body)), Vec::new(), now.instant);
         self.state = LegState::Answered { session, since: now.instant };
         self.record.status = LegStatus::Answered;
         self.record.answered_at = Some(now.utc);
         self.record.sip_status = Some(StatusCode::OK.as_u16());
-        self.keep_dialog(resources);
+        self.keep_answered_caller(&arrival, resources);
         self.guard_media(resources);
         resources.record_leg(&self.record);
+    }
+
+    fn keep_answered_caller(&mut self, arrival: &Arrival, resources: &mut Resources) {
+        let dialog = self.session().and_then(|session| resources.endpoint.dialog(session));
+        let Some(dialog) = dialog.map(Box::new) else { return };
+        self.kept = LastKept::AnsweredCaller;
+        let kept = Kept::AnsweredCaller { flow: arrival.flow, octets: Arc::clone(&arrival.raw), dialog };
+        resources.keep(&self.record, kept);
+    }
+
+    /// An ACK came: the caller has our answer.
+    pub(super) fn handle_acknowledged(&mut self, resources: &mut Resources) {
+        if matches!(self.kept, LastKept::AnsweredCaller) {
+            self.keep_dialog(resources);
+        }
     }
 
     /// Silence ends the leg from now on, unless the peer holds us.
@@ -543,10 +560,13 @@ impl Leg {
             match std::mem::replace(&mut self.kept, LastKept::Nothing) {
                 LastKept::Nothing => {}
                 LastKept::WaitingCaller if gives_up => resources.forget_refused_caller(self.record.id, now.instant),
-                LastKept::Invite { .. } | LastKept::Dialog { .. } if gives_up => {
+                LastKept::Invite { .. } | LastKept::AnsweredCaller | LastKept::Dialog { .. } if gives_up => {
                     resources.forget_once_released(session, self.record.id);
                 }
-                LastKept::Invite { .. } | LastKept::WaitingCaller | LastKept::Dialog { .. } => {
+                LastKept::Invite { .. }
+                | LastKept::WaitingCaller
+                | LastKept::AnsweredCaller
+                | LastKept::Dialog { .. } => {
                     resources.forget(self.record.id);
                 }
             }

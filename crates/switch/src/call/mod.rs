@@ -722,6 +722,7 @@ impl Call {
 
     fn on_acknowledged(&mut self, index: usize, body: Option<&[u8]>, resources: &mut Resources, now: Now) {
         let Some(leg) = self.legs.get_mut(index) else { return };
+        leg.handle_acknowledged(resources);
         let comedia = leg.comedia();
         let Some(port) = &mut leg.port else { return };
         let was_held = port.is_held();

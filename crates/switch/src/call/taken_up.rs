@@ -70,6 +70,16 @@ fn release(leg: &LegRecord, kept: Kept, resources: &mut Resources, now: Now) -> 
             }
             session
         }
+        Kept::AnsweredCaller { flow, octets, dialog } => {
+            // Who has our answer passes over another one (RFC 6026 §7.2), and who has not knows of no dialog to end.
+            let tag = dialog.dialog.local.tag().unwrap_or_default().to_owned();
+            if let Some(unanswered) = resources.endpoint.resume_incoming(flow, &octets, &tag, now.instant) {
+                resources.endpoint.reject(unanswered, StatusCode::SERVER_INTERNAL_ERROR, Vec::new(), now.instant);
+            }
+            let session = resources.endpoint.resume_dialog(*dialog);
+            resources.endpoint.bye(session, Some(&reason), now.instant);
+            Some(session)
+        }
         Kept::Dialog(dialog) => {
             let session = resources.endpoint.resume_dialog(*dialog);
             resources.endpoint.bye(session, Some(&reason), now.instant);

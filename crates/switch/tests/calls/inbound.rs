@@ -9,7 +9,7 @@ use tandem_model::{
 use tandem_switch::{Answer as Decision, Command, Kept};
 
 use crate::far_end::Does::{Answer, Bye, Cancel, Progress, Reject};
-use crate::far_end::{Calls, Script};
+use crate::far_end::{Calls, Hearing, Script};
 use crate::lab::{Lab, Name, Peer, address};
 use tandem_lab::setup::{PCMA, PCMU, account_id, sdp, trunk_id};
 
@@ -519,5 +519,37 @@ fn after_a_crash_a_waiting_caller_gets_500_and_an_answered_one_a_bye() {
     };
     assert_eq!(closed(&lab, waiting), (CallStatus::Failed, "node_restarted".into(), LegStatus::Failed));
     assert_eq!(closed(&lab, answered), (CallStatus::Completed, "node_restarted".into(), LegStatus::Completed));
+    lab.finish();
+}
+
+#[test]
+fn after_a_crash_a_caller_who_may_not_have_our_answer_is_told_the_end_both_ways() {
+    for hears_the_answer in [false, true] {
+        let mut lab = Lab::new();
+        let from = entrance(&mut lab, Connect::Echo);
+        lab.peer(from).hearing = if hears_the_answer { Hearing::Awake } else { Hearing::Dead };
+        let call = lab.call_in(from, calls(vec![])).unwrap();
+        assert!(lab.kept.values().any(|kept| matches!(kept, Kept::AnsweredCaller { .. })));
+        // Its ACK, if there is one, finds nobody.
+        let open = lab.crash(false);
+        lab.pass(100);
+        lab.peer(from).hearing = Hearing::Awake;
+        let heartbeat = lab.now().utc;
+        lab.restart(open, heartbeat);
+        lab.pass(1_000);
+        let heard = ["200", "500", "BYE"].map(|kind| lab.peer(from).heard_of(kind).len().min(1));
+        assert_eq!(heard, [usize::from(hears_the_answer), 1, 1]);
+        assert_eq!(lab.ended(call).record.status, CallStatus::Completed);
+        lab.finish();
+    }
+}
+
+#[test]
+fn an_answer_that_is_acknowledged_is_kept_as_its_dialog() {
+    let mut lab = Lab::new();
+    let from = entrance(&mut lab, Connect::Echo);
+    let _ = lab.call_in(from, calls(vec![(1_000, Bye)])).unwrap();
+    lab.pass(3_000);
+    assert_eq!(lab.keeping, ["keep waiting caller", "keep answered caller", "keep dialog 0", "forget"]);
     lab.finish();
 }

@@ -529,6 +529,7 @@ impl Lab {
                         format!("keep invite {}", cseq.strip_suffix(" INVITE").unwrap())
                     }
                     Kept::WaitingCaller { .. } => "keep waiting caller".to_owned(),
+                    Kept::AnsweredCaller { .. } => "keep answered caller".to_owned(),
                     Kept::Dialog(dialog) => format!("keep dialog {}", dialog.dialog.local_seq),
                 });
                 self.kept.insert(leg_id, kept);

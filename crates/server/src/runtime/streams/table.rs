@@ -29,6 +29,8 @@ struct Entry {
     side: Side,
     /// As the connection knows itself.
     flow: Flow,
+    /// Whether the peer is there: it has made the connection, or sent something over it.
+    is_peer_there: bool,
     outbox: Outbox,
     /// The names under which the machine has used it: what fails with it. None yet, and nobody needs to hear of its end.
     used_as: Vec<Flow>,
@@ -71,23 +73,29 @@ impl StreamTable {
     /// as [`Arrival::Failed`].
     pub(crate) fn send(&mut self, transmit: &Transmit) {
         let flow = transmit.flow;
-        if let Some(entry) = self.find(&flow) {
-            entry.note_use(flow);
-            let Err(error) = entry.outbox.push(Arc::clone(&transmit.payload)) else { return };
-            let (id, remote) = (entry.id, flow.remote);
-            if error == OutboxError::Full {
-                tracing::warn!(%remote, %error, "a connection is given up");
-            }
-            self.remove(id, remote);
-            return;
+        if self.find(&flow).is_some_and(|entry| entry.is_peer_there) {
+            return self.push(transmit);
         }
+        // No request came over a connection of ours on which nothing has come: what is there may be under way to a port that the
+        // peer has closed since.
         match return_address(transmit) {
             Some(remote) if remote != flow.remote => {
-                let payload = Arc::clone(&transmit.payload);
-                self.send(&Transmit { flow: Flow { remote, ..flow }, payload });
+                self.push(&Transmit { flow: Flow { remote, ..flow }, payload: Arc::clone(&transmit.payload) });
             }
-            Some(_) | None => self.open(transmit),
+            Some(_) | None => self.push(transmit),
         }
+    }
+
+    fn push(&mut self, transmit: &Transmit) {
+        let flow = transmit.flow;
+        let Some(entry) = self.find(&flow) else { return self.open(transmit) };
+        entry.note_use(flow);
+        let Err(error) = entry.outbox.push(Arc::clone(&transmit.payload)) else { return };
+        let (id, remote) = (entry.id, flow.remote);
+        if error == OutboxError::Full {
+            tracing::warn!(%remote, %error, "a connection is given up");
+        }
+        self.remove(id, remote);
     }
 
     fn open(&mut self, transmit: &Transmit) {
@@ -105,7 +113,7 @@ impl StreamTable {
             Connection { id, flow, side: Side::Opened, connections: &shared }.open(unsent).await;
         });
         self.opened += 1;
-        let entry = Entry { id, side: Side::Opened, flow, outbox, used_as: vec![flow] };
+        let entry = Entry { id, side: Side::Opened, flow, is_peer_there: false, outbox, used_as: vec![flow] };
         self.entries.entry(flow.remote).or_default().push(entry);
     }
 
@@ -125,12 +133,14 @@ impl StreamTable {
             }
             match self.events.try_recv().ok()? {
                 StreamEvent::Accepted { id, flow, outbox } => {
-                    let entry = Entry { id, side: Side::Accepted, flow, outbox, used_as: Vec::new() };
+                    let entry =
+                        Entry { id, side: Side::Accepted, flow, is_peer_there: true, outbox, used_as: Vec::new() };
                     self.entries.entry(flow.remote).or_default().push(entry);
                 }
                 StreamEvent::Message { id, flow, octets } => {
                     if let Some(entry) = self.entry(id, flow.remote) {
                         entry.note_use(flow);
+                        entry.is_peer_there = true;
                     }
                     return Some(Arrival::Message { flow, octets });
                 }

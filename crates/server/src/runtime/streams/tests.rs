@@ -90,13 +90,37 @@ fn a_response_whose_connection_is_gone_goes_to_the_port_of_sent_by() {
     let (flow, _) = shard.message();
     drop(peer);
     assert_eq!(shard.failed(), flow);
-    let response = format!(
-        "SIP/2.0 200 OK\r\nVia: SIP/2.0/TCP 192.0.2.9:{};branch=z9hG4bKa\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:b@b>;tag=2\r\n\
-         Call-ID: a\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n",
-        far.address.port()
-    );
+    let response = response(far.address.port());
     shard.send(flow, &response);
     assert_eq!(read_exactly(&mut far.accept(), response.len()), response);
+}
+
+#[test]
+fn a_response_takes_no_connection_that_is_being_made_to_a_port_that_its_peer_has_closed() {
+    let mut shard = Shard::start(StreamLimits::default());
+    let far = Far::listen();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let flow = shard.flow_to(closed);
+    let response = response(far.address.port());
+    shard.send(flow, &options("a"));
+    shard.send(flow, &response);
+    assert_eq!(read_exactly(&mut far.accept(), response.len()), response);
+    assert_eq!(shard.failed(), flow);
+}
+
+#[test]
+fn a_response_goes_over_our_own_connection_if_its_request_came_so() {
+    let mut shard = Shard::start(StreamLimits::default());
+    let (far, other) = (Far::listen(), Far::listen());
+    let flow = shard.flow_to(far.address);
+    shard.send(flow, &options("a"));
+    let mut stream = far.accept();
+    assert_eq!(read_exactly(&mut stream, options("a").len()), options("a"));
+    stream.write_all(options("b").as_bytes()).unwrap();
+    assert_eq!(shard.message().0, flow);
+    let response = response(other.address.port());
+    shard.send(flow, &response);
+    assert_eq!(read_exactly(&mut stream, response.len()), response);
 }
 
 #[test]
@@ -390,6 +414,14 @@ fn read_all(stream: &mut TcpStream) -> String {
         Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset, "it is still open"),
     }
     String::from_utf8(octets).unwrap()
+}
+
+/// A response to a request that said it came from this port.
+fn response(sent_by: u16) -> String {
+    format!(
+        "SIP/2.0 200 OK\r\nVia: SIP/2.0/TCP 192.0.2.9:{sent_by};branch=z9hG4bKa\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:b@b>;tag=2\r\n\
+         Call-ID: a\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n",
+    )
 }
 
 fn options(branch: &str) -> String {
