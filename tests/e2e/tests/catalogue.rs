@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
-use tandem_e2e::{Api, Dns, Network, Options, Peer, SmallDisk, Tandem, eventually, text_at};
+use tandem_e2e::peer::Audio;
+use tandem_e2e::{Api, Caller, Dns, Network, Options, Peer, SmallDisk, Tandem, eventually, text_at};
 use tandem_model::{HangupCause, Reason};
 
 /// What was met so far.
@@ -45,8 +46,16 @@ impl Met {
 
 #[test]
 fn every_reason_and_every_cause() {
-    let parts: [fn(&mut Met); 7] =
-        [final_answers_and_timers, routing, small_node, stopping_node, forgotten_call, killed_node, full_disk];
+    let parts: [fn(&mut Met); 8] = [
+        final_answers_and_timers,
+        routing,
+        refused_callers,
+        small_node,
+        stopping_node,
+        forgotten_call,
+        killed_node,
+        full_disk,
+    ];
     let mut met = Met::default();
     // Each has a node of its own and mostly waits.
     std::thread::scope(|scope| {
@@ -203,6 +212,34 @@ fn routing(met: &mut Met) {
     met.refusal(&poor, &peer.uri("echo"), &json!({}), "tier_limit");
     for id in &held {
         let _ = poor.hang_up(id).expect(200);
+    }
+}
+
+/// Why calls that come in are not taken.
+fn refused_callers(met: &mut Met) {
+    let network = Network::claim();
+    let tandem = Tandem::start(&network, &Options::default());
+    let api = tandem.api();
+    let one_number = json!({"inbound_routing": {"rules": [{"to": "+12025550100", "connect": {"type": "echo"}}]}});
+    let _ = api.create_trunk("one-number", network.sip(2), &one_number);
+    let takes_any = json!({"inbound_routing": {"default": {"type": "echo"}}});
+    for name in ["either", "or"] {
+        let _ = api.create_trunk(name, network.sip(3), &takes_any);
+    }
+    let _ = api.create_trunk("outbound", network.sip(4), &json!({"call_direction": "outbound"}));
+    let video = "v=0\r\no=- 1 1 IN IP4 127.0.0.9\r\ns=-\r\nc=IN IP4 127.0.0.9\r\nt=0 0\r\nm=video 4000 RTP/AVP 31\r\n";
+    let callers = [(2, "+12025550109", "", 404), (2, "+12025550100", video, 488), (3, "5", "", 403), (4, "5", "", 403)];
+    for (host, number, sdp, status) in callers {
+        let mut caller = Caller::at(network.sip(host), tandem.sip(), Audio::Mute);
+        caller.invite_with(number, sdp);
+        let _ = caller.wait_for(&format!("{status} INVITE"));
+    }
+    let refusals = eventually("refusals on record", Duration::from_secs(3), || {
+        let refusals = api.get("/refusals").expect(200);
+        refusals.as_array().filter(|refusals| refusals.len() == callers.len()).cloned()
+    });
+    for refusal in &refusals {
+        met.receipt(&refusal["receipt"]);
     }
 }
 

@@ -258,6 +258,31 @@ fn a_stranger_gets_one_small_answer_and_leaves_nothing() {
     assert_eq!((tandem.count_rows("refusals"), tandem.count_rows("call_logs")), (0, 0));
 }
 
+#[test]
+fn a_call_that_has_been_passed_on_too_often_goes_no_further() {
+    let network = Network::claim();
+    let tandem = Tandem::start(&network, &Options::default());
+    let api = tandem.api();
+    let carrier = Peer::start(network.sip(2));
+    let forward = json!({"inbound_routing": {"default": {"type": "forward"}}});
+    let _ = api.create_trunk("carrier", carrier.address(), &forward);
+    let invite = |hops: u8| {
+        let (from, to) = (carrier.address(), tandem.sip());
+        let invite = format!(
+            "INVITE sip:{OURS}@{to} SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bKhops{hops}\r\n\
+             From: <sip:a@{from}>;tag=a\r\nTo: <sip:{OURS}@{to}>\r\nCall-ID: hops{hops}\r\nCSeq: 1 INVITE\r\n\
+             Contact: <sip:a@{from}>\r\nMax-Forwards: {hops}\r\nContent-Length: 0\r\n\r\n"
+        );
+        carrier.send(to, invite.as_bytes());
+    };
+    invite(0);
+    eventually("483", SOON, || carrier.others().iter().any(|(_, text)| text.status() == Some(483)).then_some(()));
+    assert_eq!(api.get("/refusals").expect(200), json!([]), "nobody was asked");
+    invite(9);
+    let passed_on = carrier.wait_for_call("was passed on", SOON, |call| call.count("INVITE") > 0);
+    assert_eq!(passed_on.invite.header("Max-Forwards"), Some("8"));
+}
+
 /// A caller by one trunk, who is forwarded to a peer behind another one; what the peer does is the script's.
 struct Forwarded {
     network: Network,
