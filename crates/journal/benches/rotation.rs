@@ -13,8 +13,8 @@
 use std::time::{Duration, Instant};
 use tandem_journal::{Entry, Kept, KeptFlow, Options, Writer};
 use tandem_model::{
-    AccountId, CallDirection, CallEvent, CallId, CallRecord, CallStatus, CarriedBy, EventKind, LegId, NodeId, Record,
-    Timestamp, Transport,
+    AccountId, CallDirection, CallEvent, CallId, CallRecord, CallStatus, CarriedBy, EventKind, JsonText, LegId, NodeId,
+    Record, Timestamp, Transport,
 };
 
 /// Calls that are up all the time.
@@ -130,7 +130,7 @@ fn event(number: u32, step: u32) -> Entry {
         leg_id: None,
         at: at(number),
         kind: EventKind::Held,
-        detail: serde_json::Map::new(),
+        detail: JsonText::new(&serde_json::Map::new()),
     }))
 }
 

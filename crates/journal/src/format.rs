@@ -3,12 +3,14 @@
 //! ```text
 //! header   magic 8 | version 4 | CRC-32 of these two 4 | node 16 | number 8 | snapshot end 8
 //!          | previous number 8 | previous end 8 | shard 4 | CRC-32 of all before 4
-//! frame    length of the payload 4 | CRC-32 of length and payload 4 | payload: an entry as JSON
+//! frame    length of the payload 4 | CRC-32 of length and payload 4 | payload: an entry in postcard's format, in version 1 as JSON
 //! ```
 //!
-//! The first checksum lets a build tell a newer version from damage, whatever follows in that version. A payload is JSON, so no byte of
-//! it is below 0x20, and no four of them read as a length of at most [`MAX_PAYLOAD_BYTES`]: nothing within a payload, whoever wrote it,
-//! can pass for a frame when a reader looks for the next whole one behind a damaged place.
+//! The first checksum lets a build tell a newer version from damage, whatever follows in that version.
+//!
+//! A length of at most [`MAX_PAYLOAD_BYTES`] ends in a zero byte behind one of at most 0x10. What clients and peers write is in an entry
+//! as text without control characters, as JSON, or in base64: so nothing that they write within a payload can pass for a frame when a
+//! reader looks for the next whole one behind a damaged place.
 
 use crate::{DamageReason, Entry, Position};
 use tandem_model::NodeId;
@@ -53,7 +55,7 @@ impl SegmentHeader {
     /// `None` when it is too short, no header of a journal, or its checksum is wrong.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Option<Self>, UnknownVersion> {
         match format_version(bytes) {
-            Some(FORMAT_VERSION) => Ok(Self::decode_fields(bytes)),
+            Some(FIRST_VERSION..=FORMAT_VERSION) => Ok(Self::decode_fields(bytes)),
             Some(newer) => Err(UnknownVersion(newer)),
             None => Ok(None),
         }
@@ -106,9 +108,9 @@ pub enum EntryError {
         /// Its encoded size.
         bytes: usize,
     },
-    /// It cannot be written as JSON.
-    #[error("it cannot be written as JSON: {0}")]
-    Json(#[from] serde_json::Error),
+    /// It cannot be encoded.
+    #[error("it cannot be encoded: {0}")]
+    Encoding(#[from] postcard::Error),
 }
 
 /// Adds the frame of an entry to a buffer, or nothing.
@@ -124,7 +126,7 @@ pub(crate) fn push_frame(buffer: &mut Vec<u8>, entry: &Entry) -> Result<(), Entr
 fn try_push_frame(buffer: &mut Vec<u8>, entry: &Entry) -> Result<(), EntryError> {
     let start = buffer.len();
     buffer.extend_from_slice(&[0; FRAME_HEAD_BYTES]);
-    serde_json::to_writer(&mut *buffer, entry)?;
+    postcard::serialize_with_flavor(entry, Appended(buffer))?;
     let (_, frame) = buffer.split_at_mut(start);
     let (head, payload) = frame.split_at_mut(FRAME_HEAD_BYTES);
     let length = match u32::try_from(payload.len()) {
@@ -135,6 +137,27 @@ fn try_push_frame(buffer: &mut Vec<u8>, entry: &Entry) -> Result<(), EntryError>
     length_field.copy_from_slice(&length.to_le_bytes());
     checksum_field.copy_from_slice(&frame_checksum(length, payload).to_le_bytes());
     Ok(())
+}
+
+/// Puts what is encoded behind what a buffer holds.
+struct Appended<'a>(&'a mut Vec<u8>);
+
+impl postcard::ser_flavors::Flavor for Appended<'_> {
+    type Output = ();
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
 }
 
 /// What stands at the beginning of some bytes.
@@ -173,7 +196,12 @@ fn frame_checksum(length: u32, payload: &[u8]) -> u32 {
 }
 
 pub(crate) fn decode_payload(payload: &[u8]) -> Result<Entry, DamageReason> {
-    serde_json::from_slice(payload).map_err(|error| DamageReason::Content { detail: error.to_string() })
+    // The first byte of an entry is the number of its variant, and none of JSON is that small.
+    let decoded = match payload.first() {
+        Some(b'{' | b'"') => serde_json::from_slice(payload).map_err(|error| error.to_string()),
+        Some(_) | None => postcard::from_bytes(payload).map_err(|error| error.to_string()),
+    };
+    decoded.map_err(|detail| DamageReason::Content { detail })
 }
 
 /// How far behind the beginning of `bytes`, at least one byte, the next whole frame begins. `budget` is how many bytes may still be
@@ -199,8 +227,11 @@ pub(crate) fn find_frame(bytes: &[u8], budget: &mut u64) -> Option<usize> {
 /// keep a start or the store waiting for minutes.
 pub(crate) const SEARCH_BUDGET_BYTES: u64 = 256 * 1024 * 1024;
 
-/// The one version so far. A reader of a later one reads this one too.
-pub const FORMAT_VERSION: u32 = 1;
+/// What is written. A reader of a later version reads this one too.
+pub const FORMAT_VERSION: u32 = 2;
+
+/// Entries were JSON.
+const FIRST_VERSION: u32 = 1;
 
 /// Bytes of an encoded entry: four times what a request to the API may have (the metadata of a call), and more than a SIP message
 /// of 64 KiB in base64. The format relies on it being below 0x2000_0000.
@@ -239,9 +270,9 @@ mod tests {
             assert_eq!(SegmentHeader::decode(&bytes[..at]), Ok(None), "{at} bytes");
         }
         let mut newer = bytes[..8].to_vec();
-        newer.extend_from_slice(&2_u32.to_le_bytes());
+        newer.extend_from_slice(&3_u32.to_le_bytes());
         push_checksum(&mut newer);
-        assert_eq!(SegmentHeader::decode(&newer), Err(UnknownVersion(2)));
+        assert_eq!(SegmentHeader::decode(&newer), Err(UnknownVersion(3)));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use crate::text_enum::text_enum;
 use crate::{
-    AccountId, CallDirection, CallId, Codec, HangupCause, LegId, Money, Receipt, RefusedInvite, Timestamp, Transport,
-    TrunkId,
+    AccountId, CallDirection, CallId, Codec, HangupCause, JsonText, LegId, Money, Receipt, RefusedInvite, Timestamp,
+    Transport, TrunkId,
 };
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -161,9 +161,10 @@ pub struct CallRecord {
     /// As the client says.
     pub credits_used: Option<Money>,
     /// The client's.
+    #[serde(with = "crate::json_text::object")]
     pub metadata: serde_json::Map<String, serde_json::Value>,
     /// How it was routed; none for external calls.
-    pub receipt: Option<Receipt>,
+    pub receipt: Option<JsonText<Receipt>>,
     /// When the row was made.
     pub created_at: Timestamp,
 }
@@ -291,7 +292,7 @@ pub struct CallEvent {
     /// What.
     pub kind: EventKind,
     /// More, per kind.
-    pub detail: serde_json::Map<String, serde_json::Value>,
+    pub detail: JsonText<serde_json::Map<String, serde_json::Value>>,
 }
 
 /// A call with its legs and events.

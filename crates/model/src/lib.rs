@@ -11,6 +11,7 @@ mod dial;
 mod e164;
 mod id;
 mod inbound;
+mod json_text;
 mod money;
 mod receipt;
 mod secret;
@@ -31,6 +32,7 @@ pub use dial::{Connect, DialOrder, DialTarget, EMERGENCY_NUMBERS, ParseConnectEr
 pub use e164::{E164, ParseE164Error};
 pub use id::{AccountId, ApiKeyId, BootId, CallId, LegId, NodeId, ParseIdError, RefusalId, TrunkId, UserId};
 pub use inbound::{Closeness, InboundRouting, InboundRule, NumberPattern, ParseNumberPatternError};
+pub use json_text::JsonText;
 pub use money::{Money, MoneyError, Rate};
 pub use receipt::{
     AttemptReceipt, Considered, Identified, IdentifiedBy, InboundReceipt, Reason, Receipt, Refusal, RefusalKind,

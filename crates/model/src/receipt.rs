@@ -1,4 +1,4 @@
-use crate::{AccountId, HangupCause, RefusalId, Timestamp, Transport, TrunkId, TrunkStatus};
+use crate::{AccountId, HangupCause, JsonText, RefusalId, Timestamp, Transport, TrunkId, TrunkStatus};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -87,8 +87,10 @@ pub struct RefusedInvite {
     pub sip_call_id: String,
     /// What it was answered with.
     pub sip_status: u16,
+    /// The code of the reason.
+    pub reason: String,
     /// Why, with its steps.
-    pub receipt: Receipt,
+    pub receipt: JsonText<Receipt>,
 }
 
 /// One trunk that was looked at.

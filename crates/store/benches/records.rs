@@ -98,7 +98,7 @@ fn states(account_id: AccountId, round: u64, batch: u64, number: u64, ended: boo
         cost: ended.then_some(Money::from_micros(200)),
         credits_used: None,
         metadata: serde_json::Map::new(),
-        receipt: Some(receipt(account_id, at)),
+        receipt: Some(JsonText::new(&receipt(account_id, at))),
         created_at: at,
     };
     let leg = LegRecord {
@@ -136,7 +136,9 @@ fn states(account_id: AccountId, round: u64, batch: u64, number: u64, ended: boo
             leg_id: Some(leg_id),
             at,
             kind: EventKind::LegStarted,
-            detail: serde_json::json!({"target": "127.0.0.2:5080", "sip_status": 180}).as_object().unwrap().clone(),
+            detail: JsonText::new(
+                serde_json::json!({"target": "127.0.0.2:5080", "sip_status": 180}).as_object().unwrap(),
+            ),
         })
     });
     [Record::Call(Box::new(call)), Record::Leg(Box::new(leg))].into_iter().chain(events)

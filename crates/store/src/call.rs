@@ -5,7 +5,8 @@ use crate::store::now;
 use crate::trunk::FIND_TRUNK;
 use crate::{DatabaseError, MAX_PAGE, Store};
 use tandem_model::{
-    AccountId, CallEvent, CallId, CallRecord, CarriedBy, HungUpBy, LegId, LegRecord, Money, Timestamp, TrunkId,
+    AccountId, CallEvent, CallId, CallRecord, CarriedBy, HungUpBy, JsonText, LegId, LegRecord, Money, Timestamp,
+    TrunkId,
 };
 use uuid::Uuid;
 
@@ -143,7 +144,7 @@ impl Store {
             .bind(call.cost.map(Money::micros))
             .bind(call.credits_used.map(Money::micros))
             .bind(to_json(&call.metadata))
-            .bind(call.receipt.as_ref().map(to_json))
+            .bind(call.receipt.as_ref().map(JsonText::as_str))
             .bind(self.node_id().as_uuid())
             .bind(self.boot_id().as_uuid())
             .bind(call.created_at.unix_micros())
@@ -399,7 +400,7 @@ fn read_call<R: Columns>(row: &R) -> Result<CallRecord, DatabaseError> {
         cost: row.money_opt("cost_micros")?,
         credits_used: row.money_opt("credits_used_micros")?,
         metadata: row.json("metadata")?,
-        receipt: row.json_opt("receipt")?,
+        receipt: row.text_opt("receipt")?.map(JsonText::from_stored),
         created_at: row.time("created_at")?,
     })
 }
@@ -441,7 +442,7 @@ fn read_event<R: Columns>(row: &R) -> Result<CallEvent, DatabaseError> {
         leg_id: row.uuid_opt("leg_id")?.map(LegId::from_uuid),
         at: row.time("at")?,
         kind: row.parsed("kind")?,
-        detail: row.json("detail")?,
+        detail: JsonText::from_stored(row.text("detail")?),
     })
 }
 

@@ -34,6 +34,7 @@ pub use master_key::{MasterKey, MasterKeyError};
 pub use records::{Rejected, RejectedReason, WriteError, Written};
 pub use refusal::RefusalFilter;
 pub use routing::RoutingSnapshot;
+pub use row::read_receipt;
 pub use seal::SealError;
 pub use store::{MAX_PAGE, Migrated, OpenError, Store, StoreOptions};
 pub use trunk::{ChangeTrunkError, DeleteTrunkError, InsertTrunkError, UpdateTrunkError};

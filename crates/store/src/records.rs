@@ -144,11 +144,6 @@ fn keep_last<'a, K: Eq + Hash, T>(states: &mut Vec<&'a T>, places: &mut HashMap<
     }
 }
 
-/// What the refusal is filed under.
-pub(crate) fn reason_code(refusal: &RefusedInvite) -> &'static str {
-    refusal.receipt.refusal.as_ref().map_or("", |refusal| refusal.reason.code())
-}
-
 fn account_of(record: &Record) -> AccountId {
     match record {
         Record::Call(call) => call.account_id,

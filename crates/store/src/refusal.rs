@@ -1,7 +1,7 @@
 use crate::pool::on_pool;
 use crate::row::{Columns, page};
 use crate::{DatabaseError, Store};
-use tandem_model::{AccountId, RefusalId, RefusedInvite, TrunkId};
+use tandem_model::{AccountId, JsonText, RefusalId, RefusedInvite, TrunkId};
 
 /// Which refusals to list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +66,7 @@ fn read_refusal<R: Columns>(row: &R) -> Result<RefusedInvite, DatabaseError> {
         to_number: row.text("to_number")?,
         sip_call_id: row.text("sip_call_id")?,
         sip_status: row.number("sip_status")?,
-        receipt: row.json("receipt")?,
+        reason: row.text("reason")?,
+        receipt: JsonText::from_stored(row.text("receipt")?),
     })
 }

@@ -6,7 +6,7 @@ use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use std::fmt::Display;
 use std::str::FromStr;
-use tandem_model::{Money, Timestamp};
+use tandem_model::{JsonText, Money, Receipt, Timestamp};
 use uuid::Uuid;
 
 /// Reads columns by name, the same for every backend. What is wrong with a value is told with its column, never with the value.
@@ -112,11 +112,21 @@ fn narrow<T: TryFrom<i64>>(column: &'static str, number: i64) -> Result<T, Datab
 }
 
 fn read_json<T: DeserializeOwned>(column: &'static str, text: &str) -> Result<T, DatabaseError> {
-    serde_json::from_str(text).map_err(|error| DatabaseError::Unreadable {
-        column,
-        // The message of serde_json may quote the value.
-        reason: format!("not the JSON it should be, at line {} column {}", error.line(), error.column()),
-    })
+    serde_json::from_str(text).map_err(|error| not_the_json(column, &error))
+}
+
+fn not_the_json(column: &'static str, error: &serde_json::Error) -> DatabaseError {
+    // The message of serde_json may quote the value.
+    let reason = format!("not the JSON it should be, at line {} column {}", error.line(), error.column());
+    DatabaseError::Unreadable { column, reason }
+}
+
+/// The receipt of a stored call or refusal.
+///
+/// # Errors
+/// [`DatabaseError::Unreadable`].
+pub fn read_receipt(receipt: &JsonText<Receipt>) -> Result<Receipt, DatabaseError> {
+    receipt.read().map_err(|error| not_the_json("receipt", &error))
 }
 
 /// A count as the database holds it. Counts beyond 2^63 do not occur; one would be stored as 2^63 - 1 rather than lose its row.

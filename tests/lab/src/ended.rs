@@ -17,8 +17,8 @@ impl Ended {
     /// # Panics
     /// A call that Tandem carried has a receipt.
     #[must_use]
-    pub fn receipt(&self) -> &Receipt {
-        self.record.receipt.as_ref().unwrap()
+    pub fn receipt(&self) -> Receipt {
+        self.record.receipt.as_ref().unwrap().read().unwrap()
     }
 
     /// The codes of the outcomes of its attempts.
@@ -53,12 +53,12 @@ impl Ended {
             }
         };
         let Self { record, legs, .. } = self;
-        let attempts = &self.receipt().attempts;
+        let attempts = self.receipt().attempts;
         let came_in = usize::from(record.direction == CallDirection::Inbound);
         expect(legs.len() == came_in + attempts.len(), &|| {
             format!("{} legs for {came_in} who called and {} attempts", legs.len(), attempts.len())
         });
-        for (leg, attempt) in legs.iter().skip(came_in).zip(attempts) {
+        for (leg, attempt) in legs.iter().skip(came_in).zip(&attempts) {
             expect(leg.trunk_id == attempt.trunk_id, &|| format!("leg and attempt differ: {leg:?} {attempt:?}"));
             expect(attempt.outcome.is_some() && attempt.decided_at.is_some(), &|| {
                 format!("an attempt is not decided: {attempt:?}")

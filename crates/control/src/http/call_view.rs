@@ -5,8 +5,8 @@ use serde::Serialize;
 use serde_json::{Map, Number, Value};
 use std::net::SocketAddr;
 use tandem_model::{
-    CallDirection, CallEvent, CallRecord, CallStatus, CarriedBy, EventKind, HangupCause, HungUpBy, LegKind, LegMedia,
-    LegRecord, LegStatus, Timestamp, Transport,
+    CallDirection, CallEvent, CallRecord, CallStatus, CarriedBy, EventKind, HangupCause, HungUpBy, JsonText, LegKind,
+    LegMedia, LegRecord, LegStatus, Timestamp, Transport,
 };
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -249,7 +249,7 @@ pub(crate) struct EventView {
     leg_id: Option<Uuid>,
     /// More, per kind.
     #[schema(value_type = Object)]
-    detail: Map<String, Value>,
+    detail: JsonText<Map<String, Value>>,
 }
 
 impl From<CallEvent> for EventView {

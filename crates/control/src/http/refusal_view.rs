@@ -1,6 +1,7 @@
 use crate::http::receipt_view::ReceiptView;
 use serde::Serialize;
 use tandem_model::{RefusedInvite, Timestamp, TrunkId};
+use tandem_store::{DatabaseError, read_receipt};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -28,18 +29,20 @@ pub(crate) struct RefusalView {
     receipt: ReceiptView,
 }
 
-impl From<RefusedInvite> for RefusalView {
-    fn from(refused: RefusedInvite) -> Self {
-        Self {
+impl TryFrom<RefusedInvite> for RefusalView {
+    type Error = DatabaseError;
+
+    fn try_from(refused: RefusedInvite) -> Result<Self, DatabaseError> {
+        Ok(Self {
             id: refused.id.as_uuid(),
             user_id: refused.account_id.as_uuid(),
             at: refused.at,
             sip_trunk_id: refused.trunk_id.map(TrunkId::as_uuid),
-            receipt: ReceiptView::from(&refused.receipt),
+            receipt: ReceiptView::from(&read_receipt(&refused.receipt)?),
             from_number: refused.from_number,
             to_number: refused.to_number,
             sip_call_id: refused.sip_call_id,
             sip_status: refused.sip_status,
-        }
+        })
     }
 }

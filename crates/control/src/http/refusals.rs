@@ -29,7 +29,7 @@ pub(crate) async fn list(
     page: LogPage,
 ) -> Result<Json<Vec<RefusalView>>, Problem> {
     let refusals = services.refusals.list(&caller, page).await?;
-    Ok(Json(refusals.into_iter().map(RefusalView::from).collect()))
+    Ok(Json(refusals.into_iter().map(RefusalView::try_from).collect::<Result<_, _>>()?))
 }
 
 /// One refused INVITE, by the reference that its answer gave the caller.
@@ -54,5 +54,5 @@ pub(crate) async fn read(
 ) -> Result<Json<RefusalView>, Problem> {
     // What is no UUID is no refusal of anybody.
     let id: RefusalId = id.parse().map_err(|_| Problem::no_such("refusal"))?;
-    Ok(Json(services.refusals.read(&caller, id).await?.into()))
+    Ok(Json(services.refusals.read(&caller, id).await?.try_into()?))
 }

@@ -9,7 +9,7 @@ use tandem_model::{
     AccountId, CallEvent, CallId, CallRecord, CallStatus, CarriedBy, HangupCause, LegRecord, LiveCall, Money, Rate,
     Receipt, Timestamp, Trunk, TrunkId,
 };
-use tandem_store::{CallFilter, CallKey, DatabaseError};
+use tandem_store::{CallFilter, CallKey, DatabaseError, read_receipt};
 use tokio::time::Instant;
 
 /// The call log.
@@ -131,7 +131,8 @@ impl Calls {
 
     /// How a call was routed.
     pub(crate) async fn receipt(&self, caller: &Caller, id: &str) -> Result<Receipt, FindCallError> {
-        self.read(caller, id).await?.receipt.ok_or(FindCallError::NoReceipt)
+        let receipt = self.read(caller, id).await?.receipt.ok_or(FindCallError::NoReceipt)?;
+        Ok(read_receipt(&receipt)?)
     }
 
     /// The steps of a call.

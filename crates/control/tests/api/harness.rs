@@ -14,8 +14,8 @@ use tandem_control::{
 };
 use tandem_model::{
     Account, AccountId, CallDirection, CallEvent, CallId, CallRecord, CallStatus, CarriedBy, DialOrder, EventKind,
-    HealthStatus, Identified, IdentifiedBy, InboundReceipt, LegId, LegKind, LegRecord, LegStatus, LiveCall, Reason,
-    Receipt, Refusal, RefusalId, RefusalKind, RefusedInvite, Tier, Timestamp, Transport, TrunkHealth, TrunkId,
+    HealthStatus, Identified, IdentifiedBy, InboundReceipt, JsonText, LegId, LegKind, LegRecord, LegStatus, LiveCall,
+    Reason, Receipt, Refusal, RefusalId, RefusalKind, RefusedInvite, Tier, Timestamp, Transport, TrunkHealth, TrunkId,
     TrunkState,
 };
 use tandem_store::{DatabaseUrl, MasterKey, Store, StoreOptions};
@@ -427,7 +427,7 @@ pub(crate) fn live_call(order: &DialOrder) -> LiveCall {
         cost: None,
         credits_used: None,
         metadata: order.metadata.clone(),
-        receipt: Some(receipt(order, None)),
+        receipt: Some(JsonText::new(&receipt(order, None))),
         created_at: order.asked_at,
     };
     let leg = LegRecord {
@@ -463,7 +463,7 @@ pub(crate) fn live_call(order: &DialOrder) -> LiveCall {
         leg_id: None,
         at: order.asked_at,
         kind: EventKind::Initiated,
-        detail: serde_json::Map::new(),
+        detail: JsonText::new(&serde_json::Map::new()),
     };
     LiveCall { record, legs: vec![leg], events: vec![event] }
 }
@@ -480,7 +480,8 @@ pub(crate) fn refused_invite(account_id: AccountId, second: u8) -> RefusedInvite
         to_number: "+13035550100".to_owned(),
         sip_call_id: "a84b4c76e66710".to_owned(),
         sip_status: 404,
-        receipt: Receipt {
+        reason: reason.code().to_owned(),
+        receipt: JsonText::new(&Receipt {
             account_id,
             decided_at: at(second.into()),
             to: "+13035550100".to_owned(),
@@ -501,6 +502,6 @@ pub(crate) fn refused_invite(account_id: AccountId, second: u8) -> RefusedInvite
             considered: Vec::new(),
             attempts: Vec::new(),
             refusal: Some(Refusal { kind: RefusalKind::NoRoute, explanation: reason.explanation(), reason }),
-        },
+        }),
     }
 }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tandem_journal::{Batch, Entry, Kept, KeptFlow, Options, Recovered, Sync, Tailer, Writer};
 use tandem_model::{
-    AccountId, CallDirection, CallEvent, CallId, CallRecord, CallStatus, CarriedBy, EventKind, LegId, LegKind,
-    LegRecord, LegStatus, NodeId, Record, Timestamp, Transport,
+    AccountId, CallDirection, CallEvent, CallId, CallRecord, CallStatus, CarriedBy, EventKind, JsonText, LegId,
+    LegKind, LegRecord, LegStatus, NodeId, Record, Timestamp, Transport,
 };
 use tempfile::TempDir;
 
@@ -106,7 +106,7 @@ pub(crate) fn event(call: u8, number: u32) -> Entry {
         leg_id: None,
         at: at(2),
         kind: EventKind::Held,
-        detail: serde_json::Map::new(),
+        detail: JsonText::new(&serde_json::Map::new()),
     }))
 }
 
@@ -194,7 +194,7 @@ fn record(entry: &Entry) -> Option<Record> {
 
 pub(crate) const LONG_SEGMENTS: Options =
     Options { segment_bytes: u64::MAX, snapshot_bytes_per_turn: usize::MAX, sync: Sync::Never };
-pub(crate) const SHORT_SEGMENTS: Options = Options { segment_bytes: 4_000, ..LONG_SEGMENTS };
+pub(crate) const SHORT_SEGMENTS: Options = Options { segment_bytes: 1_500, ..LONG_SEGMENTS };
 /// One call a turn, so that other turns come between.
 pub(crate) const SLOW_SNAPSHOTS: Options = Options { snapshot_bytes_per_turn: 1, ..SHORT_SEGMENTS };
 

@@ -3,13 +3,13 @@
 
 use crate::postgres::PostgresPools;
 use crate::postgres::session::Transaction;
-use crate::records::{Batch, Writer, reason_code};
+use crate::records::{Batch, Writer};
 use crate::row::{stored, to_json};
 use std::borrow::Cow;
 use std::collections::HashSet;
 use tandem_model::{
-    AccountId, CallEvent, CallRecord, Codec, HangupCause, HungUpBy, LegId, LegRecord, Money, RefusedInvite, Timestamp,
-    TrunkId,
+    AccountId, CallEvent, CallRecord, Codec, HangupCause, HungUpBy, JsonText, LegId, LegRecord, Money, RefusedInvite,
+    Timestamp, TrunkId,
 };
 use uuid::Uuid;
 
@@ -92,7 +92,7 @@ async fn write_calls(transaction: &mut Transaction, calls: &[&CallRecord], write
         call.cost.map(Money::micros),
         call.credits_used.map(Money::micros),
         to_json(&call.metadata),
-        call.receipt.as_ref().map(to_json),
+        call.receipt.as_ref().map(JsonText::as_str),
         call.created_at.unix_micros(),
     )
     .bind(writer.node.as_uuid())
@@ -143,7 +143,7 @@ async fn write_events(transaction: &mut Transaction, events: &[&CallEvent]) -> R
         event.leg_id.map(LegId::as_uuid),
         event.at.unix_micros(),
         event.kind.as_str(),
-        to_json(&event.detail),
+        event.detail.as_str(),
     )
     .execute(&mut **transaction)
     .await?;
@@ -160,8 +160,8 @@ async fn write_refusals(transaction: &mut Transaction, refusals: &[&RefusedInvit
         storable(&refusal.to_number),
         storable(&refusal.sip_call_id),
         i64::from(refusal.sip_status),
-        reason_code(refusal),
-        to_json(&refusal.receipt),
+        refusal.reason.as_str(),
+        refusal.receipt.as_str(),
     )
     .execute(&mut **transaction)
     .await?;

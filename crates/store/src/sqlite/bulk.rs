@@ -3,13 +3,15 @@
 //! One statement a table costs a third of statements row by row. `jsonb_each` (SQLite 3.51, which is linked in) hands each row on
 //! parsed; `json_each` would print it, and every column would parse it again, which costs half as much again in all.
 
-use crate::records::{Batch, Writer, reason_code};
+use crate::records::{Batch, Writer};
 use crate::row::{stored, to_json};
 use crate::sqlite::SqlitePools;
 use serde::ser::{Serialize, SerializeSeq, Serializer};
 use sqlx::{Sqlite, Transaction};
 use std::collections::HashSet;
-use tandem_model::{AccountId, CallEvent, CallRecord, LegId, LegRecord, Money, RefusedInvite, Timestamp, TrunkId};
+use tandem_model::{
+    AccountId, CallEvent, CallRecord, JsonText, LegId, LegRecord, Money, RefusedInvite, Timestamp, TrunkId,
+};
 use uuid::Uuid;
 
 impl SqlitePools {
@@ -171,7 +173,7 @@ impl Serialize for Row<&CallRecord> {
             call.cost.map(Money::micros),
             call.credits_used.map(Money::micros),
             to_json(&call.metadata),
-            call.receipt.as_ref().map(to_json),
+            call.receipt.as_ref().map(JsonText::as_str),
             call.created_at.unix_micros(),
         )
     }
@@ -221,7 +223,7 @@ impl Serialize for Row<&CallEvent> {
             event.leg_id.map(LegId::as_uuid).map(Hex),
             event.at.unix_micros(),
             event.kind,
-            to_json(&event.detail),
+            event.detail.as_str(),
         )
     }
 }
@@ -239,8 +241,8 @@ impl Serialize for Row<&RefusedInvite> {
             refusal.to_number,
             refusal.sip_call_id,
             refusal.sip_status,
-            reason_code(refusal),
-            to_json(&refusal.receipt),
+            refusal.reason,
+            refusal.receipt.as_str(),
         )
     }
 }

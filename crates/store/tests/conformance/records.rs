@@ -1,7 +1,7 @@
 use crate::samples::{account_id, at, call, call_id, event, external_call, leg, leg_id, with_account, with_trunk};
 use serde_json::json;
 use std::convert::Infallible;
-use tandem_model::{AccountId, CallEvent, CallRecord, CallStatus, LegRecord, LegStatus, Money, Record};
+use tandem_model::{AccountId, CallEvent, CallRecord, CallStatus, JsonText, LegRecord, LegStatus, Money, Record};
 use tandem_store::{CallFilter, CallKey, InsertCallError, JournalPosition, Rejected, RejectedReason, Store};
 
 fn call_state(call: &CallRecord) -> Record {
@@ -37,7 +37,7 @@ pub(crate) async fn records_come_back_as_they_were_written(store: &Store) {
         ..leg(1, &call)
     };
     let full = leg(2, &call);
-    let anonymous = CallEvent { leg_id: None, detail: serde_json::Map::new(), ..event(2, &call) };
+    let anonymous = CallEvent { leg_id: None, detail: JsonText::new(&serde_json::Map::new()), ..event(2, &call) };
     let records = [
         Record::Event(anonymous.clone()),
         leg_state(&full),

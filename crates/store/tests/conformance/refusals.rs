@@ -1,7 +1,7 @@
 use crate::samples::{
     account_id, at, call, call_id, receipt, refusal, refusal_id, trunk, trunk_id, with_account, with_trunk,
 };
-use tandem_model::{AccountId, Receipt, Record, RefusedInvite};
+use tandem_model::{AccountId, JsonText, Receipt, Record, RefusedInvite};
 use tandem_store::{CallKey, MAX_PAGE, RefusalFilter, Rejected, RejectedReason, Store};
 
 const ALL: RefusalFilter = RefusalFilter { trunk_id: None, skip: 0, limit: 100 };
@@ -26,7 +26,7 @@ pub(crate) async fn a_refusal_comes_back_as_it_was_written(store: &Store) {
         id: refusal_id(2),
         trunk_id: None,
         from_number: String::new(),
-        receipt: Receipt { inbound: None, refusal: None, ..full.receipt.clone() },
+        receipt: JsonText::new(&Receipt { inbound: None, refusal: None, ..full.receipt.read().unwrap() }),
         ..full.clone()
     };
     write(store, &[full.clone(), bare.clone()]).await;
@@ -100,7 +100,12 @@ pub(crate) async fn accounts_do_not_see_each_others_refusals(store: &Store) {
     assert_eq!(listed(store, theirs, RefusalFilter { trunk_id: Some(our_trunk), ..ALL }).await, []);
 
     // One INVITE that may have been for either is on record for both, under one id.
-    let for_them = RefusedInvite { account_id: theirs, trunk_id: None, receipt: receipt(theirs), ..refused.clone() };
+    let for_them = RefusedInvite {
+        account_id: theirs,
+        trunk_id: None,
+        receipt: JsonText::new(&receipt(theirs)),
+        ..refused.clone()
+    };
     write(store, std::slice::from_ref(&for_them)).await;
     assert_eq!(store.refusal(ours, refused.id).await.unwrap(), Some(refused));
     assert_eq!(store.refusal(theirs, for_them.id).await.unwrap().as_ref(), Some(&for_them));

@@ -183,7 +183,7 @@ pub(crate) fn call(number: u64, account_id: AccountId) -> CallRecord {
         cost: Some(Money::from_micros(-1)),
         credits_used: None,
         metadata: json!({"customer": "Zoë", "nested": {"a": [true, 0.1]}}).as_object().unwrap().clone(),
-        receipt: Some(receipt(account_id)),
+        receipt: Some(JsonText::new(&receipt(account_id))),
         created_at: at(10),
     }
 }
@@ -253,7 +253,7 @@ pub(crate) fn event(number: u32, call: &CallRecord) -> CallEvent {
         leg_id: Some(leg_id(1)),
         at: at(i64::from(number)),
         kind: EventKind::LegRinging,
-        detail: json!({"sip_status": 180, "text": "Ring\u{0}ing \"now\""}).as_object().unwrap().clone(),
+        detail: JsonText::new(json!({"sip_status": 180, "text": "Ring\u{0}ing \"now\""}).as_object().unwrap()),
     }
 }
 
@@ -269,7 +269,8 @@ pub(crate) fn refusal(number: u64, account_id: AccountId) -> RefusedInvite {
         to_number: "+13035550100".into(),
         sip_call_id: "a84b\"4c76\\e66710@192.0.2.1".into(),
         sip_status: 404,
-        receipt: Receipt {
+        reason: reason.code().to_owned(),
+        receipt: JsonText::new(&Receipt {
             inbound: Some(InboundReceipt {
                 source: "192.0.2.1:5060".into(),
                 request_uri: "sip:+13035550100@198.51.100.1".into(),
@@ -283,6 +284,6 @@ pub(crate) fn refusal(number: u64, account_id: AccountId) -> RefusedInvite {
             }),
             refusal: Some(Refusal { kind: RefusalKind::NoRoute, explanation: reason.explanation(), reason }),
             ..receipt(account_id)
-        },
+        }),
     }
 }

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tandem_model::{
-    AccountId, Connect, DialOrder, DialTarget, EMERGENCY_NUMBERS, HangupCause, Identified, InboundReceipt, Now, Reason,
-    Receipt, Record, RefusalId, RefusalKind, RefusedInvite, TrunkStatus,
+    AccountId, Connect, DialOrder, DialTarget, EMERGENCY_NUMBERS, HangupCause, Identified, InboundReceipt, JsonText,
+    Now, Reason, Receipt, Record, RefusalId, RefusalKind, RefusedInvite, TrunkStatus,
 };
 use tandem_sip::endpoint::{Flow, InviteSummary, SessionId};
 use tandem_sip::message::{Header, HeaderName, HeaderValue, StatusCode, Uri};
@@ -301,7 +301,8 @@ fn record(
         to_number: to,
         sip_call_id: arrival.sip_call_id.clone(),
         sip_status: not_taken.status.as_u16(),
-        receipt,
+        reason: not_taken.reason.code().to_owned(),
+        receipt: JsonText::new(&receipt),
     })));
 }
 

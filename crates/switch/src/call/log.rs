@@ -3,18 +3,23 @@ use super::leg::LegEnding;
 use super::outcome::Outcome;
 use crate::resources::Resources;
 use crate::route;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::time::Duration;
 use tandem_model::{
     AttemptReceipt, CallDirection, CallEvent, CallId, CallRecord, CallStatus, CarriedBy, Codec, Considered, DialOrder,
-    DialTarget, EventKind, HangupCause, LegId, LegRecord, Money, Now, Reason, Receipt, Record, Refusal, Timestamp,
-    TrunkId, Verdict,
+    DialTarget, EventKind, HangupCause, JsonText, LegId, LegRecord, Money, Now, Reason, Receipt, Record, Refusal,
+    Timestamp, TrunkId, Verdict,
 };
 
 /// What is kept of a call: its record with the receipt, and its timeline. Whatever changes is written as it changes.
 #[derive(Debug)]
 pub(super) struct CallLog {
+    /// Its receipt is the text of `receipt`, as of when it was written last.
     record: CallRecord,
+    /// `None` when what is written of it is final: that of an earlier process.
+    receipt: Option<Receipt>,
+    /// Whether the receipt is not what the record has.
+    receipt_has_changed: bool,
     events: Vec<CallEvent>,
     /// How many of the call's events an earlier process has recorded.
     earlier_events: u32,
@@ -53,26 +58,39 @@ impl CallLog {
             cost: None,
             credits_used: None,
             metadata: order.metadata.clone(),
-            receipt: Some(receipt),
+            receipt: None,
             created_at: now.utc,
         };
-        Self { record, events: Vec::new(), earlier_events: 0, described: None }
+        let receipt = Some(receipt);
+        Self { record, receipt, receipt_has_changed: true, events: Vec::new(), earlier_events: 0, described: None }
     }
 
     /// Goes on with what an earlier process has recorded.
-    pub(super) const fn taken_up(record: CallRecord, earlier_events: u32) -> Self {
-        Self { record, events: Vec::new(), earlier_events, described: None }
+    pub(super) fn taken_up(record: CallRecord, earlier_events: u32) -> Self {
+        // One that cannot be read stays as it is.
+        let receipt = record.receipt.as_ref().and_then(|receipt| receipt.read().ok());
+        Self { record, receipt, receipt_has_changed: false, events: Vec::new(), earlier_events, described: None }
     }
 
     pub(super) const fn record(&self) -> &CallRecord {
         &self.record
     }
 
+    /// The record as it would be written now.
+    pub(super) fn snapshot(&self) -> CallRecord {
+        let mut record = self.record.clone();
+        if self.receipt_has_changed {
+            record.receipt = self.receipt.as_ref().map(JsonText::new).or(record.receipt);
+        }
+        record
+    }
+
     pub(super) fn events(&self) -> &[CallEvent] {
         &self.events
     }
 
-    pub(super) fn into_parts(self) -> (CallRecord, Vec<CallEvent>) {
+    pub(super) fn into_parts(mut self) -> (CallRecord, Vec<CallEvent>) {
+        self.write_receipt();
         (self.record, self.events)
     }
 
@@ -80,12 +98,14 @@ impl CallLog {
 
     /// Routing has decided.
     pub(super) fn routed(&mut self, receipt: Receipt) {
-        self.record.receipt = Some(receipt);
+        self.receipt = Some(receipt);
+        self.receipt_has_changed = true;
     }
 
     /// Routing has decided once more, for another party: its verdicts follow those for the first.
     pub(super) fn routed_again(&mut self, considered: Vec<Considered>) {
-        if let Some(receipt) = &mut self.record.receipt {
+        self.receipt_has_changed = true;
+        if let Some(receipt) = &mut self.receipt {
             let room = route::MAX_CONSIDERED.saturating_sub(receipt.considered.len());
             receipt.considered.extend(considered.into_iter().take(room));
         }
@@ -93,7 +113,8 @@ impl CallLog {
 
     /// A trunk that was to be tried could not be when its turn came.
     pub(super) fn passed_over(&mut self, trunk: TrunkId, reason: &Reason) {
-        let considered = self.record.receipt.iter_mut().flat_map(|receipt| &mut receipt.considered);
+        self.receipt_has_changed = true;
+        let considered = self.receipt.iter_mut().flat_map(|receipt| &mut receipt.considered);
         // The last of its verdicts is that for the party who is being called.
         if let Some(verdict) = considered.rev().find(|verdict| verdict.trunk_id == trunk) {
             verdict.verdict = Verdict::Skipped;
@@ -104,7 +125,7 @@ impl CallLog {
 
     /// There is no call: its receipt with the reason.
     pub(super) fn refused(&mut self, refusal: Refusal) -> Option<Receipt> {
-        let mut receipt = self.record.receipt.take()?;
+        let mut receipt = self.receipt.take()?;
         receipt.refusal = Some(refusal);
         Some(receipt)
     }
@@ -134,7 +155,9 @@ impl CallLog {
     /// The receipt's entry of a leg: attempts and legs grow together, but for that of who called us, which was no attempt.
     fn attempt(&mut self, leg: usize) -> Option<&mut AttemptReceipt> {
         let place = leg.checked_sub(usize::from(self.record.direction == CallDirection::Inbound))?;
-        self.record.receipt.as_mut()?.attempts.get_mut(place)
+        let attempt = self.receipt.as_mut()?.attempts.get_mut(place);
+        self.receipt_has_changed |= attempt.is_some();
+        attempt
     }
 
     // The life of the call.
@@ -147,7 +170,7 @@ impl CallLog {
         self.write(resources);
         let detail = json!({"to": self.record.to_number, "from": self.record.from_number});
         self.event(EventKind::Initiated, None, detail, resources, now);
-        let inbound = self.record.receipt.as_ref().and_then(|receipt| receipt.inbound.as_ref());
+        let inbound = self.receipt.as_ref().and_then(|receipt| receipt.inbound.as_ref());
         let trunk = inbound.and_then(|inbound| inbound.trunk_name.clone());
         self.event(EventKind::Routed, None, json!({"trunk": trunk, "rule": rule}), resources, now);
         let detail = json!({"request_uri": leg.request_uri, "trunk_id": leg.trunk_id});
@@ -163,7 +186,8 @@ impl CallLog {
         if self.record.trunk_id.is_none() && attempt.trunk.is_some() {
             self.describe(index, attempt);
         }
-        if let Some(receipt) = &mut self.record.receipt {
+        self.receipt_has_changed = true;
+        if let Some(receipt) = &mut self.receipt {
             receipt.attempts.push(AttemptReceipt {
                 trunk_id: attempt.trunk.as_ref().map(|entry| entry.trunk.id),
                 trunk_name: attempt.trunk.as_ref().map(|entry| entry.trunk.name.clone()),
@@ -245,6 +269,7 @@ impl CallLog {
         now: Now,
     ) {
         let status = self.record.status;
+        self.write_receipt();
         self.set_end(ending, connected, cost, now.utc);
         // Ports have yet to tell their counters. Should the process die meanwhile, the next one finds how the call ended, and by its
         // status that it is not closed.
@@ -284,8 +309,18 @@ impl CallLog {
     }
 
     /// Writes the call as it is. What is final is to be written after that of its legs.
-    pub(super) fn write(&self, resources: &mut Resources) {
+    pub(super) fn write(&mut self, resources: &mut Resources) {
+        self.write_receipt();
         resources.record(Record::Call(Box::new(self.record.clone())));
+    }
+
+    /// Puts the receipt into the record, if it has changed.
+    fn write_receipt(&mut self) {
+        if std::mem::take(&mut self.receipt_has_changed)
+            && let Some(receipt) = &self.receipt
+        {
+            self.record.receipt = Some(JsonText::new(receipt));
+        }
     }
 
     /// Adds a step to the timeline; past [`MAX_EVENTS`] only the end is still told.
@@ -301,10 +336,6 @@ impl CallLog {
         if events >= MAX_EVENTS && kind != EventKind::Ended {
             return;
         }
-        let detail = match detail {
-            Value::Object(map) => map,
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
-        };
         let event = CallEvent {
             call_id: self.record.id,
             account_id: self.record.account_id,
@@ -312,7 +343,7 @@ impl CallLog {
             leg_id,
             at: now.utc,
             kind,
-            detail,
+            detail: JsonText::from_stored(detail.to_string()),
         };
         resources.record(Record::Event(event.clone()));
         self.events.push(event);

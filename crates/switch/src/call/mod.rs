@@ -160,7 +160,7 @@ impl Call {
 
     pub(crate) fn snapshot(&self) -> LiveCall {
         let legs = self.legs.iter().map(|leg| leg.record.clone()).collect();
-        LiveCall { record: self.log.record().clone(), legs, events: self.log.events().to_vec() }
+        LiveCall { record: self.log.snapshot(), legs, events: self.log.events().to_vec() }
     }
 
     pub(crate) fn into_snapshot(self) -> LiveCall {
@@ -358,7 +358,7 @@ impl Call {
     fn confirm_begun(&mut self, resources: &mut Resources) {
         let Phase::Hunting(hunt) = &mut self.phase else { return };
         if let Some(reply) = hunt.reply.take() {
-            let record = Box::new(self.log.record().clone());
+            let record = Box::new(self.log.snapshot());
             resources.push(Output::Reply(reply, Reply::Dialled(Ok(record))));
         }
     }

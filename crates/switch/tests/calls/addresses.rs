@@ -25,7 +25,7 @@ fn a_name_is_looked_up_before_the_invite() {
     assert_eq!(lab.asked_names, [HOST, HOST], "once to know it when it calls, once to call it");
     assert_eq!(lab.peer(carrier).first_ms("INVITE"), Some(305));
     assert!(lab.peer(carrier).heard[0].text.starts_with("INVITE sip:+12025550100@carrier.example.com SIP/2.0"));
-    let receipt = lab.inspect(call).unwrap().record.receipt.unwrap();
+    let receipt = lab.inspect(call).unwrap().record.receipt.unwrap().read().unwrap();
     assert_eq!(receipt.attempts[0].target.as_deref(), Some("192.0.2.10:5060"));
     lab.hang_up(call);
     lab.finish();

@@ -39,7 +39,7 @@ fn codes_that_speak_of_the_trunk_go_on_to_the_next_one() {
         lab.pass(100);
         let ended = lab.ended(call);
         assert_eq!(ended.outcomes(), ["retryable_status", "answered"]);
-        assert_eq!(verdicts(ended.receipt()), [("trunk-1", "ranked"), ("trunk-2", "ranked")]);
+        assert_eq!(verdicts(&ended.receipt()), [("trunk-1", "ranked"), ("trunk-2", "ranked")]);
         let first = &ended.receipt().attempts[0];
         assert_eq!((first.sip_status, first.cause), (Some(code), Some(HangupCause::from_sip_status(code))));
         assert_eq!((ended.legs[0].sip_status, ended.legs[0].trunk_id), (Some(code), Some(trunk_id(1))));
@@ -154,10 +154,11 @@ fn the_failover_trunk_is_tried_before_the_next_in_order() {
     let call = lab.dial(order(NUMBER));
     lab.pass(1_000);
     let ended = lab.ended(call);
-    let names: Vec<_> = ended.receipt().attempts.iter().map(|attempt| attempt.trunk_name.as_deref().unwrap()).collect();
+    let receipt = ended.receipt();
+    let names: Vec<_> = receipt.attempts.iter().map(|attempt| attempt.trunk_name.as_deref().unwrap()).collect();
     assert_eq!(names, ["trunk-1", "trunk-4", "trunk-3", "trunk-2"]);
     assert_eq!(
-        verdicts(ended.receipt()),
+        verdicts(&ended.receipt()),
         [("trunk-1", "ranked"), ("trunk-4", "failover_of"), ("trunk-3", "failover_of"), ("trunk-2", "ranked")]
     );
     assert_eq!((ended.record.sip_status, ended.cause()), (Some(500), "temporary_failure"));
@@ -177,7 +178,7 @@ fn a_trunk_by_name_goes_on_to_its_failover_trunk_only() {
     lab.pass(1_000);
     let ended = lab.ended(call);
     assert_eq!(
-        verdicts(ended.receipt()),
+        verdicts(&ended.receipt()),
         [("trunk-2", "requested"), ("trunk-3", "failover_of"), ("trunk-1", "not_requested")]
     );
     assert_eq!(ended.legs.len(), 2);
@@ -196,7 +197,7 @@ fn a_trunk_by_name_that_is_full_goes_on_to_its_failover_trunk() {
     let next = lab.dial(by_name());
     lab.pass(100);
     assert_eq!(lab.peer(second).heard_of("INVITE").len(), 1);
-    let receipt = lab.inspect(next).unwrap().record.receipt.unwrap();
+    let receipt = lab.inspect(next).unwrap().record.receipt.unwrap().read().unwrap();
     assert_eq!(verdicts(&receipt), [("trunk-2", "failover_of"), ("trunk-1", "trunk_full")]);
     lab.hang_up(held);
     lab.hang_up(next);

@@ -58,8 +58,8 @@ fn only_refusal(lab: &Lab) -> &RefusedInvite {
     refusals[0]
 }
 
-fn reason(refusal: &RefusedInvite) -> &Reason {
-    &refusal.receipt.refusal.as_ref().unwrap().reason
+fn reason(refusal: &RefusedInvite) -> Reason {
+    refusal.receipt.read().unwrap().refusal.unwrap().reason
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn a_caller_is_answered_and_hears_an_echo() {
     assert_eq!((ended.legs.len(), ended.legs[0].direction), (1, CallDirection::Inbound));
     assert_eq!(record.cost, ended.legs[0].cost);
     assert_eq!(record.cost.unwrap().micros(), 3_000);
-    let inbound = ended.receipt().inbound.as_ref().unwrap();
+    let inbound = ended.receipt().inbound.unwrap();
     assert_eq!((inbound.trunk_name.as_deref(), inbound.rule.as_deref()), (Some("trunk-1"), Some("default")));
     assert_eq!(
         ended.event_kinds(),
@@ -307,7 +307,7 @@ fn an_offer_that_cannot_be_used_is_refused_with_488() {
     assert_eq!(lab.call_in(carrier, g729), None);
     lab.pass(100);
     assert_eq!(lab.peer(carrier).heard.last().unwrap().kind(), "488");
-    assert_eq!(*reason(only_refusal(&lab)), Reason::UnusableOffer);
+    assert_eq!(reason(only_refusal(&lab)), Reason::UnusableOffer);
     lab.finish();
 }
 
@@ -322,7 +322,7 @@ fn a_full_trunk_and_a_full_account_refuse_without_retry_after() {
     lab.max_calls(1);
     assert_eq!(lab.call_in(carrier, calls(vec![])), None);
     lab.pass(100);
-    let reasons: Vec<_> = lab.refusals().into_iter().map(reason).cloned().collect();
+    let reasons: Vec<_> = lab.refusals().into_iter().map(reason).collect();
     assert_eq!(reasons, [Reason::TrunkFull { limit: 1 }, Reason::TierLimit { limit: 1 }]);
     for refused in lab.peer(carrier).heard_of("503") {
         assert_eq!(refused.header("Retry-After"), "");
@@ -341,7 +341,7 @@ fn a_node_that_takes_no_calls_says_when_to_come_back() {
     lab.pass(100);
     let refused = lab.peer(carrier).heard.last().unwrap().clone();
     assert_eq!((refused.kind(), refused.header("Retry-After")), ("503", "10"));
-    assert_eq!(*reason(only_refusal(&lab)), Reason::Draining);
+    assert_eq!(reason(only_refusal(&lab)), Reason::Draining);
     lab.finish();
 }
 
@@ -351,7 +351,7 @@ fn no_port_is_left_for_a_caller() {
     let carrier = entrance(&mut lab, Connect::Echo);
     let call = lab.call_in(carrier, calls(vec![])).unwrap();
     assert_eq!(lab.call_in(carrier, calls(vec![])), None);
-    assert_eq!(*reason(only_refusal(&lab)), Reason::NodeFull);
+    assert_eq!(reason(only_refusal(&lab)), Reason::NodeFull);
     assert_eq!((lab.counts().trunk_slots, lab.counts().account_slots), (1, 1));
     lab.hang_up(call);
     lab.finish();
@@ -366,8 +366,8 @@ fn a_number_without_a_rule_is_refused_with_the_nearest() {
     lab.pass(100);
     assert_eq!(lab.peer(carrier).heard.last().unwrap().kind(), "404");
     let refusal = only_refusal(&lab);
-    assert_eq!(*reason(refusal), Reason::NoInboundRule { nearest: "+12025550100".into() });
-    let inbound = refusal.receipt.inbound.as_ref().unwrap();
+    assert_eq!(reason(refusal), Reason::NoInboundRule { nearest: "+12025550100".into() });
+    let inbound = refusal.receipt.read().unwrap().inbound.unwrap();
     assert_eq!(inbound.nearest.as_deref(), Some("+12025550100"));
     assert_eq!((refusal.trunk_id, refusal.account_id, refusal.sip_status), (Some(trunk_id(1)), account_id(1), 404));
     let heard = lab.peers[0].heard.last().unwrap();
@@ -416,7 +416,7 @@ fn two_accounts_share_a_carrier_and_each_gets_its_own_calls() {
     assert_eq!(lab.call_in(carrier, to("+12025550333", vec![])), None);
     lab.pass(100);
     assert_eq!(lab.peer(carrier).heard.last().unwrap().kind(), "403");
-    let told: Vec<_> = lab.refusals().iter().map(|refusal| (refusal.account_id, reason(refusal).clone())).collect();
+    let told: Vec<_> = lab.refusals().iter().map(|refusal| (refusal.account_id, reason(refusal))).collect();
     assert_eq!(
         told,
         [

@@ -42,7 +42,7 @@ fn a_full_trunk_is_passed_over() {
     lab.trunk(carrier, |_| {});
     let held = lab.dial(order(NUMBER));
     let next = lab.dial(order(NUMBER));
-    let receipt = lab.inspect(next).unwrap().record.receipt.unwrap();
+    let receipt = lab.inspect(next).unwrap().record.receipt.unwrap().read().unwrap();
     assert_eq!(verdicts(&receipt), [("trunk-2", "ranked"), ("trunk-1", "trunk_full")]);
     lab.hang_up(held);
     lab.hang_up(next);
@@ -61,7 +61,7 @@ fn a_trunk_that_fills_up_before_its_turn_is_passed_over_and_the_receipt_says_so(
     lab.pass(500);
     let other = lab.dial(DialOrder { trunk_id: Some(trunk_id(2)), ..order(NUMBER) });
     lab.pass(1_000);
-    let receipt = lab.inspect(call).unwrap().record.receipt.unwrap();
+    let receipt = lab.inspect(call).unwrap().record.receipt.unwrap().read().unwrap();
     assert_eq!(outcomes(&receipt), ["retryable_status", "answered"]);
     assert_eq!(receipt.attempts[1].trunk_name.as_deref(), Some("trunk-3"));
     assert_eq!(verdicts(&receipt), [("trunk-1", "ranked"), ("trunk-2", "trunk_full"), ("trunk-3", "ranked")]);
@@ -120,7 +120,7 @@ fn a_failover_does_not_break_the_next_trunks_rate() {
     assert_eq!(lab.peer(carrier).heard_of("INVITE").len(), 1);
     let ended = lab.ended(calls[1]);
     assert_eq!((ended.outcomes(), ended.record.sip_status), (vec!["retryable_status"], Some(500)));
-    assert_eq!(verdicts(ended.receipt()), [("trunk-1", "ranked"), ("trunk-2", "trunk_cps_limit")]);
+    assert_eq!(verdicts(&ended.receipt()), [("trunk-1", "ranked"), ("trunk-2", "trunk_cps_limit")]);
     lab.hang_up(calls[0]);
     lab.finish();
 }

@@ -47,7 +47,7 @@ fn a_call_is_recorded_before_its_events_and_its_legs_before_its_end() {
         statuses,
         [CallStatus::Initiated, CallStatus::Ringing, CallStatus::Answered, CallStatus::Answered, CallStatus::Completed]
     );
-    assert_eq!(ended.events[2].detail["request_uri"], "sip:+12025550100@192.0.2.10");
+    assert_eq!(ended.events[2].detail.read().unwrap()["request_uri"], "sip:+12025550100@192.0.2.10");
     lab.finish();
 }
 

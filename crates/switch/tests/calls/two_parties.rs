@@ -160,7 +160,7 @@ fn a_second_party_without_a_route_ends_the_call() {
     lab.pass(1_000);
     let ended = lab.ended(call);
     assert_eq!((ended.cause(), ended.legs.len()), ("no_route_to_destination", 1));
-    assert_eq!(verdicts(ended.receipt()), [("trunk-1", "ranked"), ("trunk-1", "prefix_mismatch")]);
+    assert_eq!(verdicts(&ended.receipt()), [("trunk-1", "ranked"), ("trunk-1", "prefix_mismatch")]);
     lab.finish();
 }
 
