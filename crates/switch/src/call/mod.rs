@@ -125,6 +125,8 @@ impl Call {
             Asker::Api(_) => CallDirection::Outbound,
             Asker::Caller { arrival, entrance, rule } => {
                 receipt.inbound = Some(arrival.receipt(Some(entrance), &entrance.steps, Some(rule.clone())));
+                // They may give up before there is a leg.
+                resources.sessions.insert(arrival.session, LegKey { call: id, leg: CALLER });
                 CallDirection::Inbound
             }
         };
@@ -255,6 +257,7 @@ impl Call {
             Ok(taken) => taken,
             Err(not_taken) => {
                 self.release_account_slot(resources);
+                resources.sessions.remove(&arrival.session);
                 return arrival::refuse(&arrival, &entrance, Some(rule), &not_taken, resources, now);
             }
         };
@@ -442,6 +445,12 @@ impl Call {
     }
 
     pub(crate) fn handle_session_event(&mut self, leg: usize, event: Event, resources: &mut Resources, now: Now) {
+        if let Phase::Deciding { asker: Asker::Caller { arrival, .. }, .. } = &self.phase {
+            // Before it is decided about them a caller can but give up: no call has begun.
+            resources.sessions.remove(&arrival.session);
+            self.phase = Phase::Over { began: false };
+            return;
+        }
         match event {
             Event::Provisional { status, body, .. } => {
                 self.on_provisional(leg, status, body.as_deref(), resources, now);

@@ -553,3 +553,17 @@ fn an_answer_that_is_acknowledged_is_kept_as_its_dialog() {
     assert_eq!(lab.keeping, ["keep waiting caller", "keep answered caller", "keep dialog 0", "forget"]);
     lab.finish();
 }
+
+#[test]
+fn a_caller_who_gives_up_before_it_is_decided_about_them_is_no_call() {
+    let mut lab = Lab::new();
+    let carrier = entrance(&mut lab, Connect::Echo);
+    lab.answer = None;
+    assert_eq!(lab.call_in(carrier, calls(vec![(300, Cancel)])), None);
+    lab.pass(1_000);
+    assert_eq!(lab.peer(carrier).heard.last().unwrap().kind(), "487");
+    lab.answer_questions(&Decision::Admit);
+    lab.pass(1_000);
+    assert!(lab.records.is_empty(), "{:#?}", lab.records);
+    lab.finish();
+}

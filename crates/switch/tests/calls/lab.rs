@@ -13,8 +13,8 @@ use tandem_model::{
 use tandem_sip::endpoint::{Flow, Identity, SentBy};
 use tandem_switch::route::RouteTable;
 use tandem_switch::{
-    Answer, Command, Counts, InboundRefusal, Kept, Listener, OpenCall, Output, OwnAddresses, PortPool, Reply, ReplyId,
-    ResolveError, ResolveId, Resolved, Switch, SwitchConfig,
+    Answer, Command, Counts, InboundRefusal, Kept, Listener, OpenCall, Output, OwnAddresses, PortPool, QuestionId,
+    Reply, ReplyId, ResolveError, ResolveId, Resolved, Switch, SwitchConfig,
 };
 
 use crate::far_end::{Calls, FarEnd, Script};
@@ -79,6 +79,8 @@ pub(crate) struct Lab {
     pub(crate) link: Link,
     /// What every question is answered with; `None` leaves it open.
     pub(crate) answer: Option<Answer>,
+    /// Those that are open.
+    pub(crate) questions: Vec<QuestionId>,
     /// Ports say what they counted only when they are told to.
     pub(crate) media_is_stuck: bool,
     pub(crate) records: Vec<Record>,
@@ -144,6 +146,7 @@ impl Lab {
             names: BTreeMap::new(),
             link: Link { delay_ms: 5, jitter_ms: 0, loss_percent: 0 },
             answer: Some(Answer::Admit),
+            questions: Vec::new(),
             media_is_stuck: false,
             records: Vec::new(),
             kept: BTreeMap::new(),
@@ -334,6 +337,14 @@ impl Lab {
 
     pub(crate) fn probe(&mut self, number: u8) -> ReplyId {
         self.ask(|reply| Command::Probe { trunk_id: trunk_id(number), reply })
+    }
+
+    /// Answers the questions that are open.
+    pub(crate) fn answer_questions(&mut self, answer: &Answer) {
+        for question in std::mem::take(&mut self.questions) {
+            self.switch.handle_answer(question, answer.clone(), self.now());
+        }
+        self.drain();
     }
 
     // The process.
@@ -541,11 +552,10 @@ impl Lab {
             Output::Reply(id, reply) => {
                 assert!(self.replies.insert(id, reply).is_none(), "one reply to a command");
             }
-            Output::Ask(question) => {
-                if let Some(answer) = self.answer.clone() {
-                    self.switch.handle_answer(question.id, answer, self.now());
-                }
-            }
+            Output::Ask(question) => match self.answer.clone() {
+                Some(answer) => self.switch.handle_answer(question.id, answer, self.now()),
+                None => self.questions.push(question.id),
+            },
             Output::Resolve { id, host } => {
                 match self.names.get(&host).cloned().unwrap_or(Name::After(1, Err(ResolveError::NotFound))) {
                     Name::After(ms, resolved) => {
