@@ -104,8 +104,6 @@ pub struct Considered {
     pub verdict: Verdict,
     /// Why.
     pub reason: Reason,
-    /// The reason as a sentence, with what would change it.
-    pub explanation: String,
 }
 
 /// Whether a trunk is among those that are tried.
@@ -135,8 +133,6 @@ pub struct AttemptReceipt {
     pub decided_at: Option<Timestamp>,
     /// How it went; `None` while it goes on.
     pub outcome: Option<Reason>,
-    /// The outcome as a sentence.
-    pub explanation: Option<String>,
     /// The final SIP code, if one came.
     pub sip_status: Option<u16>,
     /// The cause, when it failed.
@@ -150,8 +146,6 @@ pub struct Refusal {
     pub kind: RefusalKind,
     /// The decisive reason.
     pub reason: Reason,
-    /// The reason as a sentence, with what would change it.
-    pub explanation: String,
 }
 
 /// Classes of refusals; each is a `code` of the API.

@@ -154,13 +154,7 @@ fn receipt(account_id: AccountId, at: Timestamp) -> Receipt {
         from: Some("+12025550199".into()),
         inbound: None,
         routing_revision: 7,
-        considered: vec![Considered {
-            trunk_id,
-            trunk_name: "carrier".into(),
-            verdict: Verdict::Taken,
-            explanation: reason.explanation(),
-            reason,
-        }],
+        considered: vec![Considered { trunk_id, trunk_name: "carrier".into(), verdict: Verdict::Taken, reason }],
         attempts: vec![AttemptReceipt {
             trunk_id: Some(trunk_id),
             trunk_name: Some("carrier".into()),
@@ -169,7 +163,6 @@ fn receipt(account_id: AccountId, at: Timestamp) -> Receipt {
             started_at: at,
             decided_at: Some(at),
             outcome: Some(Reason::Answered),
-            explanation: Some("answered".into()),
             sip_status: Some(200),
             cause: None,
         }],

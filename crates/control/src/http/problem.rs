@@ -376,7 +376,7 @@ impl From<DialCallError> for Problem {
             DialCallError::Refused(receipt) => receipt,
         };
         let (code, detail) = match &receipt.refusal {
-            Some(refusal) => (code_of(refusal.kind), refusal.explanation.clone()),
+            Some(refusal) => (code_of(refusal.kind), refusal.reason.explanation()),
             None => {
                 tracing::error!("a call was refused without a reason");
                 (ProblemCode::Internal, "the call was refused without a reason".to_owned())

@@ -162,7 +162,7 @@ impl From<&Considered> for ConsideredView {
             trunk_name: considered.trunk_name.clone(),
             verdict: considered.verdict,
             reason: considered.reason.clone(),
-            explanation: considered.explanation.clone(),
+            explanation: considered.reason.explanation(),
         }
     }
 }
@@ -177,7 +177,7 @@ impl From<&AttemptReceipt> for AttemptView {
             started_at: attempt.started_at,
             decided_at: attempt.decided_at,
             outcome: attempt.outcome.clone(),
-            explanation: attempt.explanation.clone(),
+            explanation: attempt.outcome.as_ref().map(Reason::explanation),
             sip_status: attempt.sip_status,
             cause: attempt.cause,
         }
@@ -186,6 +186,6 @@ impl From<&AttemptReceipt> for AttemptView {
 
 impl From<&Refusal> for RefusalView {
     fn from(refusal: &Refusal) -> Self {
-        Self { kind: refusal.kind, reason: refusal.reason.clone(), explanation: refusal.explanation.clone() }
+        Self { kind: refusal.kind, reason: refusal.reason.clone(), explanation: refusal.reason.explanation() }
     }
 }

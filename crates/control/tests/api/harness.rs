@@ -395,7 +395,7 @@ pub(crate) fn receipt(order: &DialOrder, refusal: Option<(RefusalKind, Reason)>)
         routing_revision: 3,
         considered: Vec::new(),
         attempts: Vec::new(),
-        refusal: refusal.map(|(kind, reason)| Refusal { kind, explanation: reason.explanation(), reason }),
+        refusal: refusal.map(|(kind, reason)| Refusal { kind, reason }),
     }
 }
 
@@ -501,7 +501,7 @@ pub(crate) fn refused_invite(account_id: AccountId, second: u8) -> RefusedInvite
             routing_revision: 3,
             considered: Vec::new(),
             attempts: Vec::new(),
-            refusal: Some(Refusal { kind: RefusalKind::NoRoute, explanation: reason.explanation(), reason }),
+            refusal: Some(Refusal { kind: RefusalKind::NoRoute, reason }),
         }),
     }
 }

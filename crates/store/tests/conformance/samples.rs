@@ -137,7 +137,6 @@ pub(crate) fn receipt(account_id: AccountId) -> Receipt {
             trunk_name: "trunk 1".into(),
             verdict: Verdict::Taken,
             reason: Reason::Ranked { priority: 1, active: 2, limit: 3, weight: 4 },
-            explanation: "priority 1".into(),
         }],
         attempts: vec![AttemptReceipt {
             trunk_id: Some(trunk_id(1)),
@@ -147,7 +146,6 @@ pub(crate) fn receipt(account_id: AccountId) -> Receipt {
             started_at: at(1),
             decided_at: Some(at(2)),
             outcome: Some(Reason::RetryableStatus { status: 503 }),
-            explanation: None,
             sip_status: Some(503),
             cause: Some(HangupCause::TemporaryFailure),
         }],
@@ -282,7 +280,7 @@ pub(crate) fn refusal(number: u64, account_id: AccountId) -> RefusedInvite {
                 rule: None,
                 nearest: Some("+1202*".into()),
             }),
-            refusal: Some(Refusal { kind: RefusalKind::NoRoute, explanation: reason.explanation(), reason }),
+            refusal: Some(Refusal { kind: RefusalKind::NoRoute, reason }),
             ..receipt(account_id)
         }),
     }

@@ -118,7 +118,6 @@ impl CallLog {
         // The last of its verdicts is that for the party who is being called.
         if let Some(verdict) = considered.rev().find(|verdict| verdict.trunk_id == trunk) {
             verdict.verdict = Verdict::Skipped;
-            verdict.explanation = reason.explanation();
             verdict.reason = reason.clone();
         }
     }
@@ -133,7 +132,6 @@ impl CallLog {
     pub(super) fn attempt_decided(&mut self, leg: usize, outcome: &Outcome, at: Timestamp) {
         if let Some(attempt) = self.attempt(leg) {
             attempt.decided_at = Some(at);
-            attempt.explanation = Some(outcome.reason.explanation());
             attempt.outcome = Some(outcome.reason.clone());
             attempt.sip_status = outcome.sip_status;
             attempt.cause = outcome.failed.then_some(outcome.cause);
@@ -196,7 +194,6 @@ impl CallLog {
                 started_at: now.utc,
                 decided_at: None,
                 outcome: None,
-                explanation: None,
                 sip_status: None,
                 cause: None,
             });

@@ -44,7 +44,7 @@ pub(super) fn tier_limit(limit: u32) -> Refusal {
 }
 
 pub(super) fn refusal(kind: RefusalKind, reason: Reason) -> Refusal {
-    Refusal { kind, explanation: reason.explanation(), reason }
+    Refusal { kind, reason }
 }
 
 /// Whom the order names; the verdicts are written on the receipt.

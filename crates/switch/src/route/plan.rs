@@ -165,8 +165,7 @@ fn ranked(trunk: &RoutedTrunk, capacity: &Capacity) -> Reason {
 }
 
 fn verdict(trunk: &RoutedTrunk, verdict: Verdict, reason: Reason) -> Considered {
-    let explanation = reason.explanation();
-    Considered { trunk_id: trunk.trunk.id, trunk_name: trunk.trunk.name.clone(), verdict, reason, explanation }
+    Considered { trunk_id: trunk.trunk.id, trunk_name: trunk.trunk.name.clone(), verdict, reason }
 }
 
 /// The class of a refusal: a call that would go later is told so; one that never would is told that.
@@ -183,7 +182,7 @@ fn refusal(query: Query<'_>, not_taken: &[(Arc<RoutedTrunk>, Reason)]) -> Refusa
         }
         None => (RefusalKind::NoRoute, Reason::NoRoute),
     };
-    Refusal { kind, explanation: reason.explanation(), reason }
+    Refusal { kind, reason }
 }
 
 /// Whether it passes by itself; every other reason stays until a person changes something.

@@ -145,7 +145,7 @@ fn a_family_that_the_node_does_not_speak_is_named_as_the_reason() {
     lab.pass(1_000);
     let ended = lab.ended(call);
     assert_eq!((ended.outcomes(), ended.cause()), (vec!["no_local_address"], "no_route_to_destination"));
-    let explanation = ended.receipt().attempts[0].explanation.clone().unwrap();
+    let explanation = ended.receipt().attempts[0].outcome.as_ref().unwrap().explanation();
     assert!(explanation.contains("2001:db8::10") && explanation.contains("IPv6"), "{explanation}");
     assert!(lab.peer(carrier).heard.is_empty());
     lab.finish();
