@@ -57,7 +57,7 @@ lint: lint-tools ## Check format, lints, docs, licences, dependencies and layout
 BENCH ?=
 .PHONY: bench
 bench: bench-peers build ## Measure Tandem beside Kamailio, rtpengine and bare loops; an hour, on a machine that does nothing else.
-	$(CARGO) bench --workspace --locked --bench '*' --no-run
+	$(CARGO) bench --workspace --locked --bench endpoint --bench records
 	bench/run.py --tandem $(TARGET)/release/tandem --folder $(TARGET)/bench $(BENCH)
 
 .PHONY: bench-peers

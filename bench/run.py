@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -B
 """Measures Tandem beside its peers and judges the figures by the budgets. `make bench` builds and installs what it needs.
 
 Every system is started anew for each measurement, the systems take turns, and a table shows the median of the runs. What a
@@ -12,8 +12,6 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
-
-sys.dont_write_bytecode = True  # nothing of ours is left in the source tree
 
 from kit import peers
 from kit.results import Results, table
@@ -48,8 +46,14 @@ class Bench:
 
 def machine():
     """What the figures were taken on."""
-    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "unknown")
-    return {"cpu": model, "cores": os.cpu_count(), "kernel": platform.release(), "load_before": os.getloadavg()[0], **peers.versions()}
+    models = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return {
+        "cpu": models[0] if models else "unknown",
+        "cores": os.cpu_count(),
+        "kernel": platform.release(),
+        "load_before": round(os.getloadavg()[0], 2),
+        **peers.versions(),
+    }
 
 
 def main():

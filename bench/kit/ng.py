@@ -16,7 +16,12 @@ class Control:
     def relay(self, call):
         """Has it relay call number `call`; gives the two lines of rtpgen's map."""
         port = addresses.MEDIA_PORT + 2 * call
-        common = {"call-id": f"bench-{secrets.token_hex(8)}", "from-tag": "caller", "ICE": "remove", "replace": ["origin", "session-connection"]}
+        common = {
+            "call-id": f"bench-{secrets.token_hex(8)}",
+            "from-tag": "caller",
+            "ICE": "remove",
+            "replace": ["origin", "session-connection"],
+        }
         offer = self._ask(command="offer", sdp=_sdp(addresses.CALLER_MEDIA, port), **common)
         answer = self._ask(command="answer", sdp=_sdp(addresses.CALLEE_MEDIA, port), **common, **{"to-tag": "callee"})
         yield f"{addresses.CALLER_MEDIA} {port} {_address(answer)}"
@@ -32,7 +37,16 @@ class Control:
 
 
 def _sdp(host, port):
-    lines = ["v=0", f"o=- 1 1 IN IP4 {host}", "s=-", f"c=IN IP4 {host}", "t=0 0", f"m=audio {port} RTP/AVP 0", "a=rtpmap:0 PCMU/8000", "a=sendrecv"]
+    lines = [
+        "v=0",
+        f"o=- 1 1 IN IP4 {host}",
+        "s=-",
+        f"c=IN IP4 {host}",
+        "t=0 0",
+        f"m=audio {port} RTP/AVP 0",
+        "a=rtpmap:0 PCMU/8000",
+        "a=sendrecv",
+    ]
     return "".join(line + "\r\n" for line in lines)
 
 

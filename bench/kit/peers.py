@@ -1,6 +1,5 @@
 """What Tandem is measured against: Kamailio and rtpengine from Debian, and the bare loop."""
 
-import json
 import shutil
 import subprocess
 import time

@@ -42,7 +42,7 @@ def _measure(bench, number, system, rate, callees):
     report = sip_load(bench.tools, rate, calls, callees=callees)
     load_over = system.cpu()
     began_waiting = time.monotonic()
-    system.expect_records(report["calls"])
+    system.expect_records(report["ok"])
     spent = system.cpu() - before
     if report["ok"] < calls:
         print(f"warning: {system.name} failed calls: {report}")
@@ -68,7 +68,9 @@ def _of_report(report):
 
 
 def tables(results):
-    get = lambda system, rate, figure: results.median("calls", system, figure, rate=rate)
+    def get(system, rate, figure):
+        return results.median("calls", system, figure, rate=rate)
+
     rows = []
     for rate in LOADS:
         proxy = get("kamailio", rate, "us_per_call")

@@ -68,14 +68,16 @@ def _measure_rest(bench, number, node):
     for _ in range(2):
         report = sip_load(bench.tools, LOAD["rate"], bench.count(LOAD["calls"]))
         peaks.append(node.pss_kib())
-        node.expect_records(report["calls"])
+        node.expect_records(report["ok"])
         time.sleep(bench.seconds(REST_SECONDS))
         left.append(node.pss_kib())
     bench.results.add("memory", node.name, number, after_load_kib=peaks, rest_kib=left, rest_seconds=bench.seconds(REST_SECONDS))
 
 
 def tables(results):
-    get = lambda system, turn, figure: results.median("memory", system, figure, round=turn)
+    def get(system, turn, figure):
+        return results.median("memory", system, figure, round=turn)
+
     rows = []
     for system in ("kamailio", "tandem"):
         for turn in (1, 2):
@@ -86,10 +88,16 @@ def tables(results):
     head = ["system", "round", "idle KiB", f"{LOW} calls", f"{HIGH:,} calls", "KiB a call", "kernel slab KiB", "sockets"]
     table("Memory of a held call (PSS; kamailio has no media)", head, rows)
     rest = [line for line in results.of("memory", "tandem") if "rest_kib" in line]
-    rows = [[turn, shown(before, 0), shown(peak, 0), shown(after, 0)]
-            for line in rest[:1]
-            for turn, (before, peak, after) in enumerate(zip(line["rest_kib"], line["after_load_kib"], line["rest_kib"][1:]), 1)]
-    table(f"Memory beside loads of {LOAD['calls']:,} calls at {LOAD['rate']:,} a second", ["load", "before KiB", "at its end", "60 s later"], rows)
+    rows = [
+        [turn, shown(before, 0), shown(peak, 0), shown(after, 0)]
+        for line in rest[:1]
+        for turn, (before, peak, after) in enumerate(zip(line["rest_kib"], line["after_load_kib"], line["rest_kib"][1:]), 1)
+    ]
+    table(
+        f"Memory beside loads of {LOAD['calls']:,} calls at {LOAD['rate']:,} a second",
+        ["load", "before KiB", "at its end", "60 s later"],
+        rows,
+    )
     yield Budget("memory of a held call", get("tandem", 1, "kib_per_call"), 24, " KiB")
     first, second = get("tandem", 1, "high_kib"), get("tandem", 2, "high_kib")
     growth = second - first if first is not None and second is not None else None

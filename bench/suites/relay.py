@@ -69,7 +69,9 @@ def _measure(bench, number, system, streams, io_path):
 
 
 def tables(results):
-    cost = lambda system, figure="us_per_packet": results.median("relay", system, figure)
+    def cost(system, figure="us_per_packet"):
+        return results.median("relay", system, figure)
+
     engine, ports, tandem = cost("rtpengine"), cost("floor ports"), cost("tandem")
     rows = []
     for system in [*(f"floor {mode}" for mode in FLOORS), "rtpengine", "tandem"]:
