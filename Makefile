@@ -64,6 +64,17 @@ bench: bench-peers build ## Measure Tandem beside Kamailio, rtpengine and bare l
 bench-peers: ## Install the programs that the benches measure against (root only; others are told what is missing).
 	@scripts/install-bench-peers.sh
 
+# Seconds that each fuzz target runs for.
+FUZZ_SECONDS ?= 60
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for FUZZ_SECONDS. Installs cargo-fuzz if it is missing.
+	@scripts/fuzz.sh run $(FUZZ_SECONDS)
+
+.PHONY: fuzz-proof
+fuzz-proof: ## Show that each fuzz target finds the bug that is planted for it.
+	@scripts/fuzz.sh proof
+
 .PHONY: lint-tools
 lint-tools: ## Install cargo-deny and cargo-machete in the versions that lint uses.
 	@scripts/install-lint-tools.sh

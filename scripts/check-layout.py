@@ -41,6 +41,7 @@ ALLOWED = {
     "tandem-e2e": {"tandem-model", "tandem-sip", "tandem-media"},
     "tandem-lab": {"tandem-model", "tandem-sip", "tandem-switch"},
     "tandem-sim": {"tandem-lab", "tandem-model", "tandem-sip", "tandem-media", "tandem-switch", "tandem-carrier"},
+    "tandem-fuzz": {"tandem-journal", "tandem-lab", "tandem-model", "tandem-sip", "tandem-media", "tandem-switch"},
 }
 
 # What its tests may know besides.
@@ -61,7 +62,7 @@ FORBIDDEN_CALLS = [
 
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "misc"}
 SOURCES = {".rs", ".ts", ".tsx", ".py", ".sh"}
-NOT_OURS = {"target", "node_modules", ".git", "data"}
+NOT_OURS = {"target", "node_modules", ".git", "data", "corpus", "found", "artifacts"}
 
 
 def cargo(*arguments):
