@@ -245,7 +245,8 @@ impl Carrier {
                 self.sessions.remove(&session);
             }
             // `Ended` follows, and says the same.
-            endpoint::Event::Canceled { .. } | endpoint::Event::Bye { .. } => {}
+            endpoint::Event::Canceled { .. } | endpoint::Event::Unacknowledged { .. } | endpoint::Event::Bye { .. } => {
+            }
             // A re-INVITE is answered at once, too early to be canceled.
             endpoint::Event::ReinviteCanceled { .. } => {}
             // It places no calls, sends no requests and asks for none.

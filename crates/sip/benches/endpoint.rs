@@ -143,6 +143,7 @@ impl Bench {
             | Event::Failed { .. }
             | Event::Canceled { .. }
             | Event::Acknowledged { .. }
+            | Event::Unacknowledged { .. }
             | Event::Reinvite { .. }
             | Event::ReinviteCanceled { .. }
             | Event::ReinviteAnswered { .. }

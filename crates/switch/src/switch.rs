@@ -290,6 +290,7 @@ impl Switch {
             | Event::Failed { session, .. }
             | Event::Canceled { session, .. }
             | Event::Acknowledged { session, .. }
+            | Event::Unacknowledged { session }
             | Event::Reinvite { session, .. }
             | Event::ReinviteCanceled { session, .. }
             | Event::ReinviteAnswered { session, .. }

@@ -32,7 +32,7 @@ pub enum Output {
 ///
 /// The life of an outgoing session: `Provisional`*, then `Answered` or `Failed`; after `Answered` any number of the
 /// re-INVITE events; `Bye` if the peer ended it; `Ended` last of all. Of an incoming one: `Invite`, then what the user
-/// does, `Acknowledged` after a 2xx, `Canceled` if the caller gave up; `Ended` last of all. After `Ended` the id means
+/// does, `Acknowledged` or `Unacknowledged` after a 2xx, `Canceled` if the caller gave up; `Ended` last of all. After `Ended` the id means
 /// nothing: calls with it do nothing. What the protocol still needs (to absorb repeats) is the endpoint's affair and
 /// shows in [`super::Counts`].
 #[derive(Debug)]
@@ -80,6 +80,12 @@ pub enum Event {
         session: SessionId,
         /// The answer, when the INVITE had no offer.
         body: Option<Vec<u8>>,
+    },
+    /// No ACK of our 2xx has come in 32 s: the session is over for us. Its BYE is queued already; `Ended` follows once the peer has
+    /// answered that, or has not.
+    Unacknowledged {
+        /// The session.
+        session: SessionId,
     },
     /// The peer's re-INVITE: answer with `answer_reinvite` or `reject_reinvite`.
     Reinvite {

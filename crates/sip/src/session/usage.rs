@@ -231,7 +231,11 @@ impl Usage {
                 let then_bye = awaited.then_bye.take();
                 self.exchange = Exchange::Idle;
                 let ending = if then_bye.is_some() { Ending::LocalBye } else { Ending::NoAck };
+                let is_news = self.bye.is_none() && then_bye.is_none();
                 self.send_bye(context, id, then_bye.flatten(), ending, now);
+                if is_news {
+                    context.event(Event::Unacknowledged { session: id });
+                }
             }
         }
         Phase::Established(self)

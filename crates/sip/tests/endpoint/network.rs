@@ -221,6 +221,7 @@ impl Network {
             }
             Event::Provisional { session, .. }
             | Event::Failed { session, .. }
+            | Event::Unacknowledged { session }
             | Event::Canceled { session, .. }
             | Event::ReinviteCanceled { session }
             | Event::ReinviteAnswered { session, .. }

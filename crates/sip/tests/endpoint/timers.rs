@@ -246,6 +246,7 @@ fn a_2xx_that_is_never_acknowledged_ends_with_a_bye() {
         lab.pass(1);
         let bye = lab.sent_one();
         assert_eq!(bye.kind(), "BYE");
+        assert_eq!(lab.told(), ["Unacknowledged"], "it is not waited for the answer to the BYE");
         lab.receive(&response(&bye, 200, "OK", "", ""));
         assert_eq!(lab.told(), ["Ended NoAck"]);
         lab.finish();

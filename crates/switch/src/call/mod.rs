@@ -464,12 +464,9 @@ impl Call {
             Event::Acknowledged { body, .. } => self.on_acknowledged(leg, body.as_deref(), resources, now),
             Event::Bye { .. } => self.far_end_left(leg, HangupCause::NormalClearing, resources, now),
             Event::Canceled { .. } => self.far_end_left(leg, HangupCause::Canceled, resources, now),
-            Event::Ended { .. } => {
-                // The endpoint gave the dialog up: nobody is there to be told.
-                let ending =
-                    LegEnding { cause: HangupCause::NetworkOutOfOrder, by: HungUpBy::Switch, sip_status: None };
-                self.leg_lost(leg, ending, resources, now);
-            }
+            // The endpoint gave the dialog up: nobody is there to be told, or is being told already.
+            Event::Ended { .. } => self.leg_lost(leg, UNREACHABLE, false, resources, now),
+            Event::Unacknowledged { .. } => self.leg_lost(leg, UNREACHABLE, true, resources, now),
             // A session has its call from its INVITE on, and we send no re-INVITE.
             Event::Invite { .. }
             | Event::ReinviteCanceled { .. }
@@ -800,17 +797,17 @@ impl Call {
 
     fn far_end_left(&mut self, index: usize, cause: HangupCause, resources: &mut Resources, now: Now) {
         let Some(by) = self.legs.get(index).map(Leg::far_end) else { return };
-        self.leg_lost(index, LegEnding { cause, by, sip_status: None }, resources, now);
+        self.leg_lost(index, LegEnding { cause, by, sip_status: None }, false, resources, now);
     }
 
-    /// A leg is over without our doing, and with it the call.
-    fn leg_lost(&mut self, index: usize, ending: LegEnding, resources: &mut Resources, now: Now) {
+    /// A leg is over without our doing, and with it the call. If it `may_be_up` at its far end, that is being told.
+    fn leg_lost(&mut self, index: usize, ending: LegEnding, may_be_up: bool, resources: &mut Resources, now: Now) {
         let Some(leg) = self.legs.get_mut(index) else { return };
         if leg.is_over() {
             return;
         }
         let leg_id = leg.record.id;
-        leg.end(ending, false, resources, now);
+        leg.end(ending, may_be_up, resources, now);
         self.event(EventKind::LegEnded, Some(leg_id), json!({"cause": ending.cause}), resources, now);
         self.end(ending, resources, now);
     }
@@ -910,6 +907,10 @@ fn take_port(leg: LegKey, attempt: &Attempt, resources: &mut Resources) -> Resul
     let path = resources.config.path_to(attempt.next_hop.transport, address);
     path.map(|path| LegPort::take(leg, path, &attempt.codecs, resources)).transpose()
 }
+
+/// How a leg ends whose far end is not heard from any more.
+const UNREACHABLE: LegEnding =
+    LegEnding { cause: HangupCause::NetworkOutOfOrder, by: HungUpBy::Switch, sip_status: None };
 
 /// The place of the leg of who called us: the first.
 const CALLER: usize = 0;

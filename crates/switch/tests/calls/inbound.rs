@@ -567,3 +567,22 @@ fn a_caller_who_gives_up_before_it_is_decided_about_them_is_no_call() {
     assert!(lab.records.is_empty(), "{:#?}", lab.records);
     lab.finish();
 }
+
+#[test]
+fn a_caller_whose_ack_never_comes_is_billed_until_our_bye() {
+    let mut lab = Lab::new();
+    let carrier = entrance(&mut lab, Connect::Echo);
+    lab.change_trunk(1, |trunk| trunk.inbound.default = Some(Connect::Echo));
+    let call = lab.call_in(carrier, calls(Vec::new())).unwrap();
+    lab.peer(carrier).hearing = Hearing::Dead;
+    lab.pass(31_999);
+    assert_eq!(lab.inspect(call).unwrap().record.status, CallStatus::Answered);
+    lab.pass(1);
+    let ended = lab.ended(call);
+    assert_eq!((ended.cause(), ended.record.duration_ms), ("network_out_of_order", Some(32_000)));
+    assert_eq!(ended.legs[0].billed_seconds, Some(32));
+    assert!(!lab.kept.is_empty(), "the far end may still be in the call");
+    lab.pass(32_000);
+    assert!(lab.kept.is_empty());
+    lab.finish();
+}
