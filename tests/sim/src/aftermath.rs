@@ -108,7 +108,7 @@ impl World {
             // A process may die after it has written down that it answers, and before it does.
             let is_fault = self.deaths.is_empty() || !connected.is_zero();
             return is_fault
-                .then(|| format!("connected {connected:?}, and never answered on the wire"))
+                .then(|| format!("connected {connected:?}, and never answered on the wire: {leg:?}"))
                 .into_iter()
                 .collect();
         };
@@ -116,7 +116,8 @@ impl World {
         let died = self.deaths.iter().map(|(at, _)| *at).find(|at| *at >= answered);
         let over = [hung_up, died].into_iter().flatten().min().unwrap_or(self.now);
         if connected > over.saturating_duration_since(answered) {
-            faults.push(format!("connected {connected:?}, on the wire {:?}", over.saturating_duration_since(answered)));
+            let wire = over.saturating_duration_since(answered);
+            faults.push(format!("connected {connected:?}, on the wire {wire:?}: {leg:?}"));
         }
         // A call of a process that has died is rated by the next one, as of a moment before.
         let rated_at = if self.deaths.is_empty() { self.instant(ended_at) } else { self.now };

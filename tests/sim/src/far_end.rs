@@ -367,6 +367,7 @@ impl FarEnd {
             Event::Failed { .. }
             | Event::Canceled { .. }
             | Event::ReinviteCanceled { .. }
+            | Event::Unacknowledged { .. }
             | Event::Bye { .. }
             | Event::Request { .. }
             | Event::Response { .. } => {}
