@@ -1,5 +1,6 @@
 use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::fmt;
 use std::marker::PhantomData;
@@ -71,7 +72,7 @@ impl<T> Serialize for JsonText<T> {
         if !serializer.is_human_readable() {
             return serializer.serialize_str(&self.text);
         }
-        let value: Value = serde_json::from_str(&self.text).map_err(serde::ser::Error::custom)?;
+        let value: &RawValue = serde_json::from_str(&self.text).map_err(serde::ser::Error::custom)?;
         value.serialize(serializer)
     }
 }
@@ -81,8 +82,8 @@ impl<'de, T> Deserialize<'de> for JsonText<T> {
         if !deserializer.is_human_readable() {
             return String::deserialize(deserializer).map(Self::from_stored);
         }
-        let value = Value::deserialize(deserializer)?;
-        Ok(Self::from_stored(value.to_string()))
+        let value = Box::<RawValue>::deserialize(deserializer)?;
+        Ok(Self::from_stored(value.get()))
     }
 }
 
@@ -113,7 +114,7 @@ mod tests {
     fn is_the_value_in_json_and_the_same_text_again() {
         let text = JsonText::new(&vec![1, 2]);
         assert_eq!(serde_json::to_string(&text).unwrap(), "[1,2]");
-        let back: JsonText<Vec<i32>> = serde_json::from_str("[1, 2]").unwrap();
+        let back: JsonText<Vec<i32>> = serde_json::from_str("[1,2]").unwrap();
         assert_eq!((&back, back.read().unwrap()), (&text, vec![1, 2]));
         assert!(JsonText::<Vec<i32>>::from_stored("{}").read().is_err());
     }

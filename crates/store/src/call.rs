@@ -2,6 +2,7 @@ use crate::error::{from_database, from_database_generic, is_unique_violation};
 use crate::pool::on_pool;
 use crate::row::{Columns, page, stored, to_json};
 use crate::store::now;
+use crate::timeline::read_timeline;
 use crate::trunk::FIND_TRUNK;
 use crate::{DatabaseError, MAX_PAGE, Store};
 use tandem_model::{
@@ -15,7 +16,7 @@ use uuid::Uuid;
 pub enum CallKey {
     /// By our id.
     Id(CallId),
-    /// By the client's `call_id`.
+    /// By the client's `call_id`; a call that the switch carries has its own id for one.
     ClientId(String),
     /// By either, as a path names it: the client's `call_id` first, then our id.
     Any(String),
@@ -101,6 +102,15 @@ impl Store {
             if known.is_none() {
                 return Err(InsertCallError::UnknownTrunk);
             }
+            let own_id = sqlx::query(FIND_CALL)
+                .bind(account)
+                .bind(None::<&str>)
+                .bind(Uuid::try_parse(&call.call_id).ok())
+                .fetch_optional(&mut *transaction)
+                .await?;
+            if own_id.map(|row| read_call(&row)).transpose()?.is_some_and(|known| known.call_id == call.call_id) {
+                return Err(InsertCallError::CallIdTaken);
+            }
             let taken = sqlx::query("INSERT INTO call_ids (account_id, call_id, call_log_id) VALUES ($1, $2, $3)")
                 .bind(account)
                 .bind(call.call_id.as_str())
@@ -169,7 +179,8 @@ impl Store {
             .fetch_optional(&pools.reader)
             .await?
             .map(|row| read_call(&row))
-            .transpose())
+            .transpose()
+            .map(|found| found.filter(|call| key.names(call))))
     }
 
     /// Calls of an account, newest first by when they began.
@@ -216,6 +227,9 @@ impl Store {
                 .await?
                 .ok_or(UpdateCallError::NotFound)?;
             let before = read_call(&row)?;
+            if !key.names(&before) {
+                return Err(UpdateCallError::NotFound);
+            }
             let mut edited = before.clone();
             change(&mut edited).map_err(UpdateCallError::Refused)?;
             let after = CallRecord {
@@ -257,22 +271,22 @@ impl Store {
         })
     }
 
-    /// The timeline of a call, in order; at most [`MAX_PAGE`](crate::MAX_PAGE) steps.
+    /// The timeline of a call, in order.
     ///
     /// # Errors
     /// [`DatabaseError`].
     pub async fn call_events(&self, account: AccountId, call: CallId) -> Result<Vec<CallEvent>, DatabaseError> {
-        on_pool!(self, pools => sqlx::query(
-                "SELECT * FROM call_events WHERE call_log_id = $1 AND account_id = $2 ORDER BY number LIMIT $3",
+        on_pool!(self, pools => {
+            let rows = sqlx::query(
+                "SELECT * FROM call_timelines WHERE call_log_id = $1 AND account_id = $2 ORDER BY last_number LIMIT $3",
             )
             .bind(call.as_uuid())
             .bind(account.as_uuid())
             .bind(i64::from(MAX_PAGE))
             .fetch_all(&pools.reader)
-            .await?
-            .iter()
-            .map(read_event)
-            .collect())
+            .await?;
+            read_timeline(&rows)
+        })
     }
 
     /// The legs of a call, in order; at most [`MAX_PAGE`](crate::MAX_PAGE).
@@ -352,8 +366,15 @@ impl CallKey {
     fn parts(&self) -> (Option<&str>, Option<Uuid>) {
         match self {
             Self::Id(id) => (None, Some(id.as_uuid())),
-            Self::ClientId(client_id) => (storable(client_id), None),
-            Self::Any(text) => (storable(text), Uuid::try_parse(text).ok()),
+            Self::ClientId(text) | Self::Any(text) => (storable(text), Uuid::try_parse(text).ok()),
+        }
+    }
+
+    /// Whether a call that was found is one that is named so: another's own id is not its `call_id`.
+    fn names(&self, call: &CallRecord) -> bool {
+        match self {
+            Self::Id(_) | Self::Any(_) => true,
+            Self::ClientId(client_id) => call.call_id == *client_id,
         }
     }
 }
@@ -431,18 +452,6 @@ fn read_leg<R: Columns>(row: &R) -> Result<LegRecord, DatabaseError> {
         billed_seconds: row.number_opt("billed_seconds")?,
         cost: row.money_opt("cost_micros")?,
         media: row.json_opt("media")?,
-    })
-}
-
-fn read_event<R: Columns>(row: &R) -> Result<CallEvent, DatabaseError> {
-    Ok(CallEvent {
-        call_id: CallId::from_uuid(row.uuid("call_log_id")?),
-        account_id: AccountId::from_uuid(row.uuid("account_id")?),
-        number: row.number("number")?,
-        leg_id: row.uuid_opt("leg_id")?.map(LegId::from_uuid),
-        at: row.time("at")?,
-        kind: row.parsed("kind")?,
-        detail: JsonText::from_stored(row.text("detail")?),
     })
 }
 

@@ -21,6 +21,7 @@ mod row;
 mod seal;
 mod sqlite;
 mod store;
+mod timeline;
 mod trunk;
 mod user;
 

@@ -8,12 +8,14 @@ type Step = (i64, &'static str, &'static str);
 const SQLITE: &[Step] = &[
     (1, "first schema", include_str!("../migrations/sqlite/0001_first_schema.sql")),
     (2, "inbound calls", include_str!("../migrations/sqlite/0002_inbound_calls.sql")),
+    (3, "timelines", include_str!("../migrations/sqlite/0003_timelines.sql")),
 ];
 
 /// The migrations of PostgreSQL: the same versions, under the same rule.
 const POSTGRES: &[Step] = &[
     (1, "first schema", include_str!("../migrations/postgres/0001_first_schema.sql")),
     (2, "inbound calls", include_str!("../migrations/postgres/0002_inbound_calls.sql")),
+    (3, "timelines", include_str!("../migrations/postgres/0003_timelines.sql")),
 ];
 
 /// The migrations of SQLite, ready to run.

@@ -3,11 +3,12 @@ use crate::journal::MOVE_POSITION;
 use crate::pool::on_pool;
 use crate::row::stored;
 use crate::store::now;
+use crate::timeline::{Chunk, Chunks};
 use crate::{DatabaseError, JournalPosition, Store};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
-use tandem_model::{AccountId, BootId, CallEvent, CallRecord, LegRecord, NodeId, Record, RefusedInvite, Timestamp};
+use tandem_model::{AccountId, BootId, CallRecord, LegRecord, NodeId, Record, RefusedInvite, Timestamp};
 
 /// What became of a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -100,12 +101,12 @@ pub(crate) struct Writer {
     pub(crate) at: Timestamp,
 }
 
-/// The rows of a batch: one a call, one a leg, every event and refusal.
+/// The rows of a batch: one a call, one a leg, one with the events of each call, and every refusal.
 #[derive(Default)]
 pub(crate) struct Batch<'a> {
     pub(crate) calls: Vec<&'a CallRecord>,
     pub(crate) legs: Vec<&'a LegRecord>,
-    pub(crate) events: Vec<&'a CallEvent>,
+    pub(crate) timelines: Vec<Chunk<'a>>,
     pub(crate) refusals: Vec<&'a RefusedInvite>,
 }
 
@@ -114,6 +115,7 @@ impl<'a> Batch<'a> {
     fn new(records: &'a [Record], known: &HashSet<AccountId>) -> (Self, Vec<Rejected>) {
         let mut batch = Self::default();
         let mut rejected = Vec::new();
+        let mut timelines = Chunks::default();
         let mut call_places = HashMap::new();
         let mut leg_places = HashMap::new();
         for (index, record) in records.iter().enumerate() {
@@ -125,10 +127,11 @@ impl<'a> Batch<'a> {
             match record {
                 Record::Call(call) => keep_last(&mut batch.calls, &mut call_places, call.id, call),
                 Record::Leg(leg) => keep_last(&mut batch.legs, &mut leg_places, (leg.call_id, leg.id), leg),
-                Record::Event(event) => batch.events.push(event),
+                Record::Event(event) => timelines.add(event),
                 Record::Refusal(refusal) => batch.refusals.push(refusal),
             }
         }
+        batch.timelines = timelines.into_vec();
         (batch, rejected)
     }
 }

@@ -123,7 +123,7 @@ fn postgres_away(away: Away, length: Duration) {
         let query = match table {
             "calls" => "SELECT count(*)::text FROM tandem.call_logs WHERE $1 <> ''",
             "legs" => "SELECT count(*)::text FROM tandem.call_legs WHERE $1 <> ''",
-            _ => "SELECT count(*)::text FROM tandem.call_events WHERE $1 <> ''",
+            _ => "SELECT sum(json_array_length(events::json))::text FROM tandem.call_timelines WHERE $1 <> ''",
         };
         assert_eq!(postgres.column(query, "all").pop().flatten(), Some(expected.to_string()), "{table}");
     }

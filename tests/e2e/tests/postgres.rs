@@ -43,7 +43,7 @@ fn calls_are_on_record_in_postgresql_and_are_closed_there_after_a_crash() {
         ("SELECT cause FROM tandem.call_legs WHERE call_log_id = $1::uuid", text_at(&legs[0], "/hangup_cause")),
         ("SELECT sip_call_id FROM tandem.call_legs WHERE call_log_id = $1::uuid", text_at(&legs[0], "/sip_call_id")),
         (
-            "SELECT count(*)::text FROM tandem.call_events WHERE call_log_id = $1::uuid",
+            "SELECT sum(json_array_length(events::json))::text FROM tandem.call_timelines WHERE call_log_id = $1::uuid",
             api.timeline(&id).len().to_string(),
         ),
     ] {

@@ -5,11 +5,11 @@ use crate::postgres::PostgresPools;
 use crate::postgres::session::Transaction;
 use crate::records::{Batch, Writer};
 use crate::row::{stored, to_json};
+use crate::timeline::Chunk;
 use std::borrow::Cow;
 use std::collections::HashSet;
 use tandem_model::{
-    AccountId, CallEvent, CallRecord, Codec, HangupCause, HungUpBy, JsonText, LegId, LegRecord, Money, RefusedInvite,
-    Timestamp, TrunkId,
+    AccountId, CallRecord, Codec, HangupCause, HungUpBy, JsonText, LegRecord, Money, RefusedInvite, Timestamp, TrunkId,
 };
 use uuid::Uuid;
 
@@ -48,8 +48,8 @@ impl PostgresPools {
         for legs in batch.legs.chunks(ROWS_PER_STATEMENT) {
             write_legs(transaction, legs).await?;
         }
-        for events in batch.events.chunks(ROWS_PER_STATEMENT) {
-            write_events(transaction, events).await?;
+        for timelines in batch.timelines.chunks(ROWS_PER_STATEMENT) {
+            write_timelines(transaction, timelines).await?;
         }
         for refusals in batch.refusals.chunks(ROWS_PER_STATEMENT) {
             write_refusals(transaction, refusals).await?;
@@ -59,13 +59,6 @@ impl PostgresPools {
 }
 
 async fn write_calls(transaction: &mut Transaction, calls: &[&CallRecord], writer: Writer) -> Result<(), sqlx::Error> {
-    bind_columns!(sqlx::query(INSERT_CALL_IDS), calls, call =>
-        call.account_id.as_uuid(),
-        storable(&call.call_id),
-        call.id.as_uuid(),
-    )
-    .execute(&mut **transaction)
-    .await?;
     bind_columns!(sqlx::query(UPSERT_CALLS), calls, call =>
         call.id.as_uuid(),
         call.account_id.as_uuid(),
@@ -135,15 +128,12 @@ async fn write_legs(transaction: &mut Transaction, legs: &[&LegRecord]) -> Resul
     Ok(())
 }
 
-async fn write_events(transaction: &mut Transaction, events: &[&CallEvent]) -> Result<(), sqlx::Error> {
-    bind_columns!(sqlx::query(INSERT_EVENTS), events, event =>
-        event.call_id.as_uuid(),
-        i64::from(event.number),
-        event.account_id.as_uuid(),
-        event.leg_id.map(LegId::as_uuid),
-        event.at.unix_micros(),
-        event.kind.as_str(),
-        event.detail.as_str(),
+async fn write_timelines(transaction: &mut Transaction, timelines: &[Chunk<'_>]) -> Result<(), sqlx::Error> {
+    bind_columns!(sqlx::query(INSERT_TIMELINES), timelines, chunk =>
+        chunk.call_id.as_uuid(),
+        i64::from(chunk.last_number()),
+        chunk.account_id.as_uuid(),
+        chunk.events(),
     )
     .execute(&mut **transaction)
     .await?;
@@ -172,11 +162,6 @@ async fn write_refusals(transaction: &mut Transaction, refusals: &[&RefusedInvit
 fn storable(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
 }
-
-const INSERT_CALL_IDS: &str = "
-INSERT INTO call_ids (account_id, call_id, call_log_id)
-SELECT * FROM unnest($1, $2, $3)
-ON CONFLICT (account_id, call_id) DO NOTHING";
 
 const UPSERT_CALLS: &str = "
 INSERT INTO call_logs AS stored (id, account_id, call_id, trunk_id, direction, carried_by, conversation_id, from_number, to_number,
@@ -210,10 +195,10 @@ ON CONFLICT (call_log_id, id) DO UPDATE SET number = excluded.number, kind = exc
     cost_micros = excluded.cost_micros, media = excluded.media
 WHERE stored.account_id = excluded.account_id";
 
-const INSERT_EVENTS: &str = "
-INSERT INTO call_events (call_log_id, number, account_id, leg_id, at, kind, detail)
-SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7)
-ON CONFLICT (call_log_id, number) DO NOTHING";
+const INSERT_TIMELINES: &str = "
+INSERT INTO call_timelines (call_log_id, last_number, account_id, events)
+SELECT * FROM unnest($1, $2, $3, $4)
+ON CONFLICT (call_log_id, last_number) DO NOTHING";
 
 const INSERT_REFUSALS: &str = "
 INSERT INTO refusals (id, account_id, at, trunk_id, from_number, to_number, sip_call_id, sip_status, reason, receipt)

@@ -6,12 +6,11 @@
 use crate::records::{Batch, Writer};
 use crate::row::{stored, to_json};
 use crate::sqlite::SqlitePools;
+use crate::timeline::Chunk;
 use serde::ser::{Serialize, SerializeSeq, Serializer};
 use sqlx::{Sqlite, Transaction};
 use std::collections::HashSet;
-use tandem_model::{
-    AccountId, CallEvent, CallRecord, JsonText, LegId, LegRecord, Money, RefusedInvite, Timestamp, TrunkId,
-};
+use tandem_model::{AccountId, CallRecord, JsonText, LegRecord, Money, RefusedInvite, Timestamp, TrunkId};
 use uuid::Uuid;
 
 impl SqlitePools {
@@ -38,8 +37,6 @@ impl SqlitePools {
         writer: Writer,
     ) -> Result<(), sqlx::Error> {
         for calls in batch.calls.chunks(ROWS_PER_STATEMENT) {
-            let ids: Vec<Row<CallIdColumns<'_>>> = calls.iter().map(|call| Row(CallIdColumns(call))).collect();
-            sqlx::query(INSERT_CALL_IDS).bind(to_json(&ids)).execute(&mut **transaction).await?;
             let rows: Vec<Row<&CallRecord>> = calls.iter().map(|call| Row(*call)).collect();
             sqlx::query(UPSERT_CALLS)
                 .bind(to_json(&rows))
@@ -53,9 +50,9 @@ impl SqlitePools {
             let rows: Vec<Row<&LegRecord>> = legs.iter().map(|leg| Row(*leg)).collect();
             sqlx::query(UPSERT_LEGS).bind(to_json(&rows)).execute(&mut **transaction).await?;
         }
-        for events in batch.events.chunks(ROWS_PER_STATEMENT) {
-            let rows: Vec<Row<&CallEvent>> = events.iter().map(|event| Row(*event)).collect();
-            sqlx::query(INSERT_EVENTS).bind(to_json(&rows)).execute(&mut **transaction).await?;
+        for timelines in batch.timelines.chunks(ROWS_PER_STATEMENT) {
+            let rows: Vec<Row<&Chunk<'_>>> = timelines.iter().map(Row).collect();
+            sqlx::query(INSERT_TIMELINES).bind(to_json(&rows)).execute(&mut **transaction).await?;
         }
         for refusals in batch.refusals.chunks(ROWS_PER_STATEMENT) {
             let rows: Vec<Row<&RefusedInvite>> = refusals.iter().map(|refusal| Row(*refusal)).collect();
@@ -66,11 +63,6 @@ impl SqlitePools {
 }
 
 // `WHERE true` tells the parser that `ON CONFLICT` is no join condition (<https://www.sqlite.org/lang_upsert.html>).
-
-const INSERT_CALL_IDS: &str = "
-INSERT INTO call_ids (account_id, call_id, call_log_id)
-SELECT unhex(value ->> 0), value ->> 1, unhex(value ->> 2) FROM jsonb_each($1) WHERE true
-ON CONFLICT (account_id, call_id) DO NOTHING";
 
 const UPSERT_CALLS: &str = "
 INSERT INTO call_logs (id, account_id, call_id, trunk_id, direction, carried_by, conversation_id, from_number, to_number, to_uri,
@@ -109,11 +101,11 @@ ON CONFLICT (call_log_id, id) DO UPDATE SET number = excluded.number, kind = exc
     cost_micros = excluded.cost_micros, media = excluded.media
 WHERE account_id = excluded.account_id";
 
-const INSERT_EVENTS: &str = "
-INSERT INTO call_events (call_log_id, number, account_id, leg_id, at, kind, detail)
-SELECT unhex(value ->> 0), value ->> 1, unhex(value ->> 2), unhex(value ->> 3), value ->> 4, value ->> 5, value ->> 6
+const INSERT_TIMELINES: &str = "
+INSERT INTO call_timelines (call_log_id, last_number, account_id, events)
+SELECT unhex(value ->> 0), value ->> 1, unhex(value ->> 2), value ->> 3
 FROM jsonb_each($1) WHERE true
-ON CONFLICT (call_log_id, number) DO NOTHING";
+ON CONFLICT (call_log_id, last_number) DO NOTHING";
 
 const INSERT_REFUSALS: &str = "
 INSERT INTO refusals (id, account_id, at, trunk_id, from_number, to_number, sip_call_id, sip_status, reason, receipt)
@@ -125,8 +117,6 @@ ON CONFLICT (account_id, id) DO NOTHING";
 /// A row as a JSON array of its columns.
 struct Row<T>(T);
 
-struct CallIdColumns<'a>(&'a CallRecord);
-
 /// Writes columns one by one into an array whose length is not told beforehand, which JSON does not need.
 macro_rules! array {
     ($serializer:ident, $($column:expr),+ $(,)?) => {{
@@ -134,13 +124,6 @@ macro_rules! array {
         $( array.serialize_element(&$column)?; )+
         array.end()
     }};
-}
-
-impl Serialize for Row<CallIdColumns<'_>> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let call = self.0.0;
-        array!(serializer, Hex(call.account_id.as_uuid()), call.call_id, Hex(call.id.as_uuid()))
-    }
 }
 
 impl Serialize for Row<&CallRecord> {
@@ -212,18 +195,15 @@ impl Serialize for Row<&LegRecord> {
     }
 }
 
-impl Serialize for Row<&CallEvent> {
+impl Serialize for Row<&Chunk<'_>> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let event = self.0;
+        let chunk = self.0;
         array!(
             serializer,
-            Hex(event.call_id.as_uuid()),
-            event.number,
-            Hex(event.account_id.as_uuid()),
-            event.leg_id.map(LegId::as_uuid).map(Hex),
-            event.at.unix_micros(),
-            event.kind,
-            event.detail.as_str(),
+            Hex(chunk.call_id.as_uuid()),
+            chunk.last_number(),
+            Hex(chunk.account_id.as_uuid()),
+            chunk.events(),
         )
     }
 }

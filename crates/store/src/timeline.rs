@@ -1,0 +1,85 @@
+use crate::DatabaseError;
+use crate::row::{Columns, to_json};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::collections::HashMap;
+use tandem_model::{AccountId, CallEvent, CallId, EventKind, JsonText, LegId, Timestamp};
+use uuid::Uuid;
+
+/// Steps of one call that are stored together.
+pub(crate) struct Chunk<'a> {
+    pub(crate) call_id: CallId,
+    pub(crate) account_id: AccountId,
+    /// In the order in which they came; never empty.
+    events: Vec<&'a CallEvent>,
+}
+
+/// A step in the row of its chunk: its number, its leg, its time in microseconds, its kind and its detail.
+#[derive(Serialize, Deserialize)]
+struct Step(u32, Option<Uuid>, i64, EventKind, Box<RawValue>);
+
+impl Chunk<'_> {
+    /// What the row is filed under. Chunks that have steps in common are told apart by it.
+    pub(crate) fn last_number(&self) -> u32 {
+        self.events.iter().map(|event| event.number).max().unwrap_or_default()
+    }
+
+    /// The column with the steps.
+    pub(crate) fn events(&self) -> String {
+        let step = |event: &&CallEvent| {
+            let detail = RawValue::from_string(event.detail.as_str().to_owned());
+            let detail = detail.unwrap_or_else(|_| RawValue::NULL.to_owned());
+            Step(event.number, event.leg_id.map(LegId::as_uuid), event.at.unix_micros(), event.kind, detail)
+        };
+        to_json(&self.events.iter().map(step).collect::<Vec<_>>())
+    }
+}
+
+/// Gathers the steps of each call.
+#[derive(Default)]
+pub(crate) struct Chunks<'a> {
+    chunks: Vec<Chunk<'a>>,
+    places: HashMap<CallId, usize>,
+}
+
+impl<'a> Chunks<'a> {
+    pub(crate) fn add(&mut self, event: &'a CallEvent) {
+        let place = *self.places.entry(event.call_id).or_insert(self.chunks.len());
+        match self.chunks.get_mut(place) {
+            Some(chunk) => chunk.events.push(event),
+            None => {
+                let CallEvent { call_id, account_id, .. } = *event;
+                self.chunks.push(Chunk { call_id, account_id, events: vec![event] });
+            }
+        }
+    }
+
+    pub(crate) fn into_vec(self) -> Vec<Chunk<'a>> {
+        self.chunks
+    }
+}
+
+/// The steps of a call out of its rows, which are in order. A step that is in several was written first in the first.
+pub(crate) fn read_timeline<R: Columns>(rows: &[R]) -> Result<Vec<CallEvent>, DatabaseError> {
+    let mut events: Vec<CallEvent> = Vec::new();
+    for row in rows {
+        let call_id = CallId::from_uuid(row.uuid("call_log_id")?);
+        let account_id = AccountId::from_uuid(row.uuid("account_id")?);
+        for Step(number, leg_id, at, kind, detail) in row.json::<Vec<Step>>("events")? {
+            if events.iter().any(|known| known.number == number) {
+                continue;
+            }
+            events.push(CallEvent {
+                call_id,
+                account_id,
+                number,
+                leg_id: leg_id.map(LegId::from_uuid),
+                at: Timestamp::from_unix_micros(at),
+                kind,
+                detail: JsonText::from_stored(detail.get()),
+            });
+        }
+    }
+    events.sort_by_key(|event| event.number);
+    Ok(events)
+}
