@@ -119,11 +119,12 @@ impl Poller {
     /// When the poller itself fails.
     pub fn wait(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<usize> {
         events.filled = 0;
-        let filled = match self.wait_in_kernel(&mut events.slots, timeout) {
-            Ok(filled) => filled,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
-            Err(error) => return Err(error),
-        };
+        let mut waited = self.wait_in_kernel(&mut events.slots, timeout);
+        if is_interrupted(&waited) {
+            // Also by the stop and continuation of the process, and then much may have come meanwhile.
+            waited = self.wait_in_kernel(&mut events.slots, Some(Duration::ZERO));
+        }
+        let filled = if is_interrupted(&waited) { 0 } else { waited? };
         events.filled = filled;
         if !self.wakers.is_empty() {
             for event in events.iter() {
@@ -289,6 +290,10 @@ fn event_counter() -> io::Result<OwnedFd> {
     let fd = check(result)?;
     // SAFETY: the kernel has just opened `fd`, and nobody else knows it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn is_interrupted(waited: &io::Result<usize>) -> bool {
+    waited.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted)
 }
 
 #[expect(unsafe_code, reason = "write takes a pointer")]

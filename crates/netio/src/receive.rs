@@ -43,6 +43,8 @@ pub struct ReceiveBatch {
     metas: Vec<Meta>,
     /// Whether the last receive brought [`QUIET_BATCH`] or more.
     busy: bool,
+    /// Whether the last receive brought as many as it asked for.
+    full: bool,
     totals: ReceiveTotals,
 }
 
@@ -94,6 +96,7 @@ impl ReceiveBatch {
             slot_bytes,
             metas: Vec::with_capacity(RECEIVE_BATCH),
             busy: false,
+            full: false,
             totals: ReceiveTotals::default(),
         }
     }
@@ -106,6 +109,11 @@ impl ReceiveBatch {
     /// Whether the last [`UdpSocket::receive_batch`] brought none.
     pub fn is_empty(&self) -> bool {
         self.metas.is_empty()
+    }
+
+    /// Whether the last [`UdpSocket::receive_batch`] brought as many as it asked for, so that more may wait.
+    pub fn is_full(&self) -> bool {
+        self.full
     }
 
     /// The datagrams of the last [`UdpSocket::receive_batch`], in the order of their arrival.
@@ -129,12 +137,14 @@ impl ReceiveBatch {
     }
 
     fn fill(&mut self, socket: BorrowedFd<'_>, bound: SocketAddr) -> io::Result<usize> {
-        let received = if self.busy {
-            self.fill_up_to::<RECEIVE_BATCH>(socket, bound)
+        self.full = false;
+        let (asked, received) = if self.busy {
+            (RECEIVE_BATCH, self.fill_up_to::<RECEIVE_BATCH>(socket, bound)?)
         } else {
-            self.fill_up_to::<QUIET_BATCH>(socket, bound)
-        }?;
+            (QUIET_BATCH, self.fill_up_to::<QUIET_BATCH>(socket, bound)?)
+        };
         self.busy = received >= QUIET_BATCH;
+        self.full = received >= asked;
         Ok(received)
     }
 

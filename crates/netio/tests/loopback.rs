@@ -81,16 +81,20 @@ fn a_batch_holds_many_datagrams_in_order_and_the_rest_waits() {
 
     let mut received = ReceiveBatch::new();
     let mut lengths = Vec::new();
+    let mut fullness = Vec::new();
     while lengths.len() < SEND_BATCH + extra {
         let count = receive(&server, &mut received);
         assert!(count <= RECEIVE_BATCH);
         assert_eq!(count, received.len());
+        fullness.push(received.is_full());
         lengths.extend(received.iter_mut().map(|datagram| datagram.bytes.len()));
     }
     assert!(lengths.iter().copied().eq(0..SEND_BATCH + extra), "{lengths:?}");
     assert_eq!(server.receive_batch(&mut received).expect("a receive"), 0);
     assert!(received.is_empty());
     assert_eq!(received.iter_mut().count(), 0);
+    let last = fullness.pop();
+    assert!(last == Some(false) && fullness.iter().all(|full| *full), "{fullness:?}, {last:?}");
 }
 
 #[test]

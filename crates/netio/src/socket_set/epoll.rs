@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use super::{Arrival, IoFailures, MAX_PACKET_BYTES, Outgoing};
+use super::{Arrival, IoFailures, MAX_PACKET_BYTES, Outgoing, pace};
 use crate::poller::{Events, Interest, Poller, Waker};
 use crate::socket::UdpSocket;
 
@@ -34,7 +34,9 @@ impl Epoll {
         Ok(())
     }
 
-    pub(super) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+    /// Waits, after a pause in which nothing is noticed, for at most `timeout` in all.
+    pub(super) fn wait(&mut self, pause: Option<Duration>, timeout: Option<Duration>) -> io::Result<()> {
+        let timeout = pace::sleep(pause, timeout);
         self.poller.wait(&mut self.events, timeout).map(drop)
     }
 

@@ -7,16 +7,18 @@
 
 mod buffers;
 mod epoll;
+mod pace;
 mod ring;
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::poller::Waker;
 use crate::socket::UdpSocket;
 use epoll::Epoll;
+use pace::Pace;
 use ring::{Queue, Ring};
 
 /// How much of a datagram is received; what is longer is cut. No RTP packet of a frame that fits an Ethernet is longer
@@ -61,6 +63,7 @@ impl fmt::Display for IoPath {
 pub struct SocketSet {
     sockets: Vec<UdpSocket>,
     path: Path,
+    pace: Pace,
     failures: IoFailures,
 }
 
@@ -111,7 +114,8 @@ impl SocketSet {
             IoPath::Epoll => Epoll::new().map(|(epoll, waker)| (Path::Epoll(epoll), waker))?,
             IoPath::IoUring => Ring::new(sockets.len()).map(|(ring, waker)| (Path::Ring(Box::new(ring)), waker))?,
         };
-        Ok((Self { sockets, path, failures: IoFailures::default() }, waker))
+        let pace = Pace::new(Instant::now());
+        Ok((Self { sockets, path, pace, failures: IoFailures::default() }, waker))
     }
 
     /// The path it takes.
@@ -164,14 +168,21 @@ impl SocketSet {
     /// Waits until something has come, somebody wakes it, or `timeout` has passed (`None`: for ever). What was queued to
     /// be sent leaves first.
     ///
+    /// While packets come closely one after the other, a wait may go on for a millisecond after the last one ended,
+    /// whatever comes: see [`Pace`](pace::Pace).
+    ///
     /// # Errors
     ///
     /// When the path itself fails.
     pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        match &mut self.path {
-            Path::Epoll(epoll) => epoll.wait(timeout),
-            Path::Ring(ring) => ring.wait(&self.sockets, timeout),
-        }
+        let began = Instant::now();
+        let pause = self.pace.pause(timeout, began);
+        let waited = match &mut self.path {
+            Path::Epoll(epoll) => epoll.wait(pause, timeout),
+            Path::Ring(ring) => ring.wait(&self.sockets, pause, timeout),
+        };
+        self.pace.woke(began, pause, Instant::now());
+        waited
     }
 
     /// Hands what the last [`wait`](Self::wait) found to `handle`, and a way to answer. A socket with several packets

@@ -17,7 +17,7 @@ use io_uring::{IoUring, SubmissionQueue, Submitter, cqueue, opcode, squeue};
 use libc::socklen_t;
 
 use super::buffers::{BUFFER_BYTES, BUFFERS, Buffers};
-use super::{Arrival, IoFailures, IoPath, MAX_PACKET_BYTES, Outgoing, SocketSet};
+use super::{Arrival, IoFailures, IoPath, MAX_PACKET_BYTES, Outgoing, SocketSet, pace};
 use crate::address::RawAddress;
 use crate::poller::{WakeState, Waker};
 use crate::socket::{UdpOptions, UdpSocket};
@@ -40,6 +40,8 @@ pub(super) struct Ring {
     standing: usize,
     /// Whether it has its thread.
     is_enabled: bool,
+    /// Whether the kernel can pause before a wait (Linux 6.12), which saves a system call.
+    pauses_in_kernel: bool,
 }
 
 /// The standing receive of a socket.
@@ -61,6 +63,8 @@ impl Ring {
             // The kernel does its part of the work while the one thread that uses the ring waits, never in between.
             .setup_single_issuer()
             .setup_defer_taskrun()
+            // It says when there is more of that work than it does at a time.
+            .setup_taskrun_flag()
             // The thread that makes it is another one than the thread that uses it.
             .setup_r_disabled()
             .setup_submit_all()
@@ -69,6 +73,7 @@ impl Ring {
         if !ring.params().is_feature_ext_arg() || !ring.params().is_feature_nodrop() {
             return Err(io::ErrorKind::Unsupported.into());
         }
+        let pauses_in_kernel = ring.params().is_feature_min_timeout();
         let buffers = Buffers::new();
         buffers.register(&ring.submitter())?;
         let wake = WakeState::new()?;
@@ -84,6 +89,7 @@ impl Ring {
             queue: Queue::new(),
             standing: 0,
             is_enabled: false,
+            pauses_in_kernel,
         };
         Ok((ring, waker))
     }
@@ -111,21 +117,51 @@ impl Ring {
         Ok(())
     }
 
-    /// Hands everything that is queued to the kernel, which sends it, and waits.
-    pub(super) fn wait(&mut self, sockets: &[UdpSocket], timeout: Option<Duration>) -> io::Result<()> {
-        let timeout = timeout.map(Timespec::from);
+    /// Hands everything that is queued to the kernel, which sends it, and waits, after a pause in which nothing is noticed,
+    /// for at most `timeout` in all.
+    pub(super) fn wait(
+        &mut self,
+        sockets: &[UdpSocket],
+        pause: Option<Duration>,
+        mut timeout: Option<Duration>,
+    ) -> io::Result<()> {
         let mut how = SubmitArgs::new();
+        let mut want = 1;
+        if self.pauses_in_kernel {
+            if let Some(pause) = pause {
+                // 0 would be none.
+                how = how.min_wait_usec(u32::try_from(pause.as_micros()).unwrap_or(u32::MAX).max(1));
+                want = ENOUGH;
+            }
+        } else if pause.is_some() {
+            self.send_queued(sockets)?;
+            timeout = pace::sleep(pause, timeout);
+        }
+        let timeout = timeout.map(Timespec::from);
         if let Some(timeout) = &timeout {
             how = how.timespec(timeout);
         }
-        self.submit(sockets, |submitter| submitter.submit_with_args(1, &how))
+        self.submit(sockets, |submitter| submitter.submit_with_args(want, &how))?;
+        // The kernel hands over some 20 packets at a time. All that have come are one turn.
+        for _ in 0..MAX_HELPINGS {
+            if !self.ring.submission().taskrun() {
+                break;
+            }
+            self.ring.submit()?;
+        }
+        Ok(())
+    }
+
+    /// Hands everything that is queued to the kernel, which sends it.
+    fn send_queued(&mut self, sockets: &[UdpSocket]) -> io::Result<()> {
+        self.submit(sockets, |submitter| submitter.submit())
     }
 
     /// The queue, with room for a packet.
     pub(super) fn queue_with_room(&mut self, sockets: &[UdpSocket]) -> &mut Queue {
         if self.queue.is_full() {
             // Should this fail, the packet finds no room, and that is counted.
-            let _counted = self.submit(sockets, |submitter| submitter.submit());
+            let _counted = self.send_queued(sockets);
         }
         &mut self.queue
     }
@@ -462,6 +498,10 @@ const SUBMISSIONS: u32 = BUFFERS as u32;
 const COMPLETIONS: u32 = 8 * BUFFERS as u32;
 /// Packets that can wait to be sent: each that can have come, and as many that a thread makes by itself.
 const QUEUED: usize = 2 * BUFFERS as usize;
+/// So many completions end a pause: half of the buffers are filled.
+const ENOUGH: usize = BUFFERS as usize / 2;
+/// How often the kernel is asked for more in one turn: until about all buffers are filled.
+const MAX_HELPINGS: u16 = BUFFERS / 20;
 /// Generations of a socket's receives before their numbers are used again.
 const GENERATIONS: u32 = 1 << 24;
 /// A receive that ends for no known reason is set up again, but not for ever without a packet in between.
