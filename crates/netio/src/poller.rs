@@ -110,7 +110,7 @@ impl Poller {
     /// Waits until something happens or `timeout` has passed (`None`: for ever), puts what happened into `events` in
     /// place of what they held, and returns how many there are.
     ///
-    /// Never returns before `timeout` without a reason, which may be a signal, and then with 0 events. The timeout is
+    /// Never returns before `timeout` without a reason, which may be a signal, and then often with 0 events. The timeout is
     /// kept to the kernel's timer slack (50 µs for an ordinary thread); a kernel without `epoll_pwait2` rounds it up to
     /// a millisecond.
     ///
