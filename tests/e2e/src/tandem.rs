@@ -214,6 +214,13 @@ impl Tandem {
         signal(&self.child, "TERM");
     }
 
+    /// Gives it no processor for a while, as a busy machine does.
+    pub fn freeze(&self, length: Duration) {
+        signal(&self.child, "STOP");
+        pause(length);
+        signal(&self.child, "CONT");
+    }
+
     /// Ends it at once, as a crash does: nothing is sent, closed or written any more.
     pub fn kill(&mut self) {
         // It may have ended.

@@ -4,8 +4,10 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
+use tandem_e2e::peer::Script;
 use tandem_e2e::{
-    Api, Network, Options, Scenario, Sipp, SippCalls, SippCounts, Tandem, eventually, free_on_ipv6_loopback, text_at,
+    Api, Network, Options, Peer, Scenario, Sipp, SippCalls, SippCounts, Tandem, eventually, free_on_ipv6_loopback,
+    text_at,
 };
 use tandem_model::Transport;
 
@@ -59,14 +61,11 @@ impl Node {
     fn pass(&self, passing: Passing) {
         let Passing { caller, callee, count } = passing;
         let trunk = |name: &str, carrier: Carrier, more: &Value| {
-            let mut body = json!({
+            let body = json!({
                 "max_concurrent_calls": 1_000, "cost_per_minute": 0.6,
                 "advanced_config": {"transport": carrier.transport.as_str()},
             });
-            for (name, value) in more.as_object().into_iter().flatten() {
-                body[name] = value.clone();
-            }
-            self.api.create_trunk(name, carrier.address, &body)
+            self.api.create_trunk(name, carrier.address, &merge(&body, more))
         };
         let forward = json!({"call_direction": "inbound", "inbound_routing": {"default": {"type": "forward"}}});
         let trunks = [trunk("in", caller, &forward), trunk("out", callee, &json!({"call_direction": "outbound"}))];
@@ -187,6 +186,45 @@ fn a_hundred_calls_from_one_family_or_transport_to_the_other() {
     node.expect_rest();
 }
 
+#[test]
+fn a_node_that_was_late_reads_what_has_come_before_it_resends() {
+    let network = Network::claim();
+    let tandem = Tandem::start(&network, &Options::default().env("TANDEM_LOG", "info"));
+    let api = tandem.add_account("busy", &["--tier", "enterprise"]);
+    let slow = || Script::silent().wait(Duration::from_millis(300)).respond(180).respond(480);
+    let (caller, callee) = (Peer::start(network.sip(2)), Peer::start_with(network.sip(3), move |_| slow()));
+    let forward = json!({"call_direction": "inbound", "inbound_routing": {"default": {"type": "forward"}}});
+    let many = json!({"max_concurrent_calls": CROWD});
+    let _ = api.create_trunk("in", caller.address(), &merge(&forward, &many));
+    let _ = api.create_trunk("out", callee.address(), &many);
+
+    let (from, to) = (caller.address(), tandem.sip());
+    for call in 0..CROWD {
+        let invite = format!(
+            "INVITE sip:{NUMBER}@{to} SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bK{call}\r\n\
+             From: <sip:a@{from}>;tag=a\r\nTo: <sip:{NUMBER}@{to}>\r\nCall-ID: {call}@{from}\r\nCSeq: 1 INVITE\r\n\
+             Contact: <sip:a@{from}>\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+        );
+        caller.send(to, invite.as_bytes());
+    }
+    // The answers come while it is away, and the time to resend (T1, 500 ms) is over when it is back.
+    eventually("INVITE at the callee", SOON, || (!callee.calls().is_empty()).then_some(()));
+    tandem.freeze(Duration::from_millis(900));
+    eventually("end of every call", SOON, || {
+        let ended = callee.calls().iter().filter(|call| call.count("ACK") > 0).count();
+        (ended == CROWD).then_some(())
+    });
+    let resent = callee.calls().iter().filter(|call| call.count("INVITE") > 1).count();
+    assert!(resent < CROWD / 4, "{resent} of {CROWD} INVITEs were resent although their answers were there");
+}
+
+fn merge(one: &Value, other: &Value) -> Value {
+    let fields = [one, other].into_iter().filter_map(Value::as_object).flatten();
+    Value::Object(fields.map(|(name, value)| (name.clone(), value.clone())).collect())
+}
+
+/// Calls at once: their answers are more than the node reads in one go.
+const CROWD: usize = 40;
 const NUMBER: &str = "+12025550111";
 const PER_SECOND: u32 = 100;
 const SOON: Duration = Duration::from_secs(5);
