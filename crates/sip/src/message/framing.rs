@@ -73,6 +73,9 @@ impl StreamDecoder {
     /// [`FramingError`].
     pub fn next_frame(&mut self) -> Result<Option<Frame>, FramingError> {
         let pending = self.buffer.get(self.start..).unwrap_or_default();
+        if pending == b"\r\n\r" && !self.after_crlf {
+            return Ok(None); // a ping but for its last octet
+        }
         if let Some((frame, length)) = keep_alive(pending, self.after_crlf) {
             self.after_crlf = frame == Frame::Pong;
             self.start += length;
@@ -85,8 +88,10 @@ impl StreamDecoder {
             let head_end = unsearched.windows(HEAD_END.len()).position(|octets| octets == HEAD_END);
             if !self.saw_line && has_line(pending.get(self.searched.saturating_sub(1)..).unwrap_or_default()) {
                 self.saw_line = true;
-                if start_line::nature(pending).0 == Nature::NotSip {
-                    return Err(FramingError::NotSip);
+                match start_line::nature(pending).0 {
+                    Nature::Request { .. } | Nature::Response { .. } => {}
+                    // A line of blanks or NULs is none of the keep-alives of a stream, whatever comes after it.
+                    Nature::KeepAlive | Nature::NotSip => return Err(FramingError::NotSip),
                 }
             }
             self.searched = pending.len();
@@ -142,7 +147,6 @@ const HEAD_END: &[u8] = b"\r\n\r\n";
 fn keep_alive(pending: &[u8], after_crlf: bool) -> Option<(Frame, usize)> {
     match pending {
         [b'\r', b'\n', b'\r', b'\n', ..] if !after_crlf => Some((Frame::Ping, 4)),
-        [b'\r', b'\n', b'\r'] if !after_crlf => None,
         [b'\r', b'\n', ..] if after_crlf => Some((Frame::Ping, 2)),
         [b'\r', b'\n', ..] => Some((Frame::Pong, 2)),
         _ => None,
@@ -260,6 +264,20 @@ mod tests {
             let mut decoder = StreamDecoder::new();
             decoder.push(line.as_bytes());
             assert_eq!(decoder.next_frame(), Err(FramingError::NotSip));
+        }
+    }
+
+    #[test]
+    fn a_line_of_nothing_is_refused_however_it_is_cut() {
+        for line in ["\0\0\r\n", "  \r\n"] {
+            let stream = [line.as_bytes(), OPTIONS].concat();
+            for cut in 0..stream.len() {
+                let mut decoder = StreamDecoder::new();
+                decoder.push(&stream[..cut]);
+                let first = decoder.next_frame();
+                decoder.push(&stream[cut..]);
+                assert_eq!(first.and(decoder.next_frame()), Err(FramingError::NotSip), "{line:?} {cut}");
+            }
         }
     }
 

@@ -165,8 +165,8 @@ impl SipUri {
             && self.password == other.password
             && self.host == other.host
             && self.port == other.port
-            && self.params.iter().all(|param| is_compatible(param, &other.params))
-            && other.params.iter().all(|param| is_compatible(param, &self.params))
+            && are_compatible(&self.params, &other.params)
+            && are_compatible(&other.params, &self.params)
             && self.headers.len() == other.headers.len()
             && self.headers.iter().all(|header| other.headers.iter().any(|candidate| same(header, candidate)))
     }
@@ -587,12 +587,12 @@ fn find<'p>(params: &'p [UriParam], name: &str) -> Option<&'p UriParam> {
 /// Parameters that make a difference even when only one of two URIs has them (RFC 3261 §19.1.4).
 const DISTINGUISHING_PARAMS: [&str; 5] = ["user", "ttl", "method", "maddr", "transport"];
 
-/// Whether the other URI's parameters let this one be.
-fn is_compatible(param: &UriParam, others: &[UriParam]) -> bool {
-    match find(others, &param.name.0) {
-        Some(other) => same(param, other),
-        None => !DISTINGUISHING_PARAMS.iter().any(|name| param.name.0.eq_ignore_ascii_case(name)),
-    }
+/// Whether the other URI's parameters let these be. Of those with one name, which should not be, the first counts.
+fn are_compatible(params: &[UriParam], others: &[UriParam]) -> bool {
+    params.iter().all(|UriParam { name, .. }| match (find(params, &name.0), find(others, &name.0)) {
+        (Some(param), Some(other)) => same(param, other),
+        _ => !DISTINGUISHING_PARAMS.iter().any(|distinguishing| name.0.eq_ignore_ascii_case(distinguishing)),
+    })
 }
 
 fn same(one: &UriParam, two: &UriParam) -> bool {
@@ -726,6 +726,13 @@ mod tests {
         ] {
             assert!(!uri(one).matches(&uri(two)) && !uri(two).matches(&uri(one)), "{one} {two}");
         }
+    }
+
+    #[test]
+    fn a_uri_is_the_same_as_itself_though_a_parameter_comes_twice() {
+        let twice = uri("sip:host;x=1;x=2");
+        assert!(twice.matches(&twice) && twice.matches(&uri("sip:host;x=1")));
+        assert!(!twice.matches(&uri("sip:host;x=2")));
     }
 
     fn uri(text: &str) -> Uri {
