@@ -6,7 +6,7 @@ use super::vital;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use std::io;
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use tandem_journal::{Batch, Tailer};
 use tandem_model::{CallId, Record};
@@ -81,7 +81,7 @@ impl Recorder {
                 Some(batch) => Ok(batch),
                 None => self.tailer.read_batch(BATCH_RECORDS, BATCH_BYTES),
             };
-            let is_at_end = match next {
+            let (is_at_end, records) = match next {
                 Ok(batch) => {
                     if !self.keep(&batch, runtime) {
                         tracing::error!(
@@ -89,19 +89,19 @@ impl Recorder {
                         );
                         return;
                     }
-                    batch.is_at_end
+                    (batch.is_at_end, batch.records.len())
                 }
                 Err(error) => {
                     tracing::error!(%error, "the journal cannot be read");
-                    true
+                    (true, 0)
                 }
             };
             if is_at_end && shard_is_gone {
                 return;
             }
             if is_at_end && self.written.recv_timeout(IDLE_LOOK).is_ok() {
-                // A moment for company: one transaction for many records.
-                let _ = self.written.recv_timeout(BATCH_TIME);
+                // Company for what was written: one transaction for many records, and one row for many states of a call.
+                thread::sleep(if records >= BUSY_RECORDS { BUSY_BATCH_TIME } else { BATCH_TIME });
             }
         }
     }
@@ -227,6 +227,10 @@ const BATCH_RECORDS: usize = 4_096;
 const BATCH_BYTES: u64 = 8 * 1024 * 1024;
 /// How long a record may wait for company.
 const BATCH_TIME: Duration = Duration::from_millis(20);
+/// How long while there is much to store: lists lag by as much, and a short call becomes one row instead of four.
+const BUSY_BATCH_TIME: Duration = Duration::from_millis(250);
+/// Records of one batch that are much: some ten calls a second make fewer.
+const BUSY_RECORDS: usize = 64;
 /// How long to wait for a word of the shard before looking anyway.
 const IDLE_LOOK: Duration = Duration::from_secs(1);
 const FIRST_RETRY: Duration = Duration::from_millis(50);
