@@ -26,8 +26,10 @@ pub(crate) struct Resources {
     pub(crate) invited: HashMap<String, LegKey>,
     /// Legs that are over here while their far end is still being told so: what was kept for them may be needed again until it knows.
     releasing: HashMap<SessionId, LegId>,
-    /// Callers who were refused, until their answer has been resent as often as it may be: not before then is it sure that they know.
-    refused_callers: VecDeque<(Instant, LegId)>,
+    /// The legs of callers who were refused and may not know it yet, by our tag.
+    refused_callers: HashMap<String, LegId>,
+    /// Until when their answers are resent; then they are forgotten too.
+    refused_until: VecDeque<(Instant, String)>,
     /// Which leg a media port belongs to, by the tag it was opened with.
     pub(crate) port_tags: BTreeMap<u64, (LegKey, LocalPort)>,
     /// Which leg waits for an address.
@@ -55,7 +57,8 @@ impl Resources {
             sessions: HashMap::new(),
             invited: HashMap::new(),
             releasing: HashMap::new(),
-            refused_callers: VecDeque::new(),
+            refused_callers: HashMap::new(),
+            refused_until: VecDeque::new(),
             port_tags: BTreeMap::new(),
             resolving: BTreeMap::new(),
             random,
@@ -93,18 +96,30 @@ impl Resources {
         self.releasing.insert(session, leg_id);
     }
 
-    /// Forgets a leg once its final answer is not resent any more.
-    pub(crate) fn forget_refused_caller(&mut self, leg_id: LegId, now: Instant) {
-        self.refused_callers.push_back((now + FINAL_ANSWER_TIME, leg_id));
+    /// Forgets the leg of a caller once its refusal, which bears this tag of ours, is acknowledged or not resent any more.
+    pub(crate) fn forget_refused_caller(&mut self, leg_id: LegId, to_tag: String, now: Instant) {
+        self.refused_until.push_back((now + FINAL_ANSWER_TIME, to_tag.clone()));
+        self.refused_callers.insert(to_tag, leg_id);
+    }
+
+    pub(crate) fn has_refused_callers(&self) -> bool {
+        !self.refused_callers.is_empty()
+    }
+
+    /// An ACK came with this tag of ours, or it is too late for one.
+    pub(crate) fn forget_refusal(&mut self, to_tag: &str) {
+        if let Some(leg_id) = self.refused_callers.remove(to_tag) {
+            self.forget(leg_id);
+        }
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.refused_callers.front().map(|(due, _)| *due)
+        self.refused_until.front().map(|(due, _)| *due)
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        while let Some((_, leg_id)) = self.refused_callers.pop_front_if(|(due, _)| *due <= now) {
-            self.forget(leg_id);
+        while let Some((_, to_tag)) = self.refused_until.pop_front_if(|(due, _)| *due <= now) {
+            self.forget_refusal(&to_tag);
         }
     }
 

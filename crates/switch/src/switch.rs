@@ -67,6 +67,9 @@ impl Switch {
         if let Some(LegKey { call, leg }) = self.challenged_leg(octets) {
             self.with_call(call, |call, resources| call.handle_challenge(leg, resources));
         }
+        if let Some(tag) = self.acknowledged_refusal(octets) {
+            self.resources.forget_refusal(&tag);
+        }
         self.handle_endpoint_outputs(now);
     }
 
@@ -265,6 +268,14 @@ impl Switch {
         }
         let message = Message::parse(octets).ok().filter(|message| message.status().is_some())?;
         self.resources.invited.get(message.call_id()).copied()
+    }
+
+    /// Our tag in an ACK, while callers may not have heard that they are refused: of that the endpoint tells nothing either.
+    fn acknowledged_refusal(&self, octets: &[u8]) -> Option<String> {
+        if !octets.starts_with(b"ACK ") || !self.resources.has_refused_callers() {
+            return None;
+        }
+        Message::parse(octets).ok()?.to_tag().map(str::to_owned)
     }
 
     /// Sorts what the endpoint has to say: datagrams to the outputs, events to the calls, until it has no more to say.

@@ -339,6 +339,14 @@ impl Leg {
         }
     }
 
+    /// Our tag in what a caller who waits was answered so far.
+    fn our_tag(&self) -> Option<String> {
+        match &self.side {
+            Side::Callee(_) => None,
+            Side::Caller(caller) => caller.waiting.as_ref().map(|waiting| waiting.arrival.to_tag.clone()),
+        }
+    }
+
     /// Tells a caller who waits that somebody is being called: with our description if there is something to hear already, which needs
     /// that there was an offer. `true` when that is news.
     pub(super) fn tell_ringing(&mut self, has_early_media: bool, resources: &mut Resources, now: Now) -> bool {
@@ -559,7 +567,10 @@ impl Leg {
             }
             match std::mem::replace(&mut self.kept, LastKept::Nothing) {
                 LastKept::Nothing => {}
-                LastKept::WaitingCaller if gives_up => resources.forget_refused_caller(self.record.id, now.instant),
+                LastKept::WaitingCaller if gives_up => {
+                    let tag = self.our_tag().unwrap_or_default();
+                    resources.forget_refused_caller(self.record.id, tag, now.instant);
+                }
                 LastKept::Invite { .. } | LastKept::AnsweredCaller | LastKept::Dialog { .. } if gives_up => {
                     resources.forget_once_released(session, self.record.id);
                 }

@@ -64,11 +64,13 @@ fn release(leg: &LegRecord, kept: Kept, resources: &mut Resources, now: Now) -> 
             session
         }
         Kept::WaitingCaller { flow, octets, to_tag } => {
-            let session = resources.endpoint.resume_incoming(flow, &octets, &to_tag, now.instant);
-            if let Some(session) = session {
-                resources.endpoint.reject(session, StatusCode::SERVER_INTERNAL_ERROR, Vec::new(), now.instant);
-            }
-            session
+            let Some(session) = resources.endpoint.resume_incoming(flow, &octets, &to_tag, now.instant) else {
+                resources.forget(leg.id);
+                return false;
+            };
+            resources.endpoint.reject(session, StatusCode::SERVER_INTERNAL_ERROR, Vec::new(), now.instant);
+            resources.forget_refused_caller(leg.id, to_tag, now.instant);
+            return true;
         }
         Kept::AnsweredCaller { flow, octets, dialog } => {
             // Who has our answer passes over another one (RFC 6026 §7.2), and who has not knows of no dialog to end.
@@ -87,9 +89,6 @@ fn release(leg: &LegRecord, kept: Kept, resources: &mut Resources, now: Now) -> 
         }
     };
     match session {
-        Some(_) if leg.direction == CallDirection::Inbound && leg.answered_at.is_none() => {
-            resources.forget_refused_caller(leg.id, now.instant);
-        }
         Some(session) => resources.forget_once_released(session, leg.id),
         None => resources.forget(leg.id),
     }

@@ -586,3 +586,19 @@ fn a_caller_whose_ack_never_comes_is_billed_until_our_bye() {
     assert!(lab.kept.is_empty());
     lab.finish();
 }
+
+#[test]
+fn a_refused_caller_is_forgotten_with_its_ack() {
+    for hears in [true, false] {
+        let (mut lab, from, _, _) = tandem(vec![(500, Reject(486, vec![]))], vec![]);
+        if !hears {
+            lab.peer(from).hearing = Hearing::Dead;
+        }
+        lab.pass(2_000);
+        let is_kept = lab.kept.values().any(|kept| matches!(kept, Kept::WaitingCaller { .. }));
+        assert_eq!(is_kept, !hears, "{:?}", lab.keeping);
+        lab.pass(33_000);
+        assert!(lab.kept.is_empty(), "{:?}", lab.keeping);
+        lab.finish();
+    }
+}
