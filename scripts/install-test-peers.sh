@@ -6,6 +6,7 @@ set -euo pipefail
 # Program and the Debian package that has it.
 peers=(
 	"sipp sip-tester"
+	"baresip baresip-core"
 	"tcpdump tcpdump"
 	"curl curl"
 	"postgres postgresql"

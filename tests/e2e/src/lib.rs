@@ -5,11 +5,13 @@
 //! else's program, a [`Capture`] what went over the wire. What is missing on the machine is a failed test that says what to install.
 
 mod api;
+mod baresip;
 mod capture;
 pub mod digest;
 mod disk;
 mod dns;
 pub mod far_end;
+mod lan;
 mod load;
 mod network;
 mod pcap;
@@ -23,10 +25,12 @@ mod tcp;
 mod wait;
 
 pub use api::{Answer, Api, text_at, trunk_body};
+pub use baresip::Baresip;
 pub use capture::{Capture, Packet};
 pub use disk::SmallDisk;
 pub use dns::Dns;
 pub use far_end::{CalleeManners, CallerManners, FarCall, FarEnd};
+pub use lan::{Lan, LanHost};
 pub use load::{Done, Load};
 pub use network::{Network, free_on_ipv6_loopback};
 pub use peer::{CallView, Caller, Peer};
