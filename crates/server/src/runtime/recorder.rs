@@ -6,7 +6,7 @@ use super::vital;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use std::io;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tandem_journal::{Batch, Tailer};
 use tandem_model::{CallId, Record};
@@ -101,9 +101,14 @@ impl Recorder {
             }
             if is_at_end && self.written.recv_timeout(IDLE_LOOK).is_ok() {
                 // Company for what was written: one transaction for many records, and one row for many states of a call.
-                thread::sleep(if records >= BUSY_RECORDS { BUSY_BATCH_TIME } else { BATCH_TIME });
+                self.pause_until(Instant::now() + if records >= BUSY_RECORDS { BUSY_BATCH_TIME } else { BATCH_TIME });
             }
         }
+    }
+
+    /// What the shard writes meanwhile does not shorten the pause; that it is gone does.
+    fn pause_until(&self, until: Instant) {
+        while let Ok(()) = self.written.recv_deadline(until) {}
     }
 
     /// Stores a batch, again and again until the store takes it. False when the shard is gone meanwhile: the journal keeps it.
@@ -123,9 +128,7 @@ impl Recorder {
             self.gauge.not_stored();
             let records = batch.records.len();
             tracing::error!(%error, records, retry_in_ms = pause.as_millis(), "records could not be stored");
-            let until = Instant::now() + pause;
-            // What the shard writes meanwhile does not shorten the pause.
-            while let Ok(()) = self.written.recv_deadline(until) {}
+            self.pause_until(Instant::now() + pause);
             if matches!(self.written.try_recv(), Err(TryRecvError::Disconnected)) {
                 return false;
             }
