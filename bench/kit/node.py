@@ -126,4 +126,4 @@ class Node(Process):
 
     def _has_stored_all(self):
         live = self.readiness()["live"]
-        return not (live["calls"] or live["unstored_calls"] or live["records_unstored"])
+        return not (live["unstored_calls"] or live["records_unstored"])
