@@ -17,7 +17,9 @@ pub(crate) fn run(input: &[u8]) {
             let _parts = (sip.user(), sip.param("transport"), sip.is_loose_router());
         }
     }
-    if let Ok(address) = NameAddr::parse(HeaderName::From, input) {
+    // No header value has these but for folds and quoted-pairs, which are written in another form.
+    let is_value = !input.iter().any(|octet| matches!(octet, b'\r' | b'\n' | 0));
+    if is_value && let Ok(address) = NameAddr::parse(HeaderName::From, input) {
         let again = NameAddr::parse(HeaderName::From, address.to_string().as_bytes());
         assert_eq!(again.as_ref(), Ok(&address), "what is written is an address");
     }
