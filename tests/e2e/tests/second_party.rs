@@ -16,8 +16,13 @@ struct Two {
 
 /// A first party that listens, and a second one that does as the test says.
 fn two(first: Script, second: Script) -> Two {
+    two_at(&Options::default(), first, second)
+}
+
+/// As [`two`], at a node started this way.
+fn two_at(options: &Options, first: Script, second: Script) -> Two {
     let network = Network::claim();
-    let tandem = Tandem::start(&network, &Options::default());
+    let tandem = Tandem::start(&network, options);
     let api = tandem.api();
     let one = Peer::start_with(network.sip(2), move |_| first.clone());
     let other = Peer::start_with(network.sip(3), move |_| second.clone());
@@ -129,7 +134,18 @@ fn the_longest_duration_ends_a_call_for_both() {
 
 #[test]
 fn forty_calls_at_once_hear_each_other_without_loss() {
-    let two = two(Script::silent().answer(Audio::Tone(1_000)), Script::silent().answer(Audio::Tone(700)));
+    forty_calls_hear_each_other(&Options::default());
+}
+
+#[test]
+fn forty_calls_at_once_hear_each_other_over_epoll_too() {
+    let options = Options::default().env("TANDEM_MEDIA_IO", "epoll");
+    let two = forty_calls_hear_each_other(&options);
+    assert_eq!(two.api.get("/health/ready").json["media_io"], "epoll");
+}
+
+fn forty_calls_hear_each_other(options: &Options) -> Two {
+    let two = two_at(options, Script::silent().answer(Audio::Tone(1_000)), Script::silent().answer(Audio::Tone(700)));
     let ids: Vec<String> = (0..40).map(|_| two.dial(&json!({}))).collect();
     for (peer, hz) in [(&two.one, 700), (&two.other, 1_000)] {
         tandem_e2e::eventually("40 calls that hear each other", Duration::from_secs(10), || {
@@ -148,4 +164,5 @@ fn forty_calls_at_once_hear_each_other_without_loss() {
             assert_eq!((&media["packets_lost"], &media["packets_refused"]), (&json!(0), &json!(0)), "{leg:#}");
         }
     }
+    two
 }

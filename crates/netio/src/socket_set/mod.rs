@@ -169,7 +169,7 @@ impl SocketSet {
     /// be sent leaves first.
     ///
     /// While packets come closely one after the other, a wait may go on for a millisecond after the last one ended,
-    /// whatever comes: see [`Pace`](pace::Pace).
+    /// whatever comes: waking for each would cost more than the packets do.
     ///
     /// # Errors
     ///
