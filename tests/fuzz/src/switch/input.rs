@@ -30,8 +30,8 @@ impl<'a> Input<'a> {
         self.octet() % 2 == 1
     }
 
-    pub(super) fn one_of<T: Clone, const N: usize>(&mut self, choices: [T; N]) -> T {
-        choices[self.below(N)].clone()
+    pub(super) fn one_of<T: Copy, const N: usize>(&mut self, choices: [T; N]) -> T {
+        choices[self.below(N)]
     }
 
     /// The next octets, as many as two octets of length say and there are.

@@ -45,22 +45,12 @@ pub(super) fn request_within(heard: &[u8], input: &mut Input<'_>) -> Option<Vec<
     if peer.tag().is_none() {
         peer = peer.with_tag(&Token::hex(&[input.octet() % 3]));
     }
-    let method = input.one_of([
-        Method::Bye,
-        Method::Bye,
-        Method::Invite,
-        Method::Cancel,
-        Method::Options,
-        Method::Info,
-        Method::Update,
-        Method::Ack,
-    ]);
-    let number = match method {
-        Method::Cancel | Method::Ack => heard.cseq().number,
-        _ => u32::from(input.octet()) + 1,
-    };
-    let mut request = request(method.clone(), peer, us, heard.call_id(), number, input);
-    if !heard.is_request() && matches!(method, Method::Cancel | Method::Ack) {
+    let method = input.one_of(["BYE", "BYE", "INVITE", "CANCEL", "OPTIONS", "INFO", "UPDATE", "ACK"]);
+    let of_that = matches!(method, "CANCEL" | "ACK");
+    let number = if of_that { heard.cseq().number } else { u32::from(input.octet()) + 1 };
+    let method = Method::new(method).unwrap();
+    let mut request = request(method, peer, us, heard.call_id(), number, input);
+    if !heard.is_request() && of_that {
         request.vias = heard.vias();
     }
     Some(damaged(request.to_bytes(), input))
