@@ -13,6 +13,10 @@ pub mod dialog;
 mod fingerprint;
 mod flow_counts;
 mod names;
+#[cfg(not(feature = "sim-mutations"))]
+mod rules;
+#[cfg(feature = "sim-mutations")]
+pub mod rules;
 mod slab;
 mod transaction;
 

@@ -16,6 +16,10 @@ mod ports;
 mod probe;
 mod resources;
 pub mod route;
+#[cfg(not(feature = "sim-mutations"))]
+mod rules;
+#[cfg(feature = "sim-mutations")]
+pub mod rules;
 mod switch;
 
 pub use capacity::Capacity;

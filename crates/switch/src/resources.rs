@@ -4,6 +4,7 @@ use crate::config::SwitchConfig;
 use crate::kept::Kept;
 use crate::ports::LocalPort;
 use crate::route::{RouteTable, Sources};
+use crate::rules::Rules;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,6 +35,7 @@ pub(crate) struct Resources {
     pub(crate) port_tags: BTreeMap<u64, (LegKey, LocalPort)>,
     /// Which leg waits for an address.
     pub(crate) resolving: BTreeMap<ResolveId, LegKey>,
+    pub(crate) rules: Rules,
     random: Box<dyn Randomness>,
     outputs: VecDeque<Output>,
     next_id: u64,
@@ -61,6 +63,7 @@ impl Resources {
             refused_until: VecDeque::new(),
             port_tags: BTreeMap::new(),
             resolving: BTreeMap::new(),
+            rules: Rules::default(),
             random,
             outputs: VecDeque::new(),
             next_id: 0,

@@ -61,6 +61,15 @@ impl Switch {
         }
     }
 
+    /// Switches a rule off.
+    #[cfg(feature = "sim-mutations")]
+    pub fn switch_off(&mut self, rule: crate::rules::Rule) {
+        match rule {
+            crate::rules::Rule::Protocol(rule) => self.resources.endpoint.switch_off(rule),
+            rule => self.resources.rules.switch_off(rule),
+        }
+    }
+
     /// Takes a SIP message.
     pub fn handle_datagram(&mut self, flow: Flow, octets: &[u8], now: Now) {
         self.resources.endpoint.handle_datagram(flow, octets, now.instant);

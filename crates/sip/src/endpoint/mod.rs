@@ -109,6 +109,12 @@ impl Endpoint {
         self.context.peers = peers;
     }
 
+    /// Switches a rule of the protocol off.
+    #[cfg(feature = "sim-mutations")]
+    pub fn switch_off(&mut self, rule: crate::rules::Rule) {
+        self.context.transactions.rules.switch_off(rule);
+    }
+
     // The wire and the clock
 
     /// Takes one message: a datagram, or what the framing cut out of a stream.

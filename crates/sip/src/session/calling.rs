@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::dialog::Dialog;
 use crate::endpoint::{Answer, Ending, Event, Failure, Flow, OutgoingInvite, Refused, SessionId};
 use crate::message::{Header, Message, Method, NameAddr, Request, SipCallId, StatusCode, Token};
+use crate::rules::Rule;
 use crate::slab::Key;
 use crate::transaction::ClientOwner;
 
@@ -178,6 +179,9 @@ impl Calling {
         usage.owe_ack(OwedAck { transaction, cseq, credentials });
         if let Some(canceled) = canceled {
             usage.ack(context, None);
+            if !context.transactions.rules.hold(Rule::EndsWhatIsAnsweredTooLate) {
+                return over(context, id, Ending::AnsweredThenCanceled);
+            }
             usage.send_bye(context, id, canceled.reason, Ending::AnsweredThenCanceled, now);
             return Phase::Established(usage);
         }

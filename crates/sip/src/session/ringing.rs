@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::dialog::Dialog;
 use crate::endpoint::{Ending, Event, Flow, Output, SessionId, Transmit};
 use crate::message::{Body, Header, StatusCode};
+use crate::rules::Rule;
 use crate::slab::Key;
 use crate::timer::TIMER_C_REFRESH;
 use crate::transaction::Reply;
@@ -105,7 +106,9 @@ impl Ringing {
         reason: Option<ReasonHeader>,
         now: Instant,
     ) -> Phase {
-        context.respond(self.server, Reply::new(StatusCode::REQUEST_TERMINATED), now);
+        if context.transactions.rules.hold(Rule::AnswersWhatIsCanceled) {
+            context.respond(self.server, Reply::new(StatusCode::REQUEST_TERMINATED), now);
+        }
         context.event(Event::Canceled { session: id, reason });
         over(context, id, Ending::Canceled)
     }

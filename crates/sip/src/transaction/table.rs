@@ -14,6 +14,7 @@ use crate::fingerprint::RandomKeyMap;
 use crate::flow_counts::FlowCounts;
 use crate::message::{Header, Message, Response, StatusCode};
 use crate::names;
+use crate::rules::{Rule, Rules};
 use crate::slab::{Key, Slab};
 use crate::timer::{CANCEL_WAIT, Due};
 
@@ -32,6 +33,7 @@ pub(crate) struct Transactions {
     user_agent: Header,
     /// Server, for responses that they write.
     server_name: Header,
+    pub(crate) rules: Rules,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +66,7 @@ impl Transactions {
             stream_first,
             user_agent,
             server_name,
+            rules: Rules::default(),
         }
     }
 
@@ -250,7 +253,9 @@ impl Transactions {
                 let acked = client.acks.iter().find(|acked| acked.tag.as_deref() == response.to_tag());
                 match acked {
                     Some(acked) => {
-                        outbox.push_back(Output::Transmit(acked.transmit.clone()));
+                        if self.rules.hold(Rule::AcknowledgesEachAnswer) {
+                            outbox.push_back(Output::Transmit(acked.transmit.clone()));
+                        }
                         Received::Absorbed
                     }
                     None => Received::For { transaction: key, owner: client.owner },
@@ -296,12 +301,13 @@ impl Transactions {
     ) -> bool {
         let Some(client) = self.clients.get_mut(key) else { return true };
         let ClientMachine::Invite(machine) = &mut client.machine else { return true };
-        if machine.is_calling() {
+        let waits = self.rules.hold(Rule::CancelsOnlyWhatIsHeardOf);
+        if machine.is_calling() && waits {
             machine.stop_resending();
             client.fallback = None;
             return false;
         }
-        if !machine.is_proceeding() {
+        if !machine.is_proceeding() && waits {
             return true;
         }
         machine.limit_patience(CANCEL_WAIT, now);

@@ -7,6 +7,7 @@ use crate::command::{Output, ResolveId, Resolved};
 use crate::kept::Kept;
 use crate::resources::{LegKey, Resources};
 use crate::route::RoutedTrunk;
+use crate::rules::Rule;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -428,7 +429,9 @@ impl Leg {
         let dialog = self.session().and_then(|session| resources.endpoint.dialog(session));
         let Some(record) = dialog else { return };
         let target = &record.dialog.remote_target;
-        if matches!(&self.kept, LastKept::Dialog { remote_target } if remote_target == target) {
+        if matches!(&self.kept, LastKept::Dialog { remote_target } if remote_target == target)
+            || !resources.rules.hold(Rule::KeepsDialogs)
+        {
             return;
         }
         self.kept = LastKept::Dialog { remote_target: target.clone() };
@@ -583,7 +586,9 @@ impl Leg {
             }
         }
         self.state = LegState::Over;
-        if let Some(slot) = self.slot.take() {
+        if let Some(slot) = self.slot.take()
+            && (connected.is_some() || resources.rules.hold(Rule::GivesSlotsBack))
+        {
             resources.capacity.release_trunk(slot);
         }
         // Who called and was not answered has given up, or has been refused by us.
@@ -593,7 +598,12 @@ impl Leg {
             None if was_canceled => LegStatus::Canceled,
             None => LegStatus::Failed,
         };
-        let price = self.trunk().map_or(Price::Free, |entry| Price::Rated(entry.rate));
+        let mut price = self.trunk().map_or(Price::Free, |entry| Price::Rated(entry.rate));
+        if let Price::Rated(rate) = &mut price
+            && !resources.rules.hold(Rule::BillsOnce)
+        {
+            rate.increment_seconds *= 2;
+        }
         close_record(&mut self.record, ending, connected.unwrap_or_default(), price, now.utc);
         resources.record_leg(&self.record);
         if let Some(port) = &mut self.port {

@@ -3,6 +3,7 @@ use super::leg::LegEnding;
 use super::outcome::Outcome;
 use crate::resources::Resources;
 use crate::route;
+use crate::rules::Rule;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tandem_model::{
@@ -336,7 +337,8 @@ impl CallLog {
         let event = CallEvent {
             call_id: self.record.id,
             account_id: self.record.account_id,
-            number: events.saturating_add(1),
+            number: events
+                .saturating_add(u32::from(kind != EventKind::LegEnded || resources.rules.hold(Rule::NumbersEvents))),
             leg_id,
             at: now.utc,
             kind,

@@ -33,6 +33,7 @@ use crate::config::MAX_FORWARDS;
 use crate::ports::PortsExhausted;
 use crate::resources::{LegKey, Resources};
 use crate::route;
+use crate::rules::Rule;
 use arrival::NotTaken;
 use attempt::Attempt;
 use leg::{Hold, Leg, LegEnding, WaitingCaller};
@@ -528,7 +529,11 @@ impl Call {
         let port_of = |leg: usize| self.legs.get(leg).and_then(|leg| leg.port.as_ref());
         let (Some(one), Some(other)) = (port_of(one), port_of(other)) else { return };
         one.set_source(Source::None, resources);
-        one.set_sink(Sink::Relay { to: other.local.id }, resources);
+        let mut to = other.local.id;
+        if !resources.rules.hold(Rule::RelaysToTheOtherLeg) {
+            to.0 ^= 1;
+        }
+        one.set_sink(Sink::Relay { to }, resources);
         other.set_sink(Sink::Relay { to: one.local.id }, resources);
     }
 
@@ -868,7 +873,8 @@ impl Call {
             let is_of_far_end = matches!(ending.by, HungUpBy::Callee | HungUpBy::Caller);
             let by = if is_of_far_end { HungUpBy::Switch } else { ending.by };
             let sip_status = ending.sip_status.filter(|_| leg.is_waiting());
-            leg.end(LegEnding { by, sip_status, ..ending }, true, resources, now);
+            let is_told = resources.rules.hold(Rule::EndsEveryLeg);
+            leg.end(LegEnding { by, sip_status, ..ending }, is_told, resources, now);
             if !was_answered {
                 self.log.attempt_decided(index, &Outcome::canceled(ending.cause), now.utc);
             }
