@@ -417,8 +417,11 @@ struct Tally {
 
 /// Whether the far end is rid of the call, and knows it.
 fn is_released(call: &FarCall) -> bool {
-    let has_left =
-        call.sent("BYE").is_some() && ["200 BYE", "481 BYE"].iter().any(|what| call.received(what).is_some());
+    // Over TCP nothing is resent: the answer to a BYE may end with its connection.
+    let is_lossless =
+        call.seen.first().and_then(|seen| seen.text.header("Via")).is_some_and(|via| via.starts_with("SIP/2.0/TCP"));
+    let is_answered = || ["200 BYE", "481 BYE"].iter().any(|what| call.received(what).is_some());
+    let has_left = call.sent("BYE").is_some() && (is_lossless || is_answered());
     let is_hung_up = call.received("BYE").is_some() || has_left;
     let acknowledged = call.received("ACK").is_some();
     match (call.is_caller, call.final_answer()) {
