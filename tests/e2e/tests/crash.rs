@@ -208,8 +208,8 @@ fn a_release_that_nobody_confirmed_is_repeated_by_the_next_process() {
     let mut tandem = Tandem::start(&network, &Options::default());
     let api = tandem.api();
     let peer = Peer::start_with(network.sip(2), |user| match user {
-        "ring" => Script::silent().respond(180).lose("CANCEL", 1),
-        _ => Script::named(user).lose("BYE", 1),
+        "ring" => Script::silent().respond(180).lose("CANCEL", LOST),
+        _ => Script::named(user).lose("BYE", LOST),
     });
     let answered = text_at(&api.dial(&peer.uri("echo"), &json!({})), "/id");
     let ringing = text_at(&api.dial(&peer.uri("ring"), &json!({})), "/id");
@@ -219,13 +219,12 @@ fn a_release_that_nobody_confirmed_is_repeated_by_the_next_process() {
     tandem.restart();
     let _ = peer.wait_for_call("lost a BYE", SOON, |call| call.count("BYE") > 0);
     let _ = peer.wait_for_call("lost a CANCEL", SOON, |call| call.count("CANCEL") > 0);
-    // Before it could send them again.
     tandem.kill();
-    let lost = peer.calls().iter().map(|call| call.count("BYE") + call.count("CANCEL")).collect::<Vec<_>>();
-    assert_eq!(lost, [1, 1]);
+    let sent = peer.calls().iter().map(|call| call.count("BYE") + call.count("CANCEL")).collect::<Vec<_>>();
+    assert!(sent.iter().all(|sent| *sent <= LOST), "none of {sent:?} was to be heard");
     tandem.restart();
-    let _ = peer.wait_for_call("has a BYE", SOON, |call| call.count("BYE") > 1);
-    let _ = peer.wait_for_call("is canceled", SOON, |call| call.count("CANCEL") > 1 && call.count("ACK") > 0);
+    let _ = peer.wait_for_call("has a BYE", SOON, |call| call.count("BYE") > LOST);
+    let _ = peer.wait_for_call("is canceled", SOON, |call| call.count("CANCEL") > LOST && call.count("ACK") > 0);
     for (id, status) in [(&answered, "completed"), (&ringing, "failed")] {
         // What the process before had closed and not yet stored is stored at the start.
         eventually("stored call", SOON, || (api.get(&format!("/calls/{id}")).status == 200).then_some(()));
@@ -342,3 +341,6 @@ fn a_caller_whose_answer_was_lost_in_a_crash_is_not_left_waiting() {
 
 /// Calls of one page of the list.
 const PAGE: usize = 1_000;
+
+/// Releases that get lost: as many as a process sends in the second and a half before it is killed on a machine that is busy.
+const LOST: usize = 3;
