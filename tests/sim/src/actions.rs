@@ -47,6 +47,7 @@ pub(crate) enum Asked {
 
 impl World {
     pub(crate) fn act(&mut self, action: &Action) {
+        self.placed += usize::from(action.is_call());
         match action {
             Action::CallIn => self.call_in(),
             Action::CheckHearing => self.check_hearing(),
@@ -251,7 +252,10 @@ impl World {
                     if trunk.status == TrunkStatus::Active { TrunkStatus::Inactive } else { TrunkStatus::Active }
             }
             1 | 2 => trunk.status = TrunkStatus::Active,
-            3 => trunk.max_concurrent_calls = 1 + u32::try_from(random.below(12)).unwrap(),
+            3 => {
+                let limit = 1 + u32::try_from(random.below(12)).unwrap();
+                self.configuration.set_limit(which, limit, self.now);
+            }
             4 => {
                 trunk.cost_per_minute = Money::from_micros(i64::try_from(random.below(100_000)).unwrap());
                 trunk.advanced_config.insert("billing_increment".into(), (1 + random.below(60)).into());

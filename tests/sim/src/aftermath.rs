@@ -80,7 +80,8 @@ impl World {
             self.fault(format!("{id}: {what}"));
         }
         for leg in &ended.legs {
-            for what in self.faults_of_bill(leg).into_iter().chain(self.fault_of_ending(leg)) {
+            let endings = [self.fault_of_ending(leg), self.fault_of_late_answer(leg)];
+            for what in self.faults_of_bill(leg).into_iter().chain(endings.into_iter().flatten()) {
                 self.fault(format!("{id}, leg {}: {what}", leg.number));
             }
         }
@@ -146,6 +147,17 @@ impl World {
         })
     }
 
+    /// Who answered when nobody waited for it any more is told so.
+    fn fault_of_late_answer(&self, leg: &LegRecord) -> Option<String> {
+        let far_ends = self.far_ends.iter().filter(|far_end| far_end.is_reliable());
+        let of_leg = |call: &&FarCall| call.sip_call_id == leg.sip_call_id;
+        let call =
+            far_ends.flat_map(|far_end| far_end.calls.values()).find(|call| of_leg(call) && call.up_at.is_some())?;
+        let (up_at, (over, _)) = (call.up_at?, call.over?);
+        let is_late = leg.answered_at.is_none() && over - up_at > self.time_to_end(up_at, over);
+        is_late.then(|| format!("its far end was in the call for {:?} after its late answer", over - up_at))
+    }
+
     /// Both who talked to each other have left in time.
     fn fault_of_pair(&self, one: &LegRecord, other: &LegRecord) -> Option<String> {
         let (Some((one_over, true)), Some((other_over, true))) = (self.far_call_of(one), self.far_call_of(other))
@@ -160,23 +172,19 @@ impl World {
     /// When the far end of an answered leg left, and whether it listened all the time.
     fn far_call_of(&self, leg: &LegRecord) -> Option<(Instant, bool)> {
         leg.answered_at?;
-        let is_it = |call: &&FarCall| call.sip_call_id == leg.sip_call_id && call.was_up;
+        let is_it = |call: &&FarCall| call.sip_call_id == leg.sip_call_id && call.up_at.is_some();
         self.far_ends.iter().find_map(|far_end| {
             let (over, _) = far_end.calls.values().find(is_it)?.over?;
             Some((over, far_end.is_reliable()))
         })
     }
 
-    /// 32 s, and as long as nobody was there besides.
+    /// As long as a BYE may get lost, and as long as nobody was there to send it.
     fn time_to_end(&self, from: Instant, until: Instant) -> Duration {
         let overlap =
             |(died, back): &(Instant, Instant)| (*back).min(until).saturating_duration_since((*died).max(from));
-        let is_near = |(died, back): &&(Instant, Instant)| {
-            *died <= until + Duration::from_secs(2) && *back >= from - Duration::from_secs(2)
-        };
         let down: Duration = self.deaths.iter().map(overlap).sum();
-        let restarts = u32::try_from(self.deaths.iter().filter(is_near).count()).unwrap();
-        LEAVING_TIME + down + LEAVING_TIME * restarts
+        LEAVING_TIME + down
     }
 
     /// Every call that a far end took or placed is on record, once.
@@ -194,7 +202,7 @@ impl World {
             if found.is_empty() && !call.calls {
                 faults.push(format!("{} is on no record: {call:?}", call.sip_call_id));
             }
-            if found.is_empty() && call.was_up && call.calls {
+            if found.is_empty() && call.up_at.is_some() && call.calls {
                 faults.push(format!("{} was answered and is on no record", call.sip_call_id));
             }
         }
@@ -208,5 +216,6 @@ impl World {
 
 /// Longer than any call, any ringing and any transaction.
 const SETTLING: Duration = Duration::from_secs(420);
-/// How long it may take until everybody has left a call: 64 × T1, in which a BYE is resent.
-const LEAVING_TIME: Duration = Duration::from_secs(32);
+/// How long it may take until everybody has left a call. A BYE is resent for 32 s; that the first eight of them or their answers are all
+/// lost is not to be expected.
+const LEAVING_TIME: Duration = Duration::from_secs(20);

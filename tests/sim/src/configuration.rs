@@ -14,6 +14,8 @@ pub(crate) struct Configuration {
     pub(crate) deleted: Vec<Trunk>,
     /// What trunks have cost: since when, a minute, and in which increments.
     prices: Vec<(TrunkId, Instant, Price)>,
+    /// How many calls they could have: until when that was so, but for what is so now.
+    limits: Vec<(TrunkId, Instant, u32)>,
     revision: u64,
 }
 
@@ -36,7 +38,8 @@ impl Price {
 
 impl Configuration {
     pub(crate) fn new(accounts: Vec<Account>, trunks: Vec<Trunk>, now: Instant) -> Self {
-        let mut configuration = Self { accounts, trunks, deleted: Vec::new(), prices: Vec::new(), revision: 0 };
+        let mut configuration =
+            Self { accounts, trunks, deleted: Vec::new(), prices: Vec::new(), limits: Vec::new(), revision: 0 };
         configuration.changed(now);
         configuration
     }
@@ -53,6 +56,21 @@ impl Configuration {
             if last.is_none_or(|(_, _, known)| *known != price) {
                 self.prices.push((trunk.id, now, price));
             }
+        }
+    }
+
+    /// How many calls the trunk may have when one begins that was routed since then: calls under way keep the trunks they began
+    /// with. `None` once it is deleted.
+    pub(crate) fn limit(&self, trunk: TrunkId, since: Instant) -> Option<u32> {
+        let now = self.trunks.iter().find(|known| known.id == trunk)?.max_concurrent_calls;
+        let former = self.limits.iter().filter(|(id, until, _)| *id == trunk && *until >= since);
+        former.map(|(.., limit)| *limit).chain([now]).max()
+    }
+
+    /// Changes how many calls a trunk may have.
+    pub(crate) fn set_limit(&mut self, place: usize, limit: u32, now: Instant) {
+        if let Some(trunk) = self.trunks.get_mut(place) {
+            self.limits.push((trunk.id, now, std::mem::replace(&mut trunk.max_concurrent_calls, limit)));
         }
     }
 

@@ -43,7 +43,8 @@ pub(crate) struct FarCall {
     /// Whether it called us.
     pub(crate) calls: bool,
     pub(crate) is_up: bool,
-    pub(crate) was_up: bool,
+    /// When it was.
+    pub(crate) up_at: Option<Instant>,
     pub(crate) over: Option<(Instant, Ending)>,
     /// The mode of its last description that counts.
     mode: Mode,
@@ -378,7 +379,7 @@ impl FarEnd {
         let Some(call) = self.call_of(session) else { return };
         call.settle_talk(now);
         if !std::mem::replace(&mut call.is_up, true) {
-            call.was_up = true;
+            call.up_at = Some(now);
             call.settle_talk(now);
             let acts = self.habits.talk(&mut self.random);
             self.plan(session, acts, now);
@@ -397,7 +398,7 @@ impl FarEnd {
             sip_call_id,
             calls,
             is_up: false,
-            was_up: false,
+            up_at: None,
             over: None,
             mode,
             codecs,

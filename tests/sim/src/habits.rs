@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tandem_lab::setup::Seeded;
 
 use crate::description::{Codecs, Mode};
+use crate::node::Own;
 
 /// What a far end does in a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,11 +78,14 @@ pub(crate) enum Hearing {
 }
 
 impl Habits {
-    pub(crate) fn draw(random: &mut Seeded, has_both_families: bool) -> Self {
+    pub(crate) fn draw(random: &mut Seeded, own: Own) -> Self {
         let place = match random.below(8) {
+            // A port that is taken again at once may be latched to by who has not heard yet that their call is over: a far end that
+            // has all its calls at one host cannot be told from another call of it.
+            _ if own.has_few_ports() => MediaPlace::OwnHost,
             0 => MediaPlace::SignallingHost,
             1 => MediaPlace::BehindNat,
-            2 if has_both_families => MediaPlace::OtherFamily,
+            2 if own.has_v6 => MediaPlace::OtherFamily,
             _ => MediaPlace::OwnHost,
         };
         let codecs = match random.below(4) {

@@ -10,6 +10,7 @@ mod carrier_host;
 mod configuration;
 mod description;
 mod far_end;
+mod found;
 mod habits;
 mod media;
 mod mutation;
@@ -24,6 +25,7 @@ mod world;
 use std::fmt;
 use std::time::Duration;
 
+pub use found::FOUND;
 pub use mutation::Mutation;
 
 use world::World;
@@ -44,8 +46,10 @@ pub struct Options {
 pub struct Report {
     /// Of the run.
     pub seed: u64,
-    /// Calls that are on record.
-    pub calls: usize,
+    /// Calls that were placed, by us or to us.
+    pub placed: usize,
+    /// Calls and refusals that are on record; what never reached us is on none.
+    pub on_record: usize,
     /// Datagrams that were sent.
     pub packets: u64,
     /// What does not hold and should; empty in a good run.
@@ -81,8 +85,8 @@ pub fn run(seed: u64, options: &Options) -> Report {
         world.run_until(last);
     }
     world.finish();
-    let calls = world.node.journal.calls().count() + world.node.journal.refusals().len();
-    Report { seed, calls, packets: world.network.sent(), faults: world.faults }
+    let on_record = world.node.journal.calls().count() + world.node.journal.refusals().len();
+    Report { seed, placed: world.placed, on_record, packets: world.network.sent(), faults: world.faults }
 }
 
 /// So many a seed that far ends, trunks and ports come to their limits.

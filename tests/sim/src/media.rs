@@ -57,7 +57,7 @@ impl World {
             let talking = |call: &FarCall| call.talking_since.is_some_and(steady);
             for (tag, call) in far_end.calls.iter().filter(|(_, call)| talking(call)) {
                 let Some(expected) = self.whom_it_hears(*tag, call, &steady) else { continue };
-                if !call.heard.get(&expected).is_some_and(|at| !steady(*at)) {
+                if call.heard.get(&expected).is_none_or(|at| steady(*at)) {
                     faults.push(format!(
                         "{:?} of {} has not heard {expected:?} for {} s: {:?}",
                         tag,

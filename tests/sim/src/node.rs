@@ -207,6 +207,11 @@ impl Own {
         (0..).map(PortId).zip(self.addresses().flat_map(of_host))
     }
 
+    /// So few that they are taken again at once.
+    pub(crate) const fn has_few_ports(self) -> bool {
+        self.ports == FEW_PORTS
+    }
+
     fn port_at(self, place: SocketAddr) -> Option<PortId> {
         let index = place.port().checked_sub(FIRST_RTP_PORT).filter(|offset| offset % 2 == 0)? / 2;
         let first = if place.is_ipv4() { 0 } else { self.ports };
@@ -248,6 +253,8 @@ const US: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 
 const US_V6: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)), 5_060);
 /// The networks that far ends are in; other private ranges may not be named.
 const ALLOWED: [&str; 3] = ["192.0.2.0/24", "198.18.0.0/15", "2001:db8::/32"];
+/// What a node has whose ports run out.
+pub(crate) const FEW_PORTS: u16 = 6;
 const FIRST_RTP_PORT: u16 = 20_000;
 /// How often the journal shows that the process lives.
 const HEARTBEAT: Duration = Duration::from_secs(1);

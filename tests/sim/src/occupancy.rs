@@ -3,12 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tandem_lab::Entry;
-use tandem_model::{Account, AccountId, CallId, LegId, Record, Trunk, TrunkId};
+use tandem_lab::setup::{start, start_utc};
+use tandem_model::{AccountId, CallId, LegId, Record, Timestamp, TrunkId};
+
+use crate::configuration::Configuration;
 
 /// Calls and legs that have begun and not ended, by what was written of them.
 #[derive(Default)]
 pub(crate) struct Occupancy {
-    calls_begun: BTreeSet<CallId>,
+    /// When they were.
+    calls_begun: BTreeMap<CallId, Timestamp>,
     legs_begun: BTreeSet<LegId>,
     calls: BTreeMap<CallId, AccountId>,
     legs: BTreeMap<LegId, TrunkId>,
@@ -31,14 +35,15 @@ impl Occupancy {
     }
 
     /// Takes note of what is written, and tells when something has begun for which there was no place.
-    pub(crate) fn written(&mut self, entry: &Entry, accounts: &[Account], trunks: &[Trunk]) -> Option<String> {
+    pub(crate) fn written(&mut self, entry: &Entry, configuration: &Configuration) -> Option<String> {
         match entry {
             Entry::Record(Record::Call(call)) => {
                 if call.ended_at.is_some() {
                     self.calls.remove(&call.id);
-                } else if self.calls_begun.insert(call.id) {
+                } else if self.calls_begun.insert(call.id, call.started_at).is_none() {
                     self.calls.insert(call.id, call.account_id);
-                    let limit = accounts.iter().find(|account| account.id == call.account_id)?.limits().max_calls;
+                    let limit =
+                        configuration.accounts.iter().find(|account| account.id == call.account_id)?.limits().max_calls;
                     let up = self.calls.values().filter(|account| **account == call.account_id).count()
                         + self.external.values().filter(|(account, _)| *account == call.account_id).count();
                     return too_many("the account", up, limit);
@@ -49,8 +54,8 @@ impl Occupancy {
                     self.legs.remove(&leg.id);
                 } else if let Some(id) = leg.trunk_id.filter(|_| self.legs_begun.insert(leg.id)) {
                     self.legs.insert(leg.id, id);
-                    // Of a trunk that was deleted since the call was routed its limit is not known.
-                    let limit = trunks.iter().find(|trunk| trunk.id == id)?.max_concurrent_calls;
+                    let routed_at = *self.calls_begun.get(&leg.call_id)?;
+                    let limit = configuration.limit(id, start() + routed_at.since(start_utc()))?;
                     let up = self.legs.values().filter(|trunk| **trunk == id).count()
                         + self.external.values().filter(|(_, trunk)| *trunk == id).count();
                     return too_many("the trunk", up, limit);

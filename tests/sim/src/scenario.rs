@@ -15,7 +15,7 @@ use crate::configuration::Configuration;
 use crate::far_end::FarEnd;
 use crate::habits::{self, Habits};
 use crate::network::{Link, Network};
-use crate::node::{Node, Own};
+use crate::node::{FEW_PORTS, Node, Own};
 use crate::occupancy::Occupancy;
 use crate::signalling::Signalling;
 use crate::world::{NEVER, World};
@@ -23,7 +23,7 @@ use crate::world::{NEVER, World};
 impl World {
     pub(crate) fn draw(seed: u64, calls: usize, mutation: Option<Mutation>, is_traced: bool) -> Self {
         let mut random = Seeded(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x51e0);
-        let own = Own { ports: if random.below(8) == 0 { 6 } else { 400 }, has_v6: random.below(3) > 0 };
+        let own = Own { ports: if random.below(8) == 0 { FEW_PORTS } else { 400 }, has_v6: random.below(3) > 0 };
         let link = Link {
             delay_ms: 1 + random.below(60),
             jitter_ms: random.below(90),
@@ -69,6 +69,8 @@ impl World {
             lookups: BTreeMap::new(),
             questions: BTreeMap::new(),
             later: 0,
+            steps: 0,
+            placed: 0,
             next_tag: 0,
             ordered: Vec::new(),
             connects: BTreeMap::new(),
@@ -114,7 +116,7 @@ fn draw_far_ends(random: &mut Seeded, own: Own, span_ms: u64) -> Vec<FarEnd> {
         } else {
             Ipv4Addr::new(192, 0, 2, 10 + number).into()
         };
-        let habits = Habits::draw(random, own.has_v6);
+        let habits = Habits::draw(random, own);
         let sleep = habits::sleep(random, start(), span_ms);
         FarEnd::new(SocketAddr::new(host, 5_060), number, habits, sleep, random.next())
     };

@@ -14,44 +14,44 @@ impl<'a> Sip<'a> {
         Some(Self { head, body })
     }
 
-    pub(crate) fn first_line(&self) -> &'a str {
+    pub(crate) fn first_line(self) -> &'a str {
         self.head.lines().next().unwrap_or_default()
     }
 
     /// The code of a response.
-    pub(crate) fn status(&self) -> Option<u16> {
+    pub(crate) fn status(self) -> Option<u16> {
         self.head.strip_prefix("SIP/2.0 ")?.get(..3)?.parse().ok()
     }
 
     /// Of the request, or of that which is answered.
-    pub(crate) fn method(&self) -> &'a str {
+    pub(crate) fn method(self) -> &'a str {
         self.header("CSeq").split_once(' ').map_or("", |(_, method)| method)
     }
 
-    pub(crate) fn cseq(&self) -> u32 {
+    pub(crate) fn cseq(self) -> u32 {
         self.header("CSeq").split_once(' ').and_then(|(number, _)| number.parse().ok()).unwrap_or_default()
     }
 
-    pub(crate) fn call_id(&self) -> &'a str {
+    pub(crate) fn call_id(self) -> &'a str {
         self.header("Call-ID")
     }
 
     /// That of the topmost Via.
-    pub(crate) fn branch(&self) -> &'a str {
+    pub(crate) fn branch(self) -> &'a str {
         parameter(self.header("Via"), "branch")
     }
 
-    pub(crate) fn to_tag(&self) -> &'a str {
+    pub(crate) fn to_tag(self) -> &'a str {
         parameter(self.header("To"), "tag")
     }
 
     /// The first of that name.
-    pub(crate) fn header(&self, name: &str) -> &'a str {
+    pub(crate) fn header(self, name: &str) -> &'a str {
         let mut lines = self.head.split("\r\n").skip(1).filter_map(|line| line.split_once(": "));
         lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map_or("", |(_, value)| value)
     }
 
-    pub(crate) const fn body(&self) -> &'a str {
+    pub(crate) const fn body(self) -> &'a str {
         self.body
     }
 }

@@ -55,7 +55,10 @@ pub(crate) struct World {
     pub(crate) lookups: BTreeMap<(Instant, u64), (ResolveId, Resolved)>,
     pub(crate) questions: BTreeMap<(Instant, u64), QuestionId>,
     pub(crate) later: u64,
+    pub(crate) steps: u64,
 
+    /// Calls, by us or to us.
+    pub(crate) placed: usize,
     /// Who is in which call.
     pub(crate) next_tag: u32,
     pub(crate) ordered: Vec<(AccountId, CallId)>,
@@ -76,6 +79,10 @@ impl World {
             && let Some(due) = self.next_moment().filter(|due| *due <= end)
         {
             self.now = due.max(self.now);
+            self.steps += 1;
+            if self.steps > MAX_STEPS {
+                return self.fault(format!("it never comes to rest: {:?} is due", self.next_moment()));
+            }
             self.step();
         }
         self.now = end;
@@ -315,8 +322,7 @@ impl World {
 
     fn write(&mut self, entries: Vec<Entry>) {
         for entry in entries {
-            let Configuration { accounts, trunks, .. } = &self.configuration;
-            let over = self.occupancy.written(&entry, accounts, trunks);
+            let over = self.occupancy.written(&entry, &self.configuration);
             if let Entry::Record(Record::Leg(leg)) = &entry
                 && !leg.sip_call_id.is_empty()
             {
@@ -382,5 +388,7 @@ fn call_of(entry: &Entry) -> Option<CallId> {
 
 /// A name that the resolver never answers for.
 pub(crate) const NEVER: &str = "never.example.com";
+/// Far more than a run takes.
+const MAX_STEPS: u64 = 2_000_000;
 /// With so many there is no need to go on.
 const MAX_FAULTS: usize = 20;
