@@ -64,9 +64,10 @@ impl Switch {
     /// Switches a rule off.
     #[cfg(feature = "sim-mutations")]
     pub fn switch_off(&mut self, rule: crate::rules::Rule) {
-        match rule {
-            crate::rules::Rule::Protocol(rule) => self.resources.endpoint.switch_off(rule),
-            rule => self.resources.rules.switch_off(rule),
+        if let crate::rules::Rule::Protocol(rule) = rule {
+            self.resources.endpoint.switch_off(rule);
+        } else {
+            self.resources.rules.switch_off(rule);
         }
     }
 

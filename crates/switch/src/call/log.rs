@@ -322,6 +322,7 @@ impl CallLog {
     }
 
     /// Adds a step to the timeline; past [`MAX_EVENTS`] only the end is still told.
+    #[expect(clippy::needless_pass_by_value, reason = "callers make it on the spot")]
     pub(super) fn event(
         &mut self,
         kind: EventKind,
