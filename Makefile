@@ -23,16 +23,27 @@ build: ## Build target/release/tandem.
 demo: build ## Build tandem and run it with a simulated carrier, on loopback only.
 	@exec $(TARGET)/release/tandem serve --demo
 
+# Proves that the simulation notices what it should: with features that no program may have, so built apart.
+MUTATIONS := -p tandem-sim --features mutations --test mutations
+
 # One set of features and one profile for the binary and the tests, so that nothing is built twice.
 .PHONY: test
 test: test-peers ## Run every test.
 	$(CARGO) build --workspace --locked --bins --tests
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		set -x; $(CARGO) nextest run --workspace --locked --no-fail-fast --test-threads $(TEST_THREADS); \
+		$(CARGO) nextest run --locked --no-fail-fast --test-threads $(TEST_THREADS) $(MUTATIONS); \
 		$(CARGO) test --workspace --locked --doc; \
 	else \
 		set -x; RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --workspace --locked --no-fail-fast; \
+		RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --no-fail-fast $(MUTATIONS); \
 	fi
+
+# How many seeds the simulation runs; a failing one prints how to see it again.
+SIM_SEEDS ?= 1000
+.PHONY: sim
+sim: ## Simulate 100,000 calls in virtual time from 1,000 seeds (SIM_SEEDS); minutes, for every night.
+	SIM_SEEDS=$(SIM_SEEDS) $(CARGO) test --locked --no-fail-fast -p tandem-sim --test seeds -- --nocapture
 
 .PHONY: test-long
 test-long: test-peers ## Run the tests that take minutes each, which `test` leaves out.

@@ -4,6 +4,7 @@
 - The crates of the workspace depend on each other only as ALLOWED says.
 - The crates without IO have nothing in their dependencies that opens a socket, runs tasks or draws random numbers, and each has a
   clippy.toml that forbids clocks, sockets and threads.
+- No program has the feature by which the simulation switches rules off.
 - No source file has a name that says nothing about its content.
 """
 
@@ -47,6 +48,10 @@ ALLOWED = {
 # What its tests may know besides.
 ALLOWED_IN_TESTS = {"tandem-switch": {"tandem-lab"}}
 
+# The feature that lets the simulation switch rules off, and who may have it: on the command line alone.
+MUTATION = "sim-mutations"
+MUTABLE = {"tandem-sip", "tandem-switch", "tandem-sim"}
+
 # Bytes, time and randomness come into these as arguments.
 WITHOUT_IO = ["tandem-model", "tandem-sip", "tandem-media", "tandem-switch", "tandem-carrier"]
 IO_CRATES = {"async-io", "async-std", "fastrand", "getrandom", "mio", "polling", "rand", "smol", "socket2", "tokio"}
@@ -86,6 +91,17 @@ def directions(ours):
                 yield f"{name} depends on {dependency['name']}, which it may not know"
 
 
+def mutations(ours):
+    """Rules that can be switched off are for the simulation alone."""
+    for name, package in sorted(ours.items()):
+        for feature, enables in package["features"].items():
+            if feature == "default" and enables or name not in MUTABLE and any("mutations" in each for each in enables):
+                yield f"{name} has the feature {feature}, which enables {enables}"
+        for dependency in package["dependencies"]:
+            if MUTATION in dependency["features"]:
+                yield f"{name} asks {dependency['name']} for {MUTATION}"
+
+
 def purity(ours):
     for name in WITHOUT_IO:
         # Asked of one crate at a time: what the whole binary turns on in a shared dependency is not this crate's doing.
@@ -112,7 +128,7 @@ def names():
 
 def main():
     ours = workspace()
-    faults = [*directions(ours), *purity(ours), *names()]
+    faults = [*directions(ours), *mutations(ours), *purity(ours), *names()]
     for fault in faults:
         print(f"layout: {fault}", file=sys.stderr)
     sys.exit(1 if faults else 0)
