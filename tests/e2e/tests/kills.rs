@@ -337,7 +337,94 @@ impl Outcome {
             (None, false) => {}
             (None, true) => self.complain("it was not answered", call, &[leg]),
             (Some(answered), false) => {
-                match (call.is_caller, call.final_answer()) {
+                let acknowledged = call.received("ACK");
+                let died = self.deaths.iter().find(|death| **death > invited);
+                let before_its_death = acknowledged.is_some_and(|at| died.is_none_or(|died| at < *died));
+                let is_crossed = call.received("CANCEL").is_some_and(|canceled| canceled >= answered);
+                if !before_its_death {
+                    tally.answers_to_the_dead += 1;
+                } else if !is_crossed {
+                    self.complain("it was answered and acknowledged", call, &[leg]);
+                }
+            }
+        }
+    }
+
+    fn check_caller(&mut self, call: &FarCall, tally: &mut Tally) {
+        tally.callers += 1;
+        let leg = self.take_leg(call);
+        if !is_released(call) {
+            self.complain("the caller was left in it", call, leg.as_slice());
+        }
+        let heard = call.answers().map(|(_, status)| status).max();
+        let Some(leg) = leg else {
+            // Nobody has written down what nobody answered.
+            if heard.is_some_and(|status| status > 100) {
+                self.complain("it is not on record", call, &[]);
+            }
+            return;
+        };
+        if leg["hangup_cause"] == "node_restarted" {
+            tally.ended_by_restart += 1;
+        }
+        let final_answer = call.final_answer().map(|(_, status)| status);
+        if final_answer == Some(500) {
+            tally.callers_told_of_the_restart += 1;
+        }
+        match (call.answered_at().is_some(), leg["answered_at"].is_string()) {
+            (true, true) => tally.answered_callers += 1,
+            (false, false) => {}
+            (true, false) => self.complain("the caller was answered", call, &[leg]),
+            (false, true) => {
+                tally.answers_never_sent += 1;
+                if final_answer.is_none() || leg["hangup_cause"] != "node_restarted" {
+                    self.complain("the caller was not answered", call, &[leg]);
+                }
+            }
+        }
+        // Who comes from a trunk that is known and has room is taken, whenever that is.
+        let is_usual = |status| matches!(status, 200 | 408 | 480 | 486 | 487 | 500 | 504);
+        if !final_answer.is_none_or(is_usual) {
+            self.complain("that is no answer to this caller", call, &[]);
+        }
+    }
+
+    fn complain(&mut self, what: &str, call: &FarCall, legs: &[Value]) {
+        let deaths: Vec<f64> =
+            self.deaths.iter().map(|at| at.saturating_duration_since(self.began).as_secs_f64()).collect();
+        let legs: Vec<String> = legs.iter().map(ToString::to_string).collect();
+        self.wrong.push(format!("{what}:\n{}legs {legs:#?}\ndeaths {deaths:.3?}", call.history(self.began)));
+    }
+}
+
+/// How often each case was met.
+#[derive(Debug, Default)]
+struct Tally {
+    calls: usize,
+    callees: usize,
+    callers: usize,
+    answered_callees: usize,
+    answered_callers: usize,
+    ended_by_restart: usize,
+    callers_told_of_the_restart: usize,
+    /// The node died between writing and sending an INVITE, or it was lost.
+    never_sent: usize,
+    acks_lost: usize,
+    /// The callee answered a node that was dead, or died of it.
+    answers_to_the_dead: usize,
+    /// The node died between writing and sending a 2xx.
+    answers_never_sent: usize,
+}
+
+/// Whether the far end is rid of the call, and knows it.
+fn is_released(call: &FarCall) -> bool {
+    // Over TCP nothing is resent: the answer to a BYE may end with its connection.
+    let is_lossless =
+        call.seen.first().and_then(|seen| seen.text.header("Via")).is_some_and(|via| via.starts_with("SIP/2.0/TCP"));
+    let is_answered = || ["200 BYE", "481 BYE"].iter().any(|what| call.received(what).is_some());
+    let has_left = call.sent("BYE").is_some() && (is_lossless || is_answered());
+    let is_hung_up = call.received("BYE").is_some() || has_left;
+    match (call.is_caller, call.final_answer()) {
         (true, None) => call.failed_over,
         (true, Some((_, 200..300))) => is_hung_up,
         (true, Some(_)) => true,
