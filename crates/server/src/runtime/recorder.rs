@@ -100,8 +100,10 @@ impl Recorder {
                 return;
             }
             if is_at_end && self.written.recv_timeout(IDLE_LOOK).is_ok() {
-                // Company for what was written: one transaction for many records, and one row for many states of a call.
-                self.pause_until(Instant::now() + if records >= BUSY_RECORDS { BUSY_BATCH_TIME } else { BATCH_TIME });
+                // Company for what was written: one transaction for many records, and one row for many states of a call. The shard's
+                // signal is left in its queue meanwhile, for taking it would have every turn of the shard wake this thread.
+                let _ =
+                    crossbeam_channel::after(if records >= BUSY_RECORDS { BUSY_BATCH_TIME } else { BATCH_TIME }).recv();
             }
         }
     }
