@@ -1,6 +1,6 @@
 //! A message: what is read is read whole, what answers it is well-formed and copies what it must.
 
-use tandem_sip::message::{HeaderName, Index, Message, ParseError, Start, StatusCode, Token};
+use tandem_sip::message::{HeaderName, Index, Message, NameAddr, ParseError, Start, StatusCode, Token};
 
 use crate::planted::is_planted_for;
 
@@ -12,7 +12,10 @@ pub(crate) fn run(input: &[u8]) {
             let answer = refusal.to_response(&tag).to_bytes();
             let answer = Message::parse(&answer).expect("a refusal is well-formed");
             assert_eq!(answer.status(), Some(refusal.status));
-            assert_eq!((answer.vias(), answer.from(), answer.cseq()), (refusal.vias, refusal.from, refusal.cseq));
+            assert_eq!((answer.vias(), answer.cseq()), (refusal.vias, refusal.cseq));
+            // The flaw may be a line break within the display name, which no answer can repeat.
+            let display = refusal.from.display.map(|display| display.replace(['\r', '\n'], " ").into());
+            assert_eq!(answer.from(), NameAddr { display, ..refusal.from });
             assert_eq!(answer.call_id(), refusal.call_id.as_str());
             assert!(answer.to_tag().is_some(), "a final answer has a tag");
             return;
