@@ -24,9 +24,10 @@ use tandem_sip::random::Randomness;
 /// All calls of one signalling shard.
 pub struct Switch {
     resources: Resources,
-    calls: BTreeMap<CallId, Call>,
+    /// Boxed: a node of the tree holds eleven, and ids that grow leave half of them empty.
+    calls: BTreeMap<CallId, Box<Call>>,
     /// Over, but their final records are not known to be in the store: still shown.
-    unstored: BTreeMap<CallId, LiveCall>,
+    unstored: BTreeMap<CallId, Box<LiveCall>>,
     questions: BTreeMap<QuestionId, CallId>,
     deadlines: Deadlines<CallId>,
     probes: Probes,
@@ -173,7 +174,7 @@ impl Switch {
     pub fn take_up(&mut self, open: OpenCall, last_heartbeat: Timestamp, now: Now) {
         let id = open.record.id;
         if let Some(call) = call::take_up(open, last_heartbeat, &mut self.resources, now) {
-            self.unstored.insert(id, call);
+            self.show_until_stored(id, call);
         }
         self.handle_endpoint_outputs(now);
     }
@@ -231,7 +232,7 @@ impl Switch {
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         Counts {
             calls: count(self.calls.len()),
-            legs: count(self.calls.values().map(Call::live_legs).sum()),
+            legs: count(self.calls.values().map(|call| call.live_legs()).sum()),
             sip: self.resources.endpoint.counts(),
             ports_in_use: count(self.resources.config.ports.in_use()),
             ports_total: count(self.resources.config.ports.total()),
@@ -265,8 +266,16 @@ impl Switch {
         {
             self.deadlines.set(id, None);
             if call.has_begun() {
-                self.unstored.insert(id, call.into_snapshot());
+                self.show_until_stored(id, call.into_snapshot());
             }
+        }
+    }
+
+    /// Of the calls that ended while the database is away, the latest are shown; all are in the journal.
+    fn show_until_stored(&mut self, id: CallId, call: LiveCall) {
+        self.unstored.insert(id, Box::new(call));
+        if self.unstored.len() > MAX_UNSTORED {
+            self.unstored.pop_first();
         }
     }
 
@@ -304,6 +313,8 @@ impl Switch {
             Event::Response { request, outcome } => {
                 return self.probes.handle_response(request, outcome, &mut self.resources, now);
             }
+            // Nobody waits for it any more, but it must be possible to end it from another process too.
+            Event::AnsweredLate { session } => return self.resources.keep_released(session),
             // No method is configured to be answered by us.
             Event::Request { .. } => return,
             Event::Provisional { session, .. }
@@ -351,7 +362,7 @@ impl Switch {
         if let Some(question) = call.question() {
             self.questions.insert(question, call.id());
         }
-        self.calls.insert(call.id(), call);
+        self.calls.insert(call.id(), Box::new(call));
     }
 
     /// Whether there was such a call to end.
@@ -374,8 +385,9 @@ impl Switch {
     }
 
     fn shown(&self, account_id: AccountId, call_id: CallId) -> Option<LiveCall> {
-        let live = self.calls.get(&call_id).filter(|call| call.has_begun()).map(Call::snapshot);
-        live.or_else(|| self.unstored.get(&call_id).cloned()).filter(|call| call.record.account_id == account_id)
+        let live = self.calls.get(&call_id).filter(|call| call.has_begun()).map(|call| call.snapshot());
+        live.or_else(|| self.unstored.get(&call_id).map(|call| call.as_ref().clone()))
+            .filter(|call| call.record.account_id == account_id)
     }
 
     fn trunk_state(&self, trunk_id: TrunkId, now: Now) -> TrunkState {
@@ -414,3 +426,6 @@ impl Switch {
 
 /// Where the code of a response stands: after `SIP/2.0 `.
 const STATUS_CODE_OCTETS: Range<usize> = 8..11;
+
+/// Ended calls that are shown before they are stored: some 100 MB of them.
+const MAX_UNSTORED: usize = 10_000;
