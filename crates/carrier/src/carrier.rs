@@ -252,6 +252,7 @@ impl Carrier {
             // It places no calls, sends no requests and asks for none.
             endpoint::Event::Provisional { .. }
             | endpoint::Event::Answered { .. }
+            | endpoint::Event::AnsweredLate { .. }
             | endpoint::Event::Failed { .. }
             | endpoint::Event::ReinviteAnswered { .. }
             | endpoint::Event::ReinviteFailed { .. }

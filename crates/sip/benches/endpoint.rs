@@ -144,6 +144,7 @@ impl Bench {
             | Event::Canceled { .. }
             | Event::Acknowledged { .. }
             | Event::Unacknowledged { .. }
+            | Event::AnsweredLate { .. }
             | Event::Reinvite { .. }
             | Event::ReinviteCanceled { .. }
             | Event::ReinviteAnswered { .. }

@@ -26,7 +26,7 @@ pub(crate) struct Resources {
     /// Which leg an INVITE without a final answer belongs to, by its Call-ID.
     pub(crate) invited: HashMap<String, LegKey>,
     /// Legs that are over here while their far end is still being told so: what was kept for them may be needed again until it knows.
-    releasing: HashMap<SessionId, LegId>,
+    releasing: HashMap<SessionId, (CallId, LegId)>,
     /// The legs of callers who were refused and may not know it yet, by our tag.
     refused_callers: HashMap<String, LegId>,
     /// Until when their answers are resent; then they are forgotten too.
@@ -95,8 +95,16 @@ impl Resources {
     }
 
     /// Forgets a leg once its session, which has been told to end, is over.
-    pub(crate) fn forget_once_released(&mut self, session: SessionId, leg_id: LegId) {
-        self.releasing.insert(session, leg_id);
+    pub(crate) fn forget_once_released(&mut self, session: SessionId, leg: &LegRecord) {
+        self.releasing.insert(session, (leg.call_id, leg.id));
+    }
+
+    /// The far end of a leg that was given up has answered all the same: it is in a dialog now, until it hears our BYE.
+    pub(crate) fn keep_released(&mut self, session: SessionId) {
+        let Some((call_id, leg_id)) = self.releasing.get(&session).copied() else { return };
+        if let Some(dialog) = self.endpoint.dialog(session) {
+            self.push(Output::Keep { call_id, leg_id, kept: Kept::Dialog(Box::new(dialog)) });
+        }
     }
 
     /// Forgets the leg of a caller once its refusal, which bears this tag of ours, is acknowledged or not resent any more.
@@ -127,7 +135,7 @@ impl Resources {
     }
 
     pub(crate) fn session_ended(&mut self, session: SessionId) {
-        if let Some(leg_id) = self.releasing.remove(&session) {
+        if let Some((_, leg_id)) = self.releasing.remove(&session) {
             self.forget(leg_id);
         }
     }

@@ -60,6 +60,12 @@ pub enum Event {
         /// What the 2xx says.
         answer: Box<Answer>,
     },
+    /// A 2xx crossed our CANCEL. Its ACK and BYE are queued already; `Ended` follows once the BYE is answered, or is not. Whoever keeps
+    /// what is needed to end a session from another process keeps the dialog from now on.
+    AnsweredLate {
+        /// The session.
+        session: SessionId,
+    },
     /// An outgoing INVITE came to nothing. `Ended` follows at once.
     Failed {
         /// The session.

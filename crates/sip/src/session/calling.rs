@@ -183,6 +183,7 @@ impl Calling {
                 return over(context, id, Ending::AnsweredThenCanceled);
             }
             usage.send_bye(context, id, canceled.reason, Ending::AnsweredThenCanceled, now);
+            context.event(Event::AnsweredLate { session: id });
             return Phase::Established(usage);
         }
         if !needs_ack {

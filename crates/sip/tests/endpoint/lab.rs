@@ -285,6 +285,7 @@ pub(crate) fn short(event: &Event) -> String {
         },
         Event::Canceled { .. } => "Canceled".into(),
         Event::Acknowledged { .. } => "Acknowledged".into(),
+        Event::AnsweredLate { .. } => "AnsweredLate".into(),
         Event::Unacknowledged { .. } => "Unacknowledged".into(),
         Event::Reinvite { .. } => "Reinvite".into(),
         Event::ReinviteCanceled { .. } => "ReinviteCanceled".into(),

@@ -222,6 +222,7 @@ impl Network {
             Event::Provisional { session, .. }
             | Event::Failed { session, .. }
             | Event::Unacknowledged { session }
+            | Event::AnsweredLate { session }
             | Event::Canceled { session, .. }
             | Event::ReinviteCanceled { session }
             | Event::ReinviteAnswered { session, .. }

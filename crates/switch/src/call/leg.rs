@@ -575,7 +575,7 @@ impl Leg {
                     resources.forget_refused_caller(self.record.id, tag, now.instant);
                 }
                 LastKept::Invite { .. } | LastKept::AnsweredCaller | LastKept::Dialog { .. } if gives_up => {
-                    resources.forget_once_released(session, self.record.id);
+                    resources.forget_once_released(session, &self.record);
                 }
                 LastKept::Invite { .. }
                 | LastKept::WaitingCaller

@@ -473,6 +473,7 @@ impl Call {
             | Event::ReinviteCanceled { .. }
             | Event::ReinviteAnswered { .. }
             | Event::ReinviteFailed { .. }
+            | Event::AnsweredLate { .. }
             | Event::Request { .. }
             | Event::Response { .. } => {}
         }

@@ -89,7 +89,7 @@ fn release(leg: &LegRecord, kept: Kept, resources: &mut Resources, now: Now) -> 
         }
     };
     match session {
-        Some(session) => resources.forget_once_released(session, leg.id),
+        Some(session) => resources.forget_once_released(session, leg),
         None => resources.forget(leg.id),
     }
     session.is_some()

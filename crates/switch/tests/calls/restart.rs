@@ -8,7 +8,7 @@ use tandem_switch::{Command, OpenCall};
 use crate::far_end::Does::{Answer, Bye, Progress, Reject};
 use crate::far_end::{Hearing, Script};
 use crate::lab::{Lab, Name, Peer, US};
-use tandem_lab::setup::{NUMBER, PCMU, order, sdp, start_utc};
+use tandem_lab::setup::{NUMBER, PCMU, order, sdp, start, start_utc};
 
 fn answer() -> crate::far_end::Does {
     Answer(Some(sdp("192.0.2.10:4000", PCMU)))
@@ -227,6 +227,23 @@ fn an_answer_that_came_while_nobody_listened_is_acknowledged_and_ended() {
     lab.restart(open, at_ms(1_000));
     lab.pass(5_000);
     assert_eq!(lab.peer(carrier).heard_of("BYE").len(), 1);
+    lab.finish();
+}
+
+#[test]
+fn an_answer_to_a_call_given_up_is_ended_by_the_next_process_if_its_bye_is_lost() {
+    let (mut lab, carrier) = one_trunk(vec![(0, answer())]);
+    lab.peer(carrier).hearing = Hearing::AsleepUntil(start() + Duration::from_secs(8));
+    let call = lab.dial(order(NUMBER));
+    lab.pass(8_005);
+    assert_eq!(lab.ended(call).outcomes(), ["no_response"]);
+    assert_eq!(lab.keeping, ["keep invite 1", "keep dialog 2"]);
+    // The BYE is written down, and never leaves.
+    let open = lab.crash(true);
+    lab.restart(open, at_ms(8_000));
+    lab.pass(100);
+    assert_eq!(lab.peer(carrier).heard_of("BYE").len(), 1);
+    assert_eq!(lab.peer(carrier).endpoint.counts().sessions, 0);
     lab.finish();
 }
 
