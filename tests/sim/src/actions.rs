@@ -136,8 +136,11 @@ impl World {
                 }
             }
             (Asked::Inspect(call_id), Reply::Inspected(Some(call))) => {
-                // What is shown is what is known, so at least what was written.
-                let written = self.node.journal.call(call_id).map_or(0, |call| call.events.len());
+                // What is shown is what is known, so at least what was written; by an earlier process, if it is of one, in the store.
+                let is_ours = self.deaths.last().is_none_or(|(_, back)| {
+                    self.now().utc.since(call.record.started_at) < self.now.duration_since(*back)
+                });
+                let written = self.node.journal.call(call_id).filter(|_| is_ours).map_or(0, |call| call.events.len());
                 if call.record.id != call_id
                     || call.events.last().map_or(0, |event| event.number) < u32::try_from(written).unwrap()
                 {

@@ -123,6 +123,11 @@ impl FarEnd {
         self.is_reliable
     }
 
+    /// Whether all its calls have their audio at one host.
+    pub(crate) fn shares_its_host(&self) -> bool {
+        self.habits.place != MediaPlace::OwnHost
+    }
+
     pub(crate) fn sessions(&self) -> usize {
         self.endpoint.counts().sessions
     }
@@ -369,6 +374,7 @@ impl FarEnd {
             | Event::Canceled { .. }
             | Event::ReinviteCanceled { .. }
             | Event::Unacknowledged { .. }
+            | Event::AnsweredLate { .. }
             | Event::Bye { .. }
             | Event::Request { .. }
             | Event::Response { .. } => {}

@@ -8,7 +8,7 @@ use tandem_media::engine::Channel;
 use tandem_model::{CallDirection, CallId, Connect, LegRecord};
 
 use crate::audio::{self, Tag};
-use crate::far_end::FarCall;
+use crate::far_end::{FarCall, FarEnd};
 use crate::node::Audio;
 use crate::scenario;
 use crate::world::World;
@@ -36,10 +36,22 @@ impl World {
         let Some(speaking) = self.tags.get(&speaker) else {
             return Some(format!("audio of nobody: {speaker:?}"));
         };
-        if self.calls_of(speaking).is_disjoint(&hears) {
+        if self.calls_of(speaking).is_disjoint(&hears) && !self.is_stale(speaking) && !self.is_stale(&owner.sip_call_id)
+        {
             return Some(format!("{} hears {speaking}, which is in another call", owner.sip_call_id));
         }
         None
+    }
+
+    /// Whether a far end with one host for all its calls has not heard yet that this one is over. Should its port be taken by another
+    /// call of that host it cannot be told from it: media is known by its address.
+    fn is_stale(&self, sip_call_id: &str) -> bool {
+        let is_it = |leg: &&LegRecord| leg.sip_call_id == sip_call_id;
+        let calls = self.calls_of(sip_call_id);
+        let mut legs = calls.iter().filter_map(|id| self.node.journal.call(*id)).flat_map(|call| &call.legs);
+        let is_over = legs.find(is_it).is_some_and(|leg| leg.ended_at.is_some());
+        let has_it = |far_end: &&FarEnd| far_end.calls.values().any(|call| call.sip_call_id == sip_call_id);
+        is_over && self.far_ends.iter().find(has_it).is_none_or(FarEnd::shares_its_host)
     }
 
     fn calls_of(&self, sip_call_id: &str) -> BTreeSet<CallId> {
