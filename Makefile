@@ -60,6 +60,7 @@ lint: lint-tools ## Check format, lints, docs, licences, dependencies and layout
 	scripts/check-layout.py
 	scripts/check-docs.py
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy --locked $(MUTATIONS) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 	$(CARGO) deny --locked --log-level error check bans licenses sources
 	$(CARGO) machete --with-metadata
