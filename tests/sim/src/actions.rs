@@ -130,11 +130,12 @@ impl World {
                 self.ordered.push((record.account_id, record.id));
                 self.connects.insert(record.id, order.connect);
             }
-            (Asked::Dial(_), Reply::Dialled(Err(receipt))) => {
-                if receipt.refusal.is_none() {
-                    self.fault(format!("a call was refused without a reason: {receipt:?}"));
+            (Asked::Dial(_), Reply::Dialled(Err(receipt))) => match &receipt.refusal {
+                Some(refusal) => {
+                    self.reached.insert(format!("refused: {}", refusal.reason.code()));
                 }
-            }
+                None => self.fault(format!("a call was refused without a reason: {receipt:?}")),
+            },
             (Asked::Inspect(call_id), Reply::Inspected(Some(call))) => {
                 // What is shown is what is known, so at least what was written; by an earlier process, if it is of one, in the store.
                 let is_ours = self.deaths.last().is_none_or(|(_, back)| {

@@ -23,9 +23,17 @@ impl World {
         }
         self.expect_nothing_left();
         let calls: Vec<_> = self.node.journal.calls().map(|(id, call)| (*id, call.ended())).collect();
+        let refusals = self.node.journal.refusals().iter();
+        let refused: Vec<_> = refusals.map(|refused| format!("refused: {}", refused.sip_status)).collect();
+        self.reached.extend(refused);
         for (id, ended) in calls {
             match ended {
-                Ok(ended) => self.check_call(id, &ended),
+                Ok(ended) => {
+                    self.reached.insert(format!("cause: {}", ended.cause()));
+                    self.reached.extend(ended.outcomes().into_iter().map(|code| format!("outcome: {code}")));
+                    self.reached.extend(ended.event_kinds().into_iter().map(|kind| format!("event: {kind}")));
+                    self.check_call(id, &ended);
+                }
                 Err(what) => self.fault(format!("{id} has {what}")),
             }
         }

@@ -22,6 +22,7 @@ mod signalling;
 mod wire;
 mod world;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -52,6 +53,8 @@ pub struct Report {
     pub on_record: usize,
     /// Datagrams that were sent.
     pub packets: u64,
+    /// What it came to: kinds of events, causes, and codes of outcomes and of refusals.
+    pub reached: BTreeSet<String>,
     /// What does not hold and should; empty in a good run.
     pub faults: Vec<Fault>,
 }
@@ -86,7 +89,8 @@ pub fn run(seed: u64, options: &Options) -> Report {
     }
     world.finish();
     let on_record = world.node.journal.calls().count() + world.node.journal.refusals().len();
-    Report { seed, placed: world.placed, on_record, packets: world.network.sent(), faults: world.faults }
+    let (placed, packets) = (world.placed, world.network.sent());
+    Report { seed, placed, on_record, packets, reached: world.reached, faults: world.faults }
 }
 
 /// So many a seed that far ends, trunks and ports come to their limits.

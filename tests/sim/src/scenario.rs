@@ -79,6 +79,7 @@ impl World {
             calls_of: BTreeMap::<_, BTreeSet<_>>::new(),
             occupancy: Occupancy::default(),
             signalling: Signalling::default(),
+            reached: BTreeSet::new(),
             faults: Vec::new(),
             is_traced,
             random,

@@ -68,6 +68,7 @@ pub(crate) struct World {
     pub(crate) calls_of: BTreeMap<String, BTreeSet<CallId>>,
     pub(crate) occupancy: Occupancy,
     pub(crate) signalling: Signalling,
+    pub(crate) reached: BTreeSet<String>,
     pub(crate) faults: Vec<Fault>,
     pub(crate) is_traced: bool,
 }

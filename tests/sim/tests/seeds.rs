@@ -2,12 +2,48 @@
 
 #![expect(clippy::print_stdout, reason = "a run says what there was")]
 
+use std::collections::BTreeSet;
+
 use tandem_sim::{FOUND, Options, Report, run};
 
 /// Seeds in an ordinary run; `SIM_SEEDS` asks for more.
 const SEEDS: u64 = 100;
 /// The tests that share them, so that they run at once.
 const SHARES: u64 = 4;
+
+/// What calls of the simulation must come to.
+const FLOWS: [&str; 30] = [
+    "cause: authentication_failed",
+    "cause: canceled",
+    "cause: incompatible_destination",
+    "cause: max_duration",
+    "cause: media_timeout",
+    "cause: no_answer",
+    "cause: no_circuit_available",
+    "cause: node_restarted",
+    "cause: normal_clearing",
+    "cause: protocol_error",
+    "cause: temporary_failure",
+    "cause: unallocated_number",
+    "cause: user_busy",
+    "event: connected",
+    "event: held",
+    "event: leg_early_media",
+    "event: media_latched",
+    "event: resumed",
+    "outcome: answered",
+    "outcome: canceled",
+    "outcome: final_status",
+    "outcome: no_progress",
+    "outcome: no_response",
+    "outcome: retryable_status",
+    "outcome: ring_timeout",
+    "outcome: transport_error",
+    "outcome: unresolvable",
+    "refused: 403",
+    "refused: 404",
+    "refused: 503",
+];
 
 fn seeds() -> u64 {
     std::env::var("SIM_SEEDS").map_or(SEEDS, |text| text.parse().expect("SIM_SEEDS is a number of seeds"))
@@ -69,6 +105,13 @@ fn what_was_found_once_stays_mended() {
         println!("{name}");
         expect_no_faults([*seed]);
     }
+}
+
+#[test]
+fn a_few_seeds_come_to_every_flow() {
+    let reached: BTreeSet<String> = (0..12).flat_map(|seed| run(seed, &Options::default()).reached).collect();
+    let missing: Vec<_> = FLOWS.iter().filter(|flow| !reached.contains(**flow)).collect();
+    assert!(missing.is_empty(), "{missing:?} are not among {reached:#?}");
 }
 
 #[test]
