@@ -31,7 +31,7 @@ fn read(segment: &[u8]) -> Vec<Piece> {
             Piece::Entry { at, bytes, entry } => {
                 let written = serde_json::to_vec(entry).unwrap();
                 let mut again: Entry = serde_json::from_slice(&written).expect("what is written is an entry");
-                if is_planted_for(matches!(again, Entry::Heartbeat { at } if at.unix_micros() < 1_000)) {
+                if is_planted_for(matches!(again, Entry::Heartbeat { at } if at.unix_micros() % 10 == 7)) {
                     again = Entry::Heartbeat { at: tandem_lab::setup::start_utc() };
                 }
                 assert_eq!(again, **entry);
