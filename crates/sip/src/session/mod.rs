@@ -188,7 +188,7 @@ impl Session {
         match &mut self.phase {
             Phase::Established(usage) => usage.handle_reinvite(context, self.id, incoming, now),
             // §14.2: a second INVITE while the first has no final response.
-            Phase::Calling(_) | Phase::Ringing(_) | Phase::Over => usage::answer_try_later(context, incoming),
+            Phase::Calling(_) | Phase::Ringing(_) | Phase::Over => usage::answer_try_later(context, incoming, now),
         }
     }
 

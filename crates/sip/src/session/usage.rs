@@ -540,13 +540,13 @@ impl Usage {
         }
         match &self.exchange {
             Exchange::Idle => {}
-            Exchange::Theirs(_) => return answer_try_later(context, incoming),
+            Exchange::Theirs(_) => return answer_try_later(context, incoming, now),
             Exchange::OwesAck(_) | Exchange::AwaitsAck(_) | Exchange::Ours(_) => {
-                return context.answer_stateless(incoming, Reply::new(StatusCode::REQUEST_PENDING));
+                return context.answer(incoming, Reply::new(StatusCode::REQUEST_PENDING), None, now);
             }
         }
         if context.is_full() {
-            return answer_try_later(context, incoming);
+            return answer_try_later(context, incoming, now);
         }
         let Ok(body) = sdp_of(incoming.message) else {
             return context.answer_stateless(incoming, unsupported_body());
@@ -587,11 +587,12 @@ impl Usage {
     }
 }
 
-/// §14.2: a second INVITE before the first has its final response.
-pub(super) fn answer_try_later(context: &mut Context, incoming: &Incoming<'_>) {
+/// §14.2: a second INVITE before the first has its final response. In a transaction, as every answer that would be another one a moment
+/// later: a repeat of the INVITE must not get a second one.
+pub(super) fn answer_try_later(context: &mut Context, incoming: &Incoming<'_>, now: Instant) {
     let pause = context.names.below(MAX_TRY_LATER_SECONDS + 1);
     let header = Header::new(HeaderName::RetryAfter, HeaderValue::from(pause));
-    context.answer_stateless(incoming, Reply::with_headers(StatusCode::SERVER_INTERNAL_ERROR, vec![header]));
+    context.answer(incoming, Reply::with_headers(StatusCode::SERVER_INTERNAL_ERROR, vec![header]), None, now);
 }
 
 /// 415 (RFC 3261 §8.2.3).

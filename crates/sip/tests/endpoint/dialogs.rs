@@ -367,6 +367,24 @@ fn reinvites_that_cross_get_491_and_a_pause() {
 }
 
 #[test]
+fn a_reinvite_that_got_491_gets_no_other_answer_when_it_comes_again() {
+    let mut lab = Lab::new();
+    let (session, invite) = lab.established_call();
+    lab.endpoint.reinvite(session, Some(Body::sdp(SDP.into())), lab.now).unwrap();
+    let ours = lab.sent_one();
+    let content = "Contact: <sip:peer@192.0.2.2:5060>\nContent-Type: application/sdp\n";
+    let theirs = from_callee("INVITE", 1, &invite, content, SDP);
+    lab.receive(&theirs);
+    assert_eq!(lab.kinds(), ["491"]);
+    lab.receive(&response(&ours, 491, "Request Pending", "", ""));
+    assert_eq!(lab.kinds(), ["ACK"]);
+    assert_eq!(lab.told(), ["ReinviteFailed"]);
+    lab.receive(&theirs);
+    assert_eq!(lab.kinds(), ["491"], "by now it could be answered, but its sender has heard that it is not");
+    assert!(lab.told().is_empty());
+}
+
+#[test]
 fn a_second_reinvite_before_the_first_is_answered_gets_500_with_retry_after() {
     let mut lab = Lab::new();
     let (session, invite) = lab.established_call();
