@@ -775,6 +775,8 @@ impl Call {
         let Some(leg) = self.legs.get_mut(index) else { return };
         let leg_id = leg.record.id;
         match event {
+            // What a leg that is over has heard is no step of the call any more.
+            engine::Event::Latched { .. } if leg.is_over() => {}
             engine::Event::Latched { source, .. } => {
                 self.event(
                     EventKind::MediaLatched,

@@ -211,3 +211,20 @@ fn the_invite_says_what_trunk_and_order_say() {
     lab.hang_up(call);
     lab.finish();
 }
+
+#[test]
+fn audio_that_comes_after_the_end_is_no_step_of_the_call() {
+    let mut lab = Lab::new();
+    let carrier = lab.far_end(vec![(0, Answer(Some(sdp(MEDIA, PCMU))))]);
+    lab.trunk(carrier, |_| {});
+    let call = lab.dial(order(NUMBER));
+    lab.pass(100);
+    // The media thread has yet to hear that it is over.
+    lab.media_is_stuck = true;
+    lab.hang_up(call);
+    lab.speak(MEDIA, 20_000, 1);
+    lab.free_media();
+    lab.pass(1_000);
+    assert_eq!(lab.ended(call).event_kinds().last(), Some(&"ended"));
+    lab.finish();
+}
