@@ -10,7 +10,7 @@ use crate::audio::Tag;
 use crate::far_end::Calls;
 use crate::habits::{Act, pick};
 use crate::node::Input;
-use crate::scenario::{CALLED_BY_US, INBOUND_NUMBERS};
+use crate::scenario::{BUSY, CALLED_BY_US, INBOUND_NUMBERS, RINGS_FOR_EVER};
 use crate::world::World;
 
 /// Something that happens at a time that was drawn before.
@@ -202,7 +202,12 @@ impl World {
 
     fn random_order(&mut self) -> DialOrder {
         let random = &mut self.random;
-        let number = |random: &mut _| CALLED_BY_US[pick(random, CALLED_BY_US.len())];
+        // Where messages get lost we may never hear that it rings, and cancel nothing that is not heard of; then it rings for ever.
+        let is_lossy = self.network.loses();
+        let number = |random: &mut _| match CALLED_BY_US[pick(random, CALLED_BY_US.len())] {
+            RINGS_FOR_EVER if is_lossy => BUSY,
+            number => number,
+        };
         let far_end = self.far_ends[pick(random, self.far_ends.len())].address;
         let host = if random.below(8) == 0 { "phones.example.com".to_owned() } else { far_end.to_string() };
         let connect = match random.below(5) {

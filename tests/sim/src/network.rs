@@ -60,6 +60,10 @@ impl Network {
         self.under_way.first_entry().filter(|entry| entry.key().0 <= now).map(|entry| entry.remove())
     }
 
+    pub(crate) const fn loses(&self) -> bool {
+        self.link.loss_percent > 0
+    }
+
     /// Datagrams so far, those included that were lost.
     pub(crate) const fn sent(&self) -> u64 {
         self.sent

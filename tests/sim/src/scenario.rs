@@ -206,13 +206,16 @@ pub(crate) const INBOUND_NUMBERS: [(&str, &str); 7] = [
     ("+12025550186", "forward"),
     ("+12025550187", "nobody"),
 ];
+/// At the simulated carrier.
+pub(crate) const BUSY: &str = "+12025550102";
+pub(crate) const RINGS_FOR_EVER: &str = "+12025550103";
 /// The numbers that we call: those of the simulated carrier, which other far ends take as any.
 pub(crate) const CALLED_BY_US: [&str; 10] = [
     "+12025550100",
     "+12025550100",
     "+12025550101",
-    "+12025550102",
-    "+12025550103",
+    BUSY,
+    RINGS_FOR_EVER,
     "+12025550104",
     "+12025550105",
     "+12025550106",
