@@ -237,10 +237,9 @@ fn take_up(recovered: Recovered, shard: &ShardHandle<ShardCommand>) {
     }
     let last_heartbeat = recovered.last_heartbeat.unwrap_or_else(SystemClock::utc);
     let open = open_calls(recovered);
-    if open.is_empty() {
-        return;
+    if !open.is_empty() {
+        tracing::warn!(calls = open.len(), %last_heartbeat, "calls of an earlier process are ended");
     }
-    tracing::warn!(calls = open.len(), %last_heartbeat, "calls of an earlier process are ended");
     if shard.send(ShardCommand::TakeUp { open, last_heartbeat }).is_err() {
         tracing::error!("the shard takes no commands");
     }

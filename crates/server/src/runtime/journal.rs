@@ -22,6 +22,8 @@ pub(crate) struct TurnJournal {
     directory: PathBuf,
     now: Option<Instant>,
     next_heartbeat: Option<Instant>,
+    /// Whether the calls of the process before are closed. They end with its last sign of life, so there is none of this one before.
+    has_taken_up: bool,
     failing: Option<Failing>,
 }
 
@@ -49,6 +51,7 @@ impl TurnJournal {
             directory,
             now: None,
             next_heartbeat: None,
+            has_taken_up: false,
             failing: None,
         }
     }
@@ -87,6 +90,12 @@ impl TurnJournal {
         self.unwritten.push(Entry::Forget { leg });
     }
 
+    /// The records that close the calls of the process before are written in this turn; signs of life begin in a later one.
+    pub(crate) fn taken_up(&mut self, now: Instant) {
+        self.has_taken_up = true;
+        self.next_heartbeat = Some(now + HEARTBEAT);
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) is due.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let retry_at = self.failing.and_then(|failing| failing.retry_at);
@@ -103,7 +112,9 @@ impl TurnJournal {
             return;
         }
         self.next_heartbeat = Some(now.instant + HEARTBEAT);
-        self.unwritten.push(Entry::Heartbeat { at: now.utc });
+        if self.has_taken_up {
+            self.unwritten.push(Entry::Heartbeat { at: now.utc });
+        }
         match tandem_netio::available_bytes(&self.directory) {
             Ok(bytes) => self.admission.set_free_bytes(bytes),
             Err(error) => tracing::warn!(%error, "the free space of the journal's disk is not known"),

@@ -92,6 +92,7 @@ impl Machine for SwitchMachine {
                 for call in open {
                     self.switch.take_up(call, last_heartbeat, now);
                 }
+                self.journal.taken_up(now.instant);
             }
             ShardCommand::Resolved { id, resolved } => self.switch.handle_resolved(id, &resolved, now),
             ShardCommand::WhenIdle(tell) => self.when_idle.push(tell),
