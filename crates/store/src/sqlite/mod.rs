@@ -171,8 +171,11 @@ async fn bring_up_to_date(path: &Path, connection: &mut SqliteConnection) -> Res
     let migrator = migrations::sqlite();
     let from = version(connection).await.map_err(|error| open_error(path, error))?;
     let mut outcome = migrator.run(&mut *connection).await;
-    if matches!(outcome, Err(MigrateError::ExecuteMigration(..))) {
-        // Another process may have applied it while this one waited for the lock; then there is nothing left to do.
+    for _ in 0..migrations::newest() {
+        // Another process may have applied it while this one waited for the lock; then the next one is due, and so on to the last.
+        if !matches!(outcome, Err(MigrateError::ExecuteMigration(..))) {
+            break;
+        }
         outcome = migrator.run(&mut *connection).await;
     }
     let found = version(connection).await.map_err(|error| open_error(path, error))?;
