@@ -26,7 +26,7 @@ pub(crate) fn run(input: &[u8]) {
     read_all(&message);
 
     let mut vias = message.vias();
-    if is_planted_for(vias.len() == 2 && message.max_forwards() == Some(7)) {
+    if is_planted_for(vias.len() == 2 && message.max_forwards().is_none()) {
         vias.pop();
     }
     let status = StatusCode::new(200).unwrap();
