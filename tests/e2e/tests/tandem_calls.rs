@@ -207,8 +207,9 @@ fn a_node_that_was_late_reads_what_has_come_before_it_resends() {
         );
         caller.send(to, invite.as_bytes());
     }
-    // The answers come while it is away, and the time to resend (T1, 500 ms) is over when it is back.
-    eventually("INVITE at the callee", SOON, || (!callee.calls().is_empty()).then_some(()));
+    // All are on their way, for what a turn had not sent yet when it was stopped would be sent and be due to be resent at once. The
+    // answers come while it is away, and the time to resend (T1, 500 ms) is over when it is back.
+    eventually("every INVITE at the callee", SOON, || (callee.calls().len() == CROWD).then_some(()));
     tandem.freeze(Duration::from_millis(900));
     eventually("end of every call", SOON, || {
         let ended = callee.calls().iter().filter(|call| call.count("ACK") > 0).count();
