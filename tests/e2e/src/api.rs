@@ -223,6 +223,27 @@ impl Api {
         })
     }
 
+    /// The call logs of the account, page by page.
+    #[must_use]
+    pub fn all_calls(&self) -> Vec<Value> {
+        let mut all = Vec::new();
+        loop {
+            let page = self.get(&format!("/calls?limit={PAGE}&skip={}", all.len())).expect(200);
+            let calls = page.as_array().cloned().unwrap_or_else(|| panic!("calls are a list: {page:#}"));
+            let is_last = calls.len() < PAGE;
+            all.extend(calls);
+            if is_last {
+                return all;
+            }
+        }
+    }
+
+    /// Those of them that are not over.
+    #[must_use]
+    pub fn open_calls(&self) -> Vec<Value> {
+        self.all_calls().into_iter().filter(|call| call["ended_at"].is_null()).collect()
+    }
+
     /// The timeline of a call.
     #[must_use]
     pub fn timeline(&self, id: &str) -> Vec<Value> {
@@ -317,6 +338,8 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 
 /// Where the API lives.
 const BASE: &str = "/api/v1/telephony";
+/// The most calls that one list has.
+const PAGE: usize = 1_000;
 /// A request that takes longer is a failure of its own; probes wait up to 5 s.
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// How old the numbers of `/health/ready` may be, and a little more.

@@ -57,25 +57,7 @@ fn assert_nothing_is_open(api: &Api) {
         let held = ["calls", "media_ports_in_use", "trunk_slots", "account_slots", "legs", "unstored_records"];
         held.iter().all(|name| numbers.get(*name).is_none_or(|value| *value == 0)).then_some(())
     });
-    assert_eq!(open_calls(api), Vec::<Value>::new());
-}
-
-/// The call logs that are not over, of all calls.
-fn open_calls(api: &Api) -> Vec<Value> {
-    all_calls(api).into_iter().filter(|call| call["ended_at"].is_null()).collect()
-}
-
-fn all_calls(api: &Api) -> Vec<Value> {
-    let mut all = Vec::new();
-    loop {
-        let page = api.get(&format!("/calls?limit={PAGE}&skip={}", all.len())).expect(200);
-        let calls = page.as_array().cloned().unwrap_or_else(|| panic!("calls are a list: {page:#}"));
-        let is_last = calls.len() < PAGE;
-        all.extend(calls);
-        if is_last {
-            return all;
-        }
-    }
+    assert_eq!(api.open_calls(), Vec::<Value>::new());
 }
 
 #[test]
@@ -293,7 +275,7 @@ fn a_waiting_caller_is_told_of_a_crash_and_whoever_was_called_for_it_is_canceled
         let _ = wait_for(&callee, "is canceled", |call| {
             call.received("CANCEL").is_some() && call.received("ACK").is_some()
         });
-        let calls = all_calls(&tandem.api());
+        let calls = tandem.api().all_calls();
         assert_eq!(calls.len(), 1, "{calls:#?}");
         let call = tandem.api().wait_for_end(&text_at(&calls[0], "/id"), SOON);
         assert_eq!((&call["status"], &call["hangup_cause"]), (&json!("failed"), &json!("node_restarted")), "{call:#}");
@@ -338,9 +320,6 @@ fn a_caller_whose_answer_was_lost_in_a_crash_is_not_left_waiting() {
         assert_nothing_is_open(&tandem.api());
     }
 }
-
-/// Calls of one page of the list.
-const PAGE: usize = 1_000;
 
 /// Releases that get lost: as many as a process sends in the second and a half before it is killed on a machine that is busy.
 const LOST: usize = 3;

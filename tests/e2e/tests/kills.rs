@@ -223,7 +223,7 @@ impl Outcome {
         loop {
             if !has_hung_up && Instant::now() >= hang_up_at {
                 has_hung_up = true;
-                for call in open_calls(api) {
+                for call in api.open_calls() {
                     // It may end by itself meanwhile.
                     drop(api.hang_up(&text_at(&call, "/id")));
                 }
@@ -236,11 +236,11 @@ impl Outcome {
         let orders = load.orders.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let promised: BTreeSet<String> = orders.values().flatten().cloned().collect();
         eventually("every call that was promised, on record and over", SOON, || {
-            let known: BTreeSet<String> = all_calls(api).iter().map(|call| text_at(call, "/id")).collect();
-            (promised.is_subset(&known) && open_calls(api).is_empty()).then_some(())
+            let known: BTreeSet<String> = api.all_calls().iter().map(|call| text_at(call, "/id")).collect();
+            (promised.is_subset(&known) && api.open_calls().is_empty()).then_some(())
         });
         assert_nothing_is_held(api);
-        let calls: BTreeMap<_, _> = all_calls(api).into_iter().map(|call| (text_at(&call, "/id"), call)).collect();
+        let calls: BTreeMap<_, _> = api.all_calls().into_iter().map(|call| (text_at(&call, "/id"), call)).collect();
         let mut legs: BTreeMap<String, Vec<Value>> = BTreeMap::new();
         let mut wrong = Vec::new();
         for (id, call) in &calls {
@@ -455,23 +455,6 @@ fn assert_nothing_is_held(api: &Api) {
     });
 }
 
-fn open_calls(api: &Api) -> Vec<Value> {
-    all_calls(api).into_iter().filter(|call| call["ended_at"].is_null()).collect()
-}
-
-fn all_calls(api: &Api) -> Vec<Value> {
-    let mut all = Vec::new();
-    loop {
-        let page = api.get(&format!("/calls?limit={PAGE}&skip={}", all.len())).expect(200);
-        let calls = page.as_array().cloned().unwrap_or_else(|| panic!("calls are a list: {page:#}"));
-        let is_last = calls.len() < PAGE;
-        all.extend(calls);
-        if is_last {
-            return all;
-        }
-    }
-}
-
 /// xorshift64: any spread will do.
 struct Dice(u64);
 
@@ -515,8 +498,6 @@ const GRACE: Duration = Duration::from_millis(20);
 const SOON: Duration = Duration::from_secs(10);
 /// 64 × T1: after that nobody waits for anything any more.
 const RELEASE: Duration = Duration::from_secs(40);
-/// Calls of one page of the list.
-const PAGE: usize = 1_000;
 /// A caller of this number hears an echo.
 const ECHO: &str = "+12025550100";
 /// Numbers of callees end in so many digits.
