@@ -587,18 +587,20 @@ impl Call {
                 return self.hunt_second_party(first, end_at, attempts, resources, now);
             }
             Connect::Number { number } => {
-                let to = DialTarget::Number(number);
-                let attempts = parties::plan_second_number(&to, &self.order, &mut self.log, resources, now);
-                return self.hunt_second_party(first, end_at, attempts, resources, now);
+                return self.hunt_number(first, end_at, &DialTarget::Number(number), resources, now);
             }
             Connect::Forward => {
-                let to = self.order.to.clone();
-                let attempts = parties::plan_second_number(&to, &self.order, &mut self.log, resources, now);
-                return self.hunt_second_party(first, end_at, attempts, resources, now);
+                let called = self.order.to.clone();
+                return self.hunt_number(first, end_at, &called, resources, now);
             }
         }
         self.phase = Phase::Connected { end_at };
         self.event(EventKind::Connected, None, json!({"connect": self.order.connect}), resources, now);
+    }
+
+    fn hunt_number(&mut self, first: usize, end_at: Instant, to: &DialTarget, resources: &mut Resources, now: Now) {
+        let attempts = parties::plan_second_number(to, &self.order, &mut self.log, resources, now);
+        self.hunt_second_party(first, end_at, attempts, resources, now);
     }
 
     fn hunt_second_party(
