@@ -163,7 +163,7 @@ pub struct CallRecord {
     /// The client's.
     #[serde(with = "crate::json_text::object")]
     pub metadata: serde_json::Map<String, serde_json::Value>,
-    /// How it was routed; none for external calls.
+    /// How it was routed; none for external calls. Absent in a later state of a call means unchanged.
     pub receipt: Option<JsonText<Receipt>>,
     /// When the row was made.
     pub created_at: Timestamp,

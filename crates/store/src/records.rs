@@ -8,7 +8,9 @@ use crate::{DatabaseError, JournalPosition, Store};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
-use tandem_model::{AccountId, BootId, CallRecord, LegRecord, NodeId, Record, RefusedInvite, Timestamp};
+use tandem_model::{
+    AccountId, BootId, CallRecord, JsonText, LegRecord, NodeId, Receipt, Record, RefusedInvite, Timestamp,
+};
 
 /// What became of a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,7 +52,8 @@ impl Store {
     /// A state of a call or leg replaces the one stored under its id, the last one in the slice wins; an event whose number the call
     /// has already, and a refusal that the account has already, is passed over. So writing a batch again changes nothing. `metadata`,
     /// `quality_score` and `credits_used` belong to the client once the call is stored: a later state replaces a score or credits
-    /// only when it has some, and metadata never.
+    /// only when it has some, and metadata never. A receipt that a later state does not have is unchanged: only those states that
+    /// change it need carry it.
     ///
     /// # Errors
     /// [`WriteError`]; nothing of the batch is written then.
@@ -104,10 +107,29 @@ pub(crate) struct Writer {
 /// The rows of a batch: one a call, one a leg, one with the events of each call, and every refusal.
 #[derive(Default)]
 pub(crate) struct Batch<'a> {
-    pub(crate) calls: Vec<&'a CallRecord>,
+    pub(crate) calls: Vec<CallState<'a>>,
     pub(crate) legs: Vec<&'a LegRecord>,
     pub(crate) timelines: Vec<Chunk<'a>>,
     pub(crate) refusals: Vec<&'a RefusedInvite>,
+}
+
+/// The last state of a call, and the last receipt that any state in the batch had.
+#[derive(Clone, Copy)]
+pub(crate) struct CallState<'a> {
+    pub(crate) record: &'a CallRecord,
+    pub(crate) receipt: Option<&'a JsonText<Receipt>>,
+}
+
+impl<'a> CallState<'a> {
+    fn new(record: &'a CallRecord) -> Self {
+        Self { record, receipt: record.receipt.as_ref() }
+    }
+
+    /// This state after an earlier one.
+    fn after(self, earlier: Self) -> Self {
+        let is_same_account = self.record.account_id == earlier.record.account_id;
+        Self { receipt: self.receipt.or(earlier.receipt.filter(|_| is_same_account)), ..self }
+    }
 }
 
 impl<'a> Batch<'a> {
@@ -125,8 +147,13 @@ impl<'a> Batch<'a> {
                 continue;
             }
             match record {
-                Record::Call(call) => keep_last(&mut batch.calls, &mut call_places, call.id, call),
-                Record::Leg(leg) => keep_last(&mut batch.legs, &mut leg_places, (leg.call_id, leg.id), leg),
+                Record::Call(call) => {
+                    let state = CallState::new(call);
+                    keep_last(&mut batch.calls, &mut call_places, call.id, state, |earlier| state.after(earlier));
+                }
+                Record::Leg(leg) => {
+                    keep_last(&mut batch.legs, &mut leg_places, (leg.call_id, leg.id), leg.as_ref(), |_| leg);
+                }
                 Record::Event(event) => timelines.add(event),
                 Record::Refusal(refusal) => batch.refusals.push(refusal),
             }
@@ -136,10 +163,16 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// Puts a state where the earlier one of its id stands, else at the end.
-fn keep_last<'a, K: Eq + Hash, T>(states: &mut Vec<&'a T>, places: &mut HashMap<K, usize>, key: K, state: &'a T) {
+/// Puts a state where the earlier one of its id stands, made by `after` of that, else at the end.
+fn keep_last<K: Eq + Hash, S: Copy>(
+    states: &mut Vec<S>,
+    places: &mut HashMap<K, usize>,
+    key: K,
+    state: S,
+    after: impl FnOnce(S) -> S,
+) {
     match places.entry(key) {
-        Entry::Occupied(place) => states[*place.get()] = state,
+        Entry::Occupied(place) => states[*place.get()] = after(states[*place.get()]),
         Entry::Vacant(place) => {
             place.insert(states.len());
             states.push(state);

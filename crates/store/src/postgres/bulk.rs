@@ -3,13 +3,13 @@
 
 use crate::postgres::PostgresPools;
 use crate::postgres::session::Transaction;
-use crate::records::{Batch, Writer};
+use crate::records::{Batch, CallState, Writer};
 use crate::row::{stored, to_json};
 use crate::timeline::Chunk;
 use std::borrow::Cow;
 use std::collections::HashSet;
 use tandem_model::{
-    AccountId, CallRecord, Codec, HangupCause, HungUpBy, JsonText, LegRecord, Money, RefusedInvite, Timestamp, TrunkId,
+    AccountId, Codec, HangupCause, HungUpBy, JsonText, LegRecord, Money, RefusedInvite, Timestamp, TrunkId,
 };
 use uuid::Uuid;
 
@@ -58,35 +58,39 @@ impl PostgresPools {
     }
 }
 
-async fn write_calls(transaction: &mut Transaction, calls: &[&CallRecord], writer: Writer) -> Result<(), sqlx::Error> {
+async fn write_calls(
+    transaction: &mut Transaction,
+    calls: &[CallState<'_>],
+    writer: Writer,
+) -> Result<(), sqlx::Error> {
     bind_columns!(sqlx::query(UPSERT_CALLS), calls, call =>
-        call.id.as_uuid(),
-        call.account_id.as_uuid(),
-        storable(&call.call_id),
-        call.trunk_id.map(TrunkId::as_uuid),
-        call.direction.as_str(),
-        call.carried_by.as_str(),
-        call.conversation_id,
-        storable(&call.from_number),
-        storable(&call.to_number),
-        call.to_uri.as_deref().map(storable),
-        call.started_at.unix_micros(),
-        call.answered_at.map(Timestamp::unix_micros),
-        call.ended_at.map(Timestamp::unix_micros),
-        call.duration_ms.map(stored),
-        call.status.as_str(),
-        call.hangup_cause.as_deref().map(storable),
-        call.sip_status.map(i64::from),
-        call.hung_up_by.map(HungUpBy::as_str),
-        call.quality_score.filter(|score| score.is_finite()),
-        call.codec_used.as_deref().map(storable),
-        call.sip_call_id.as_deref().map(storable),
-        call.remote_ip.as_deref().map(storable),
-        call.cost.map(Money::micros),
-        call.credits_used.map(Money::micros),
-        to_json(&call.metadata),
-        call.receipt.as_ref().map(JsonText::as_str),
-        call.created_at.unix_micros(),
+        call.record.id.as_uuid(),
+        call.record.account_id.as_uuid(),
+        storable(&call.record.call_id),
+        call.record.trunk_id.map(TrunkId::as_uuid),
+        call.record.direction.as_str(),
+        call.record.carried_by.as_str(),
+        call.record.conversation_id,
+        storable(&call.record.from_number),
+        storable(&call.record.to_number),
+        call.record.to_uri.as_deref().map(storable),
+        call.record.started_at.unix_micros(),
+        call.record.answered_at.map(Timestamp::unix_micros),
+        call.record.ended_at.map(Timestamp::unix_micros),
+        call.record.duration_ms.map(stored),
+        call.record.status.as_str(),
+        call.record.hangup_cause.as_deref().map(storable),
+        call.record.sip_status.map(i64::from),
+        call.record.hung_up_by.map(HungUpBy::as_str),
+        call.record.quality_score.filter(|score| score.is_finite()),
+        call.record.codec_used.as_deref().map(storable),
+        call.record.sip_call_id.as_deref().map(storable),
+        call.record.remote_ip.as_deref().map(storable),
+        call.record.cost.map(Money::micros),
+        call.record.credits_used.map(Money::micros),
+        to_json(&call.record.metadata),
+        call.receipt.map(JsonText::as_str),
+        call.record.created_at.unix_micros(),
     )
     .bind(writer.node.as_uuid())
     .bind(writer.boot.as_uuid())
@@ -177,8 +181,7 @@ ON CONFLICT (id) DO UPDATE SET trunk_id = excluded.trunk_id, direction = exclude
     hangup_cause = excluded.hangup_cause, sip_status = excluded.sip_status, hung_up_by = excluded.hung_up_by,
     quality_score = coalesce(excluded.quality_score, stored.quality_score), codec_used = excluded.codec_used,
     sip_call_id = excluded.sip_call_id, remote_ip = excluded.remote_ip, cost_micros = excluded.cost_micros,
-    credits_used_micros = coalesce(excluded.credits_used_micros, stored.credits_used_micros), receipt = excluded.receipt,
-    updated_at = excluded.updated_at
+    credits_used_micros = coalesce(excluded.credits_used_micros, stored.credits_used_micros), receipt = coalesce(excluded.receipt, stored.receipt), updated_at = excluded.updated_at
 WHERE stored.account_id = excluded.account_id";
 
 const UPSERT_LEGS: &str = "

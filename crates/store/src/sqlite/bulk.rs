@@ -3,14 +3,14 @@
 //! One statement a table costs a third of statements row by row. `jsonb_each` (SQLite 3.51, which is linked in) hands each row on
 //! parsed; `json_each` would print it, and every column would parse it again, which costs half as much again in all.
 
-use crate::records::{Batch, Writer};
+use crate::records::{Batch, CallState, Writer};
 use crate::row::{stored, to_json};
 use crate::sqlite::SqlitePools;
 use crate::timeline::Chunk;
 use serde::ser::{Serialize, SerializeSeq, Serializer};
 use sqlx::{Sqlite, Transaction};
 use std::collections::HashSet;
-use tandem_model::{AccountId, CallRecord, JsonText, LegRecord, Money, RefusedInvite, Timestamp, TrunkId};
+use tandem_model::{AccountId, JsonText, LegRecord, Money, RefusedInvite, Timestamp, TrunkId};
 use uuid::Uuid;
 
 impl SqlitePools {
@@ -37,7 +37,7 @@ impl SqlitePools {
         writer: Writer,
     ) -> Result<(), sqlx::Error> {
         for calls in batch.calls.chunks(ROWS_PER_STATEMENT) {
-            let rows: Vec<Row<&CallRecord>> = calls.iter().map(|call| Row(*call)).collect();
+            let rows: Vec<Row<CallState<'_>>> = calls.iter().map(|call| Row(*call)).collect();
             sqlx::query(UPSERT_CALLS)
                 .bind(to_json(&rows))
                 .bind(writer.node.as_uuid())
@@ -80,7 +80,7 @@ ON CONFLICT (id) DO UPDATE SET trunk_id = excluded.trunk_id, direction = exclude
     hangup_cause = excluded.hangup_cause, sip_status = excluded.sip_status, hung_up_by = excluded.hung_up_by,
     quality_score = coalesce(excluded.quality_score, quality_score), codec_used = excluded.codec_used,
     sip_call_id = excluded.sip_call_id, remote_ip = excluded.remote_ip, cost_micros = excluded.cost_micros,
-    credits_used_micros = coalesce(excluded.credits_used_micros, credits_used_micros), receipt = excluded.receipt,
+    credits_used_micros = coalesce(excluded.credits_used_micros, credits_used_micros), receipt = coalesce(excluded.receipt, receipt),
     updated_at = excluded.updated_at
 WHERE account_id = excluded.account_id";
 
@@ -126,9 +126,9 @@ macro_rules! array {
     }};
 }
 
-impl Serialize for Row<&CallRecord> {
+impl Serialize for Row<CallState<'_>> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let call = self.0;
+        let CallState { record: call, receipt } = self.0;
         array!(
             serializer,
             Hex(call.id.as_uuid()),
@@ -156,7 +156,7 @@ impl Serialize for Row<&CallRecord> {
             call.cost.map(Money::micros),
             call.credits_used.map(Money::micros),
             to_json(&call.metadata),
-            call.receipt.as_ref().map(JsonText::as_str),
+            receipt.map(JsonText::as_str),
             call.created_at.unix_micros(),
         )
     }

@@ -116,6 +116,7 @@ suite!([sqlite: super::Sqlite, postgres: super::Postgres], [
     records::records_come_back_as_they_were_written,
     records::the_last_state_in_the_slice_wins,
     records::a_later_batch_replaces_the_state,
+    records::a_state_without_a_receipt_keeps_that_of_an_earlier_one,
     records::a_batch_may_be_written_again,
     records::an_event_is_written_once,
     records::what_the_client_wrote_survives_later_states,

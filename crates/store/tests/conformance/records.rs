@@ -1,7 +1,11 @@
-use crate::samples::{account_id, at, call, call_id, event, external_call, leg, leg_id, with_account, with_trunk};
+use crate::samples::{
+    account_id, at, call, call_id, event, external_call, leg, leg_id, receipt, with_account, with_trunk,
+};
 use serde_json::json;
 use std::convert::Infallible;
-use tandem_model::{AccountId, CallEvent, CallRecord, CallStatus, JsonText, LegRecord, LegStatus, Money, Record};
+use tandem_model::{
+    AccountId, CallEvent, CallRecord, CallStatus, JsonText, LegRecord, LegStatus, Money, Receipt, Record,
+};
 use tandem_store::{CallFilter, CallKey, InsertCallError, JournalPosition, Rejected, RejectedReason, Store};
 
 fn call_state(call: &CallRecord) -> Record {
@@ -95,9 +99,26 @@ pub(crate) async fn a_later_batch_replaces_the_state(store: &Store) {
     store.write_records(&[call_state(&last), leg_state(&last_leg)]).await.unwrap();
     assert_eq!(stored(store, account, 1).await, last);
     assert_eq!(store.call_legs(account, last.id).await.unwrap(), [last_leg]);
-    // A state is written whole: what it no longer holds is taken away.
+    // A state is written whole: what it no longer holds is taken away, but for the receipt.
     store.write_records(&[call_state(&first)]).await.unwrap();
-    assert_eq!(stored(store, account, 1).await, first);
+    assert_eq!(stored(store, account, 1).await, CallRecord { receipt: last.receipt, ..first });
+}
+
+pub(crate) async fn a_state_without_a_receipt_keeps_that_of_an_earlier_one(store: &Store) {
+    let account = with_account(store, 1).await;
+    let routed = CallRecord { ended_at: None, cost: None, status: CallStatus::Ringing, ..call(1, account) };
+    let ended = CallRecord { receipt: None, ..call(1, account) };
+    store.write_records(&[call_state(&routed), call_state(&ended)]).await.unwrap();
+    let expected = call(1, account);
+    assert_eq!(stored(store, account, 1).await, expected, "in one batch");
+
+    store.write_records(&[call_state(&ended)]).await.unwrap();
+    assert_eq!(stored(store, account, 1).await, expected, "in a later batch");
+
+    let receipt = Some(JsonText::new(&Receipt { routing_revision: 43, ..receipt(account) }));
+    let rerouted = CallRecord { receipt: receipt.clone(), ..ended.clone() };
+    store.write_records(&[call_state(&ended), call_state(&rerouted), call_state(&ended)]).await.unwrap();
+    assert_eq!(stored(store, account, 1).await, CallRecord { receipt, ..expected });
 }
 
 pub(crate) async fn a_batch_may_be_written_again(store: &Store) {
