@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Makes sure that the programs which the tests talk to are there. As root it installs what is missing from Debian; anybody else is
-# told what to install. Nothing is upgraded, and nothing is asked of the network when nothing is missing.
+# told what to install. Nothing is upgraded, no service of what is installed is started, and nothing is asked of the network when
+# nothing is missing.
 set -euo pipefail
 
 # Program and the Debian package that has it.
 peers=(
 	"sipp sip-tester"
 	"baresip baresip-core"
+	"kamailio kamailio"
 	"tcpdump tcpdump"
 	"curl curl"
 	"postgres postgresql"
@@ -17,7 +19,7 @@ postgres=$(printf '%s:' /usr/lib/postgresql/*/bin)
 missing=()
 for peer in "${peers[@]}"; do
 	read -r program package <<<"$peer"
-	# tcpdump is in a folder that only root has in its path, the database server in nobody's.
+	# Kamailio and tcpdump are in folders that only root has in its path, the database server in nobody's.
 	PATH="$PATH:/usr/sbin:/sbin:$postgres" command -v "$program" >/dev/null || missing+=("$package")
 done
 if ((${#missing[@]} == 0)); then
@@ -33,4 +35,11 @@ fi
 echo "Installing ${missing[*]} for the tests."
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
+# Kamailio would take port 5060 as soon as it is installed.
+policy=/usr/sbin/policy-rc.d
+if [[ ! -e $policy ]]; then
+	trap 'rm -f "$policy"' EXIT
+	printf '#!/bin/sh\nexit 101\n' >"$policy"
+	chmod +x "$policy"
+fi
 apt-get install -y -qq --no-install-recommends "${missing[@]}"

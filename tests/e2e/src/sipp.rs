@@ -2,12 +2,14 @@
 
 use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tandem_model::Transport;
 use tempfile::TempDir;
 
+use crate::scene::Scene;
+use crate::sip_text::SipText;
 use crate::wait::{eventually, pause};
 
 /// What a SIPp does.
@@ -54,6 +56,15 @@ pub struct SippCounts {
     pub failed: u64,
 }
 
+/// A message that a SIPp has read or written, repeats too.
+#[derive(Clone, Debug)]
+pub struct SippMessage {
+    /// Whether it came, or was sent.
+    pub came: bool,
+    /// The message.
+    pub text: SipText,
+}
+
 impl Sipp {
     /// Starts a SIPp that takes `calls` calls on `address` and then ends.
     ///
@@ -70,14 +81,44 @@ impl Sipp {
     /// When it cannot be run, and for transports other than UDP and TCP.
     #[must_use]
     pub fn start_over(transport: Transport, scenario: Scenario, address: SocketAddr, calls: u32) -> Self {
-        let mut sipp = Self::run(scenario.file(), transport, address, calls, &[]);
+        Self::run(&file(scenario.file()), transport, address, calls, &[]).listening(transport, address)
+    }
+
+    /// Starts a SIPp on `address` that does this in the one call that it takes.
+    ///
+    /// # Panics
+    /// When it cannot be run, and for transports other than UDP and TCP.
+    #[must_use]
+    pub fn take(transport: Transport, scene: &Scene, address: SocketAddr) -> Self {
+        Self::play(transport, scene, address, &[]).listening(transport, address)
+    }
+
+    /// Starts a SIPp on `address` that does this in the one call to `number` that it places at `to`.
+    ///
+    /// # Panics
+    /// When it cannot be run, and for transports other than UDP and TCP.
+    #[must_use]
+    pub fn place(transport: Transport, scene: &Scene, address: SocketAddr, to: SocketAddr, number: &str) -> Self {
+        Self::play(transport, scene, address, &["-s", number, &to.to_string()])
+    }
+
+    fn play(transport: Transport, scene: &Scene, address: SocketAddr, more: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("the temporary folder is writable");
+        let path = folder.path().join("scene.xml");
+        std::fs::write(&path, scene.xml()).expect("the folder is new");
+        let trace = ["-trace_msg", "-message_file", MESSAGES, "-message_overwrite", "false"];
+        let options: Vec<&str> = trace.iter().chain(more).copied().collect();
+        Self::run_in(folder, &path, transport, address, 1, &options)
+    }
+
+    fn listening(mut self, transport: Transport, address: SocketAddr) -> Self {
         // Who is called before it listens has refused.
         eventually("sipp that listens", START, || {
-            let ended = sipp.child.try_wait().ok().flatten();
-            assert!(ended.is_none(), "sipp ended at once: {}{}", sipp.read("stderr"), sipp.errors());
+            let ended = self.child.try_wait().ok().flatten();
+            assert!(ended.is_none(), "sipp ended at once: {}{}", self.read("stderr"), self.errors());
             listens(transport, address).then_some(())
         });
-        sipp
+        self
     }
 
     /// Starts a SIPp that places calls and ends once all are over.
@@ -91,16 +132,26 @@ impl Sipp {
         let most = calls.count.to_string();
         let to = calls.to.to_string();
         let more = ["-s", calls.number, "-r", &rate, "-l", &most, &to];
-        Self::run("call.xml", calls.transport, calls.from, calls.count, &more)
+        Self::run(&file("call.xml"), calls.transport, calls.from, calls.count, &more)
     }
 
-    fn run(scenario: &str, transport: Transport, address: SocketAddr, calls: u32, more: &[&str]) -> Self {
+    fn run(scenario: &Path, transport: Transport, address: SocketAddr, calls: u32, more: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("the temporary folder is writable");
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(scenario);
+        Self::run_in(folder, scenario, transport, address, calls, more)
+    }
+
+    fn run_in(
+        folder: TempDir,
+        scenario: &Path,
+        transport: Transport,
+        address: SocketAddr,
+        calls: u32,
+        more: &[&str],
+    ) -> Self {
         let log = |name: &str| File::create(folder.path().join(name)).expect("the folder is new");
         let child = Command::new("sipp")
             .arg("-sf")
-            .arg(file)
+            .arg(scenario)
             .args(["-t", one_socket(transport), "-i", &address.ip().to_string(), "-p", &address.port().to_string()])
             .args(["-m", &calls.to_string(), "-nostdin", "-buff_size", BUFFER, "-timeout", "120", "-timeout_error"])
             .args(["-trace_stat", "-fd", "1", "-stf", "stat.csv", "-trace_err", "-error_file", "errors"])
@@ -123,6 +174,53 @@ impl Sipp {
     /// When it does not end, or ended badly; tells what it wrote.
     #[must_use]
     pub fn finish(mut self, timeout: Duration) -> SippCounts {
+        self.ended(timeout)
+    }
+
+    /// Waits until the one call of its scene went as the scene says, and gives what came and went.
+    ///
+    /// # Panics
+    /// When it did not; tells what it wrote.
+    pub fn succeed(mut self) -> Vec<SippMessage> {
+        let counts = self.ended(SCENE);
+        let messages = self.messages();
+        let summaries = || {
+            let line = |message: &SippMessage| {
+                format!("{} {}\n", if message.came { "<-" } else { "->" }, message.text.summary())
+            };
+            messages.iter().map(line).collect::<String>()
+        };
+        let expected = SippCounts { successful: 1, failed: 0 };
+        assert_eq!(counts, expected, "{}\n{}\n{}", self.errors(), self.read("stderr"), summaries());
+        messages
+    }
+
+    /// What has come and gone so far, of a SIPp with a scene.
+    #[must_use]
+    pub fn messages(&self) -> Vec<SippMessage> {
+        let log = self.read(MESSAGES);
+        let read = |piece: &str| {
+            // When, what happened, an empty line, the message.
+            let (head, message) = piece.split_once("\n\n")?;
+            let text = SipText::parse(message.as_bytes())?;
+            Some(SippMessage { came: head.contains("received"), text })
+        };
+        log.split(MESSAGE_MARK).filter_map(read).collect()
+    }
+
+    /// The first message of this kind (`INVITE`, `200 INVITE`) that has come, once it is there.
+    ///
+    /// # Panics
+    /// When it does not come.
+    #[must_use]
+    pub fn wait_for(&self, what: &str) -> SipText {
+        eventually(&format!("{what} at sipp"), SCENE, || {
+            self.messages().into_iter().find(|message| message.came && message.text.what() == what)
+        })
+        .text
+    }
+
+    fn ended(&mut self, timeout: Duration) -> SippCounts {
         let deadline = Instant::now() + timeout;
         while self.child.try_wait().ok().flatten().is_none() {
             let counts = self.counts();
@@ -177,6 +275,11 @@ impl Scenario {
     }
 }
 
+/// A scenario of the harness.
+fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(name)
+}
+
 /// SIPp's name for a transport with one socket for all calls.
 fn one_socket(transport: Transport) -> &'static str {
     match transport {
@@ -187,7 +290,7 @@ fn one_socket(transport: Transport) -> &'static str {
 }
 
 /// Whether a socket is bound to this place, as the kernel's tables of sockets say: to try to bind it would be in the way.
-fn listens(transport: Transport, address: SocketAddr) -> bool {
+pub(crate) fn listens(transport: Transport, address: SocketAddr) -> bool {
     let family = if address.is_ipv4() { "" } else { "6" };
     let table = format!("/proc/net/{transport}{family}");
     // Words of 32 bits in the order of the machine, each from its first octet in memory.
@@ -205,5 +308,10 @@ fn listens(transport: Transport, address: SocketAddr) -> bool {
 const BUFFER: &str = "212992";
 /// SIPp starts in some 50 ms; this is for a busy machine.
 const START: Duration = Duration::from_secs(20);
+/// A scene takes some seconds; this is for a busy machine.
+const SCENE: Duration = Duration::from_secs(25);
+/// Its log of messages, and what is before each of them.
+const MESSAGES: &str = "messages";
+const MESSAGE_MARK: &str = "-----------------------------------------------";
 /// Between two looks at a process.
 const POLL: Duration = Duration::from_millis(20);
