@@ -11,7 +11,7 @@ use crate::sqlite::SqlitePools;
 /// - `snapshot`: a transaction that reads, everything as of one moment.
 /// - `look`: a row, asked for to see whether the database answers; and `answers`, what the last look found.
 /// - `spare_writer`: a connection for what is not worth waiting for.
-/// - `known_accounts` and `write_batch`: the bulk statements.
+/// - `write_records`: a batch of the call path in one transaction.
 pub(crate) enum Pool {
     Sqlite(SqlitePools),
     Postgres(PostgresPools),

@@ -1,7 +1,5 @@
 use crate::error::from_database;
-use crate::journal::MOVE_POSITION;
 use crate::pool::on_pool;
-use crate::row::stored;
 use crate::store::now;
 use crate::timeline::{Chunk, Chunks};
 use crate::{DatabaseError, JournalPosition, Store};
@@ -74,25 +72,9 @@ impl Store {
         if records.is_empty() && read_to.is_none() {
             return Ok(Written::default());
         }
-        let accounts: HashSet<AccountId> = records.iter().map(account_of).collect();
         let writer = Writer { node: self.node_id(), boot: self.boot_id(), at: now() };
-        on_pool!(self, pools => {
-            let mut transaction = pools.begin_calls().await?;
-            let known = pools.known_accounts(&mut transaction, &accounts).await?;
-            let (batch, rejected) = Batch::new(records, &known);
-            pools.write_batch(&mut transaction, &batch, writer).await?;
-            if let Some(position) = read_to {
-                sqlx::query(MOVE_POSITION)
-                    .bind(self.node_id().as_uuid())
-                    .bind(i64::from(position.shard))
-                    .bind(stored(position.segment))
-                    .bind(stored(position.offset))
-                    .execute(&mut *transaction)
-                    .await?;
-            }
-            transaction.commit().await?;
-            Ok(Written { rejected })
-        })
+        let rejected = on_pool!(self, pools => pools.write_records(records, read_to, writer).await)?;
+        Ok(Written { rejected })
     }
 }
 
@@ -134,7 +116,7 @@ impl<'a> CallState<'a> {
 
 impl<'a> Batch<'a> {
     /// Keeps the last state of each call and leg, and leaves out what belongs to no known account.
-    fn new(records: &'a [Record], known: &HashSet<AccountId>) -> (Self, Vec<Rejected>) {
+    pub(crate) fn new(records: &'a [Record], known: &HashSet<AccountId>) -> (Self, Vec<Rejected>) {
         let mut batch = Self::default();
         let mut rejected = Vec::new();
         let mut timelines = Chunks::default();
@@ -178,6 +160,19 @@ fn keep_last<K: Eq + Hash, S: Copy>(
             states.push(state);
         }
     }
+}
+
+/// The accounts of these records.
+pub(crate) fn accounts_of(records: &[Record]) -> HashSet<AccountId> {
+    let mut accounts = HashSet::new();
+    let mut last = None;
+    for account in records.iter().map(account_of) {
+        // Those of a call come one after another.
+        if last.replace(account) != Some(account) {
+            accounts.insert(account);
+        }
+    }
+    accounts
 }
 
 fn account_of(record: &Record) -> AccountId {

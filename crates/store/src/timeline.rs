@@ -1,8 +1,9 @@
 use crate::DatabaseError;
-use crate::row::{Columns, to_json};
-use serde::{Deserialize, Serialize};
+use crate::row::Columns;
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use tandem_model::{AccountId, CallEvent, CallId, EventKind, JsonText, LegId, Timestamp};
 use uuid::Uuid;
 
@@ -15,7 +16,7 @@ pub(crate) struct Chunk<'a> {
 }
 
 /// A step in the row of its chunk: its number, its leg, its time in microseconds, its kind and its detail.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Step(u32, Option<Uuid>, i64, EventKind, Box<RawValue>);
 
 impl Chunk<'_> {
@@ -24,14 +25,25 @@ impl Chunk<'_> {
         self.events.iter().map(|event| event.number).max().unwrap_or_default()
     }
 
-    /// The column with the steps.
-    pub(crate) fn events(&self) -> String {
-        let step = |event: &&CallEvent| {
-            let detail = RawValue::from_string(event.detail.as_str().to_owned());
-            let detail = detail.unwrap_or_else(|_| RawValue::NULL.to_owned());
-            Step(event.number, event.leg_id.map(LegId::as_uuid), event.at.unix_micros(), event.kind, detail)
-        };
-        to_json(&self.events.iter().map(step).collect::<Vec<_>>())
+    /// Adds the column with the steps to a text: a list of [`Step`]s in JSON.
+    pub(crate) fn print_events(&self, text: &mut String) {
+        text.push('[');
+        for (place, event) in self.events.iter().enumerate() {
+            if place > 0 {
+                text.push(',');
+            }
+            // Writing to a string does not fail. A kind is a word, which needs no escape.
+            let _ = write!(text, "[{},", event.number);
+            let _ = match event.leg_id {
+                Some(leg) => write!(text, "\"{}\"", leg.as_uuid()),
+                None => write!(text, "null"),
+            };
+            let _ = write!(text, ",{},\"{}\",", event.at.unix_micros(), event.kind.as_str());
+            // One that is damaged must not take the other steps with it.
+            text.push_str(serde_json::from_str::<&RawValue>(event.detail.as_str()).map_or("null", RawValue::get));
+            text.push(']');
+        }
+        text.push(']');
     }
 }
 

@@ -1,15 +1,17 @@
 //! Bulk statements: the rows of a table go in as one array a column, in the order of the statement, so a batch is one round trip a
 //! table and nothing is printed and parsed again on the way.
 
+use crate::JournalPosition;
+use crate::journal::MOVE_POSITION;
 use crate::postgres::PostgresPools;
 use crate::postgres::session::Transaction;
-use crate::records::{Batch, CallState, Writer};
+use crate::records::{Batch, CallState, Rejected, Writer, accounts_of};
 use crate::row::{stored, to_json};
 use crate::timeline::Chunk;
 use std::borrow::Cow;
 use std::collections::HashSet;
 use tandem_model::{
-    AccountId, Codec, HangupCause, HungUpBy, JsonText, LegRecord, Money, RefusedInvite, Timestamp, TrunkId,
+    AccountId, Codec, HangupCause, HungUpBy, JsonText, LegRecord, Money, Record, RefusedInvite, Timestamp, TrunkId,
 };
 use uuid::Uuid;
 
@@ -21,41 +23,53 @@ macro_rules! bind_columns {
 }
 
 impl PostgresPools {
-    /// Which of these accounts exist.
-    pub(crate) async fn known_accounts(
+    /// Writes a batch of the call path in one transaction.
+    pub(crate) async fn write_records(
         &self,
-        transaction: &mut Transaction,
-        accounts: &HashSet<AccountId>,
-    ) -> Result<HashSet<AccountId>, sqlx::Error> {
-        let ids: Vec<Uuid> = accounts.iter().map(|account| account.as_uuid()).collect();
-        let known: Vec<Uuid> = sqlx::query_scalar("SELECT id FROM accounts WHERE id = ANY ($1)")
-            .bind(ids)
-            .fetch_all(&mut **transaction)
-            .await?;
-        Ok(known.into_iter().map(AccountId::from_uuid).collect())
-    }
-
-    /// Writes the rows of a batch.
-    pub(crate) async fn write_batch(
-        &self,
-        transaction: &mut Transaction,
-        batch: &Batch<'_>,
+        records: &[Record],
+        read_to: Option<JournalPosition>,
         writer: Writer,
-    ) -> Result<(), sqlx::Error> {
+    ) -> Result<Vec<Rejected>, sqlx::Error> {
+        let mut transaction = self.begin_calls().await?;
+        let known = known_accounts(&mut transaction, &accounts_of(records)).await?;
+        let (batch, rejected) = Batch::new(records, &known);
         for calls in batch.calls.chunks(ROWS_PER_STATEMENT) {
-            write_calls(transaction, calls, writer).await?;
+            write_calls(&mut transaction, calls, writer).await?;
         }
         for legs in batch.legs.chunks(ROWS_PER_STATEMENT) {
-            write_legs(transaction, legs).await?;
+            write_legs(&mut transaction, legs).await?;
         }
         for timelines in batch.timelines.chunks(ROWS_PER_STATEMENT) {
-            write_timelines(transaction, timelines).await?;
+            write_timelines(&mut transaction, timelines).await?;
         }
         for refusals in batch.refusals.chunks(ROWS_PER_STATEMENT) {
-            write_refusals(transaction, refusals).await?;
+            write_refusals(&mut transaction, refusals).await?;
         }
-        Ok(())
+        if let Some(position) = read_to {
+            sqlx::query(MOVE_POSITION)
+                .bind(writer.node.as_uuid())
+                .bind(i64::from(position.shard))
+                .bind(stored(position.segment))
+                .bind(stored(position.offset))
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok(rejected)
     }
+}
+
+/// Which of these accounts exist.
+async fn known_accounts(
+    transaction: &mut Transaction,
+    accounts: &HashSet<AccountId>,
+) -> Result<HashSet<AccountId>, sqlx::Error> {
+    let ids: Vec<Uuid> = accounts.iter().map(|account| account.as_uuid()).collect();
+    let known: Vec<Uuid> = sqlx::query_scalar("SELECT id FROM accounts WHERE id = ANY ($1)")
+        .bind(ids)
+        .fetch_all(&mut **transaction)
+        .await?;
+    Ok(known.into_iter().map(AccountId::from_uuid).collect())
 }
 
 async fn write_calls(
@@ -137,7 +151,7 @@ async fn write_timelines(transaction: &mut Transaction, timelines: &[Chunk<'_>])
         chunk.call_id.as_uuid(),
         i64::from(chunk.last_number()),
         chunk.account_id.as_uuid(),
-        chunk.events(),
+        events_of(chunk),
     )
     .execute(&mut **transaction)
     .await?;
@@ -160,6 +174,12 @@ async fn write_refusals(transaction: &mut Transaction, refusals: &[&RefusedInvit
     .execute(&mut **transaction)
     .await?;
     Ok(())
+}
+
+fn events_of(chunk: &Chunk<'_>) -> String {
+    let mut events = String::new();
+    chunk.print_events(&mut events);
+    events
 }
 
 /// A text of PostgreSQL holds no NUL. One from a peer must not hold up its whole batch, so it is replaced.

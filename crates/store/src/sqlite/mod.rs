@@ -1,12 +1,16 @@
-//! What only SQLite knows: how it is opened, its error codes, its bulk statements.
+//! What only SQLite knows: how it is opened, its error codes, how records are written.
 
-mod bulk;
+mod file_error;
+mod recording;
 
-use crate::OpenError;
+use self::file_error::FileError;
+use self::recording::Recording;
 use crate::error::Refusal;
 use crate::migrations;
 use crate::pulse::{Pulse, no_answer};
+use crate::records::{Rejected, Writer};
 use crate::store::Migrated;
+use crate::{JournalPosition, OpenError};
 use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
 use sqlx::pool::PoolConnection;
@@ -20,14 +24,17 @@ use std::future::{Ready, ready};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tandem_model::AccountId;
+use tandem_model::{AccountId, Record};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-/// SQLite takes one writer at a time, so it gets one connection: waiting for it is a fair queue in memory, not a busy lock.
+/// SQLite takes one writer at a time, so the pool that writes has one connection: waiting for it is a fair queue in memory, not a busy
+/// lock. Who writes records has a connection of another kind, and uses it while holding that of the pool.
 pub(crate) struct SqlitePools {
     pub(crate) writer: SqlitePool,
     pub(crate) reader: SqlitePool,
+    recording: Recording,
     pulse: Pulse,
 }
 
@@ -49,7 +56,8 @@ impl SqlitePools {
             .connect_with(connect_options(path).pragma("query_only", "on"))
             .await
             .map_err(|error| open_error(path, error))?;
-        Ok(Self { writer, reader, pulse: Pulse::default() })
+        let recording = Recording::open(path).map_err(|error| open_error(path, error))?;
+        Ok(Self { writer, reader, recording, pulse: Pulse::default() })
     }
 
     /// Brings the schema up to date and closes the file again.
@@ -107,10 +115,34 @@ impl SqlitePools {
         !self.pulse.is_away()
     }
 
-    /// The readers first: the connection that closes last folds the write-ahead log into the file.
+    /// Writes a batch of the call path in one transaction, on this thread.
+    pub(crate) async fn write_records(
+        &self,
+        records: &[Record],
+        read_to: Option<JournalPosition>,
+        writer: Writer,
+    ) -> Result<Vec<Rejected>, sqlx::Error> {
+        let turn = self.writer.acquire().await?;
+        let rejected = blocking(|| self.recording.write(records, read_to, writer));
+        drop(turn);
+        rejected
+    }
+
+    /// The readers first: the connection that closes last folds the write-ahead log into the file. Once the writer is closed nobody
+    /// records either.
     pub(crate) async fn close(&self) {
         self.reader.close().await;
         self.writer.close().await;
+        blocking(|| self.recording.close());
+    }
+}
+
+/// Does what blocks, while other threads of the runtime take over what else this one had to do.
+fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        // A runtime of one thread has no other, and without one there is nothing to take over.
+        Ok(_) | Err(_) => work(),
     }
 }
 
@@ -242,8 +274,10 @@ pub(crate) fn is_about_values(error: &dyn DatabaseError) -> bool {
 
 /// The primary result code (<https://www.sqlite.org/rescode.html>); `None` for errors of other databases.
 fn result_code(error: &dyn DatabaseError) -> Option<u32> {
-    error.try_downcast_ref::<SqliteError>()?;
-    let extended: u32 = error.code()?.parse().ok()?;
+    let extended: u32 = match error.try_downcast_ref::<FileError>() {
+        Some(error) => error.extended_code()?,
+        None => error.try_downcast_ref::<SqliteError>()?.code()?.parse().ok()?,
+    };
     Some(if extended == SQLITE_IOERR_SHMSIZE { SQLITE_FULL } else { extended & 0xff })
 }
 

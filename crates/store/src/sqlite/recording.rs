@@ -1,0 +1,292 @@
+//! The connection that writes what the call path records: one of its own, on the thread that asks, row by row with prepared statements.
+//!
+//! sqlx hands each statement to a thread of its connection and takes parameters by value; a batch would have to be copied into its
+//! bindings or printed as JSON and parsed again. Here a row's columns are bound from where they are.
+
+use super::file_error::FileError;
+use super::{BUSY_TIMEOUT, WAL_LIMIT_BYTES};
+use crate::JournalPosition;
+use crate::journal::MOVE_POSITION;
+use crate::records::{Batch, CallState, Rejected, Writer, accounts_of};
+use crate::row::stored;
+use crate::timeline::Chunk;
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use serde::Serialize;
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use tandem_model::{
+    AccountId, Codec, HangupCause, HungUpBy, JsonText, LegRecord, Money, Record, RefusedInvite, Timestamp, TrunkId,
+};
+use uuid::Uuid;
+
+/// Binds the columns of a row in the order of the statement, and runs it.
+macro_rules! run {
+    ($statement:ident, $($column:expr),+ $(,)?) => {{
+        let mut place = 0_usize;
+        $(
+            place += 1;
+            $statement.raw_bind_parameter(place, $column)?;
+        )+
+        $statement.raw_execute()
+    }};
+}
+
+/// The connection. Who writes must have the writer's place in the queue: SQLite takes one writer at a time.
+pub(super) struct Recording {
+    path: PathBuf,
+    /// `None` once it was closed, and after it could not be opened again.
+    connection: Mutex<Option<Connection>>,
+}
+
+impl Recording {
+    pub(super) fn open(path: &Path) -> Result<Self, sqlx::Error> {
+        let connection = open(path).map_err(FileError::new)?;
+        Ok(Self { path: path.to_owned(), connection: Mutex::new(Some(connection)) })
+    }
+
+    /// Writes a batch in one transaction, and says what was left out of it. Blocks.
+    pub(super) fn write(
+        &self,
+        records: &[Record],
+        read_to: Option<JournalPosition>,
+        writer: Writer,
+    ) -> Result<Vec<Rejected>, sqlx::Error> {
+        let mut place = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        // When the disk is full SQLite ends a transaction by itself, and one that it could not end either is left open.
+        let usable = place.take().filter(Connection::is_autocommit);
+        let connection = match usable {
+            Some(connection) => place.insert(connection),
+            None => place.insert(open(&self.path).map_err(FileError::new)?),
+        };
+        write(connection, records, read_to, writer).map_err(|error| FileError::new(error).into())
+    }
+
+    /// Closes the connection; nobody may write any more.
+    pub(super) fn close(&self) {
+        drop(self.connection.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+/// As the other connections are opened, but for foreign keys.
+fn open(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "journal_size_limit", WAL_LIMIT_BYTES)?;
+    // The accounts of a batch are looked up in its transaction, once each and not once a row.
+    connection.pragma_update(None, "foreign_keys", false)?;
+    Ok(connection)
+}
+
+fn write(
+    connection: &mut Connection,
+    records: &[Record],
+    read_to: Option<JournalPosition>,
+    writer: Writer,
+) -> Result<Vec<Rejected>, rusqlite::Error> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let known = known_accounts(&transaction, &accounts_of(records))?;
+    let (batch, rejected) = Batch::new(records, &known);
+    write_calls(&transaction, &batch.calls, writer)?;
+    write_legs(&transaction, &batch.legs)?;
+    write_timelines(&transaction, &batch.timelines)?;
+    write_refusals(&transaction, &batch.refusals)?;
+    if let Some(position) = read_to {
+        let mut statement = transaction.prepare_cached(MOVE_POSITION)?;
+        run!(
+            statement,
+            writer.node.as_uuid().as_bytes(),
+            position.shard,
+            stored(position.segment),
+            stored(position.offset),
+        )?;
+    }
+    transaction.commit()?;
+    Ok(rejected)
+}
+
+/// Which of these accounts exist.
+fn known_accounts(
+    connection: &Connection,
+    accounts: &HashSet<AccountId>,
+) -> Result<HashSet<AccountId>, rusqlite::Error> {
+    let mut statement = connection.prepare_cached("SELECT 1 FROM accounts WHERE id = ?1")?;
+    let mut known = HashSet::new();
+    for account in accounts {
+        if statement.exists([account.as_uuid().as_bytes()])? {
+            known.insert(*account);
+        }
+    }
+    Ok(known)
+}
+
+fn write_calls(connection: &Connection, calls: &[CallState<'_>], writer: Writer) -> Result<(), rusqlite::Error> {
+    let mut statement = connection.prepare_cached(UPSERT_CALLS)?;
+    let mut metadata = Vec::new();
+    for CallState { record: call, receipt } in calls {
+        run!(
+            statement,
+            call.id.as_uuid().as_bytes(),
+            call.account_id.as_uuid().as_bytes(),
+            call.call_id.as_str(),
+            call.trunk_id.map(TrunkId::as_uuid).as_ref().map(Uuid::as_bytes),
+            call.direction.as_str(),
+            call.carried_by.as_str(),
+            call.conversation_id.as_ref().map(Uuid::as_bytes),
+            call.from_number.as_str(),
+            call.to_number.as_str(),
+            call.to_uri.as_deref(),
+            call.started_at.unix_micros(),
+            call.answered_at.map(Timestamp::unix_micros),
+            call.ended_at.map(Timestamp::unix_micros),
+            call.duration_ms.map(stored),
+            call.status.as_str(),
+            call.hangup_cause.as_deref(),
+            call.sip_status,
+            call.hung_up_by.map(HungUpBy::as_str),
+            call.quality_score.filter(|score| score.is_finite()),
+            call.codec_used.as_deref(),
+            call.sip_call_id.as_deref(),
+            call.remote_ip.as_deref(),
+            call.cost.map(Money::micros),
+            call.credits_used.map(Money::micros),
+            json(&mut metadata, &call.metadata),
+            receipt.map(JsonText::as_str),
+            call.created_at.unix_micros(),
+            writer.node.as_uuid().as_bytes(),
+            writer.boot.as_uuid().as_bytes(),
+            writer.at.unix_micros(),
+        )?;
+    }
+    Ok(())
+}
+
+fn write_legs(connection: &Connection, legs: &[&LegRecord]) -> Result<(), rusqlite::Error> {
+    let mut statement = connection.prepare_cached(UPSERT_LEGS)?;
+    let (mut address, mut media) = (String::new(), Vec::new());
+    for leg in legs {
+        address.clear();
+        if let Some(remote) = leg.remote_address {
+            // Writing to a string does not fail.
+            let _ = write!(address, "{remote}");
+        }
+        run!(
+            statement,
+            leg.call_id.as_uuid().as_bytes(),
+            leg.id.as_uuid().as_bytes(),
+            leg.account_id.as_uuid().as_bytes(),
+            leg.number,
+            leg.kind.as_str(),
+            leg.trunk_id.map(TrunkId::as_uuid).as_ref().map(Uuid::as_bytes),
+            leg.direction.as_str(),
+            leg.request_uri.as_str(),
+            leg.started_at.unix_micros(),
+            leg.ringing_at.map(Timestamp::unix_micros),
+            leg.answered_at.map(Timestamp::unix_micros),
+            leg.ended_at.map(Timestamp::unix_micros),
+            leg.duration_ms.map(stored),
+            leg.status.as_str(),
+            leg.cause.map(HangupCause::as_str),
+            leg.sip_status,
+            leg.hung_up_by.map(HungUpBy::as_str),
+            leg.codec.map(Codec::as_str),
+            leg.sip_call_id.as_str(),
+            leg.transport.as_str(),
+            leg.remote_address.map(|_| address.as_str()),
+            leg.billed_seconds.map(stored),
+            leg.cost.map(Money::micros),
+            leg.media.as_ref().map(|counted| json(&mut media, counted)),
+        )?;
+    }
+    Ok(())
+}
+
+fn write_timelines(connection: &Connection, timelines: &[Chunk<'_>]) -> Result<(), rusqlite::Error> {
+    let mut statement = connection.prepare_cached(INSERT_TIMELINES)?;
+    let mut events = String::new();
+    for chunk in timelines {
+        events.clear();
+        chunk.print_events(&mut events);
+        run!(
+            statement,
+            chunk.call_id.as_uuid().as_bytes(),
+            chunk.last_number(),
+            chunk.account_id.as_uuid().as_bytes(),
+            events.as_str(),
+        )?;
+    }
+    Ok(())
+}
+
+fn write_refusals(connection: &Connection, refusals: &[&RefusedInvite]) -> Result<(), rusqlite::Error> {
+    let mut statement = connection.prepare_cached(INSERT_REFUSALS)?;
+    for refusal in refusals {
+        run!(
+            statement,
+            refusal.id.as_uuid().as_bytes(),
+            refusal.account_id.as_uuid().as_bytes(),
+            refusal.at.unix_micros(),
+            refusal.trunk_id.map(TrunkId::as_uuid).as_ref().map(Uuid::as_bytes),
+            refusal.from_number.as_str(),
+            refusal.to_number.as_str(),
+            refusal.sip_call_id.as_str(),
+            refusal.sip_status,
+            refusal.reason.as_str(),
+            refusal.receipt.as_str(),
+        )?;
+    }
+    Ok(())
+}
+
+/// A value as JSON text, printed into a buffer that rows take turns to use.
+fn json<'a, T: Serialize>(buffer: &'a mut Vec<u8>, value: &T) -> ToSqlOutput<'a> {
+    buffer.clear();
+    serde_json::to_writer(&mut *buffer, value).expect("only values with text keys are stored as JSON");
+    ToSqlOutput::Borrowed(ValueRef::Text(buffer))
+}
+
+const UPSERT_CALLS: &str = "
+INSERT INTO call_logs (id, account_id, call_id, trunk_id, direction, carried_by, conversation_id, from_number, to_number, to_uri,
+    started_at, answered_at, ended_at, duration_ms, status, hangup_cause, sip_status, hung_up_by, quality_score, codec_used,
+    sip_call_id, remote_ip, cost_micros, credits_used_micros, metadata, receipt, created_at, node_id, boot_id, updated_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,
+    ?24, ?25, ?26, ?27, ?28, ?29, ?30)
+ON CONFLICT (id) DO UPDATE SET trunk_id = excluded.trunk_id, direction = excluded.direction,
+    conversation_id = excluded.conversation_id, from_number = excluded.from_number, to_number = excluded.to_number,
+    to_uri = excluded.to_uri, started_at = excluded.started_at, answered_at = excluded.answered_at,
+    ended_at = excluded.ended_at, duration_ms = excluded.duration_ms, status = excluded.status,
+    hangup_cause = excluded.hangup_cause, sip_status = excluded.sip_status, hung_up_by = excluded.hung_up_by,
+    quality_score = coalesce(excluded.quality_score, quality_score), codec_used = excluded.codec_used,
+    sip_call_id = excluded.sip_call_id, remote_ip = excluded.remote_ip, cost_micros = excluded.cost_micros,
+    credits_used_micros = coalesce(excluded.credits_used_micros, credits_used_micros), receipt = coalesce(excluded.receipt, receipt),
+    updated_at = excluded.updated_at
+WHERE account_id = excluded.account_id";
+
+const UPSERT_LEGS: &str = "
+INSERT INTO call_legs (call_log_id, id, account_id, number, kind, trunk_id, direction, request_uri, started_at, ringing_at,
+    answered_at, ended_at, duration_ms, status, cause, sip_status, hung_up_by, codec, sip_call_id, transport, remote_address,
+    billed_seconds, cost_micros, media)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,
+    ?24)
+ON CONFLICT (call_log_id, id) DO UPDATE SET number = excluded.number, kind = excluded.kind, trunk_id = excluded.trunk_id,
+    direction = excluded.direction, request_uri = excluded.request_uri, started_at = excluded.started_at,
+    ringing_at = excluded.ringing_at, answered_at = excluded.answered_at, ended_at = excluded.ended_at,
+    duration_ms = excluded.duration_ms, status = excluded.status, cause = excluded.cause, sip_status = excluded.sip_status,
+    hung_up_by = excluded.hung_up_by, codec = excluded.codec, sip_call_id = excluded.sip_call_id,
+    transport = excluded.transport, remote_address = excluded.remote_address, billed_seconds = excluded.billed_seconds,
+    cost_micros = excluded.cost_micros, media = excluded.media
+WHERE account_id = excluded.account_id";
+
+const INSERT_TIMELINES: &str = "
+INSERT INTO call_timelines (call_log_id, last_number, account_id, events)
+VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT (call_log_id, last_number) DO NOTHING";
+
+const INSERT_REFUSALS: &str = "
+INSERT INTO refusals (id, account_id, at, trunk_id, from_number, to_number, sip_call_id, sip_status, reason, receipt)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+ON CONFLICT (account_id, id) DO NOTHING";
