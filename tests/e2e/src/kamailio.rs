@@ -164,6 +164,7 @@ request_route {{
 
 reply_route {{
     {trace}
+    return;
 }}
 
 route[ONWARD] {{

@@ -6,15 +6,18 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 use tandem_e2e::peer::Script;
 use tandem_e2e::{
-    Api, Network, Options, Peer, Scenario, Sipp, SippCalls, SippCounts, Tandem, eventually, free_on_ipv6_loopback,
-    text_at,
+    Api, Edge, Kamailio, Network, Options, Peer, Scenario, Sipp, SippCalls, SippCounts, Tandem, eventually,
+    free_on_ipv6_loopback, text_at,
 };
 use tandem_model::Transport;
 
 /// A carrier, and how it speaks.
 #[derive(Clone, Copy, Debug)]
 struct Carrier {
+    /// What a trunk names, and calls come from.
     address: SocketAddr,
+    /// Where its SIPp is: there, or behind the proxy that is there.
+    sipp: SocketAddr,
     transport: Transport,
 }
 
@@ -36,6 +39,12 @@ struct Node {
     before: BTreeMap<String, u64>,
 }
 
+impl Carrier {
+    const fn at(address: SocketAddr, transport: Transport) -> Self {
+        Self { address, sipp: address, transport }
+    }
+}
+
 impl Node {
     /// All tests have the same `::1`, so that each has RTP ports of its own.
     fn start(rtp_ports: &str) -> Self {
@@ -54,7 +63,16 @@ impl Node {
     }
 
     fn v4(&self, host: u8, transport: Transport) -> Carrier {
-        Carrier { address: self.network.sip(host), transport }
+        Carrier::at(self.network.sip(host), transport)
+    }
+
+    /// Whom the SIPp of a carrier calls.
+    fn called_by(&self, carrier: Carrier) -> SocketAddr {
+        match carrier.address {
+            proxy if proxy != carrier.sipp => proxy,
+            SocketAddr::V4(_) => self.tandem.sip(),
+            SocketAddr::V6(_) => self.sip_v6,
+        }
     }
 
     /// Has calls pass through, each by the trunks of its own two carriers, and looks at every record that they leave.
@@ -74,10 +92,10 @@ impl Node {
 
         // One crowd at a time: on two processors the programs of several keep each other from answering in time.
         let turn = eventually("turn of this crowd", TURN, || TcpListener::bind(TURNSTILE).ok());
-        let called = Sipp::start_over(callee.transport, Scenario::Answer, callee.address, count);
+        let called = Sipp::start_over(callee.transport, Scenario::Answer, callee.sipp, count);
         let calling = Sipp::call(&SippCalls {
-            from: caller.address,
-            to: if caller.address.is_ipv4() { self.tandem.sip() } else { self.sip_v6 },
+            from: caller.sipp,
+            to: self.called_by(caller),
             transport: caller.transport,
             number: NUMBER,
             count,
@@ -154,7 +172,7 @@ impl Node {
 }
 
 fn v6(transport: Transport) -> Carrier {
-    Carrier { address: free_on_ipv6_loopback(), transport }
+    Carrier::at(free_on_ipv6_loopback(), transport)
 }
 
 #[test]
@@ -172,6 +190,20 @@ fn a_thousand_calls_at_100_a_second_over_udp_and_over_tcp_by_ipv6() {
     for transport in [Transport::Udp, Transport::Tcp] {
         node.pass(Passing { caller: v6(transport), callee: v6(transport), count: 1_000 });
     }
+    node.expect_rest();
+}
+
+#[test]
+fn a_thousand_calls_at_100_a_second_through_proxies_that_record_routes() {
+    let node = Node::start("27000-28999");
+    let udp = |edge: u8, sipp: u8| Carrier { sipp: node.network.sip(sipp), ..node.v4(edge, Transport::Udp) };
+    let (caller, callee) = (udp(4, 2), udp(5, 3));
+    // One program is the edge of both carriers, each at an address of its own.
+    let (sip, far) = (node.tandem.sip(), callee.sipp);
+    let onward = format!("if ($si == \"{}\") $du = \"sip:{far}\"; else $du = \"sip:{sip}\";", sip.ip());
+    let edge = Edge::at(caller.address, &onward).and_at(Transport::Udp, callee.address).quiet();
+    let _kamailio = Kamailio::start(&edge);
+    node.pass(Passing { caller, callee, count: 1_000 });
     node.expect_rest();
 }
 
