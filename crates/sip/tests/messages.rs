@@ -90,6 +90,24 @@ fn each_flaw_is_told_and_answered_with_its_code() {
     }
 }
 
+/// RFC 4475 §3.1.2.6, §3.1.2.15: what is broken in a display name does not keep the sender from hearing so.
+#[test]
+fn an_address_whose_display_name_is_broken_is_answered_without_it() {
+    for broken in ["\"Mr. J. User <sip:c@d>;tag=2", "Bell, Alexander <sip:c@d>;tag=2"] {
+        let text = format!("X sip:a@b SIP/2.0\r\n{BASE}\r\n").replace("<sip:c@d>", broken);
+        let Err(ParseError::Answerable(refusal)) = Message::parse(text.as_bytes()) else { panic!("{text}") };
+        assert_eq!(
+            (refusal.status, &refusal.flaw),
+            (StatusCode::BAD_REQUEST, &Flaw::BadHeader(BadHeader(HeaderName::To)))
+        );
+        let answer = refusal.to_response(&Token::new("t").unwrap()).to_bytes();
+        let answer = Message::parse(&answer).unwrap();
+        assert_eq!(answer.to().to_string(), "<sip:c@d>;tag=2");
+    }
+    let hopeless = format!("X sip:a@b SIP/2.0\r\n{BASE}\r\n").replace("<sip:c@d>", "\"<sip:c@d");
+    assert!(matches!(Message::parse(hopeless.as_bytes()), Err(ParseError::Discard(_))), "{hopeless}");
+}
+
 #[test]
 fn requests_that_demand_a_header_say_so() {
     for (method, name, status) in

@@ -53,9 +53,9 @@ fn salvage(block: &[u8], flaw: &Flaw) -> Option<Refusal> {
                 return None;
             }
         } else if HeaderName::From.is(name) {
-            from = from.or_else(|| AddressRef::parse(value));
+            from = from.or_else(|| address(value));
         } else if HeaderName::To.is(name) {
-            to = to.or_else(|| AddressRef::parse(value));
+            to = to.or_else(|| address(value));
         } else if HeaderName::CallId.is(name) {
             id = id.or_else(|| call_id(value));
         } else if HeaderName::CSeq.is(name) {
@@ -73,6 +73,14 @@ fn salvage(block: &[u8], flaw: &Flaw) -> Option<Refusal> {
         to: to?.to_owned(),
         call_id: SipCallId::checked(scan::ascii(id?)),
         cseq: cseq?.to_owned(),
+    })
+}
+
+/// An address, without its display name where that is what is broken: an answer needs the URI and the tag.
+fn address(value: &[u8]) -> Option<AddressRef<'_>> {
+    AddressRef::parse(value).or_else(|| {
+        let bracket = value.iter().rposition(|&c| c == b'<')?;
+        AddressRef::parse(value.get(bracket..)?)
     })
 }
 
