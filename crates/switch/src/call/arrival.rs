@@ -12,7 +12,7 @@ use tandem_model::{
     Now, Reason, Receipt, Record, RefusalId, RefusalKind, RefusedInvite, TrunkStatus,
 };
 use tandem_sip::endpoint::{Flow, InviteSummary, SessionId};
-use tandem_sip::message::{Header, HeaderName, HeaderValue, StatusCode, Uri};
+use tandem_sip::message::{Header, HeaderName, HeaderValue, SipUri, StatusCode, Uri};
 
 /// An INVITE that came in and has no final answer yet.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl Arrival {
     pub(crate) fn new(session: SessionId, request: InviteSummary) -> Self {
         let (host, user) = host_and_user(&request.request_uri);
         let (_, from_user) = host_and_user(&request.from.uri);
-        let request_uri = request.request_uri.to_string().chars().take(MAX_REQUEST_URI).collect();
+        let request_uri = told(&request.request_uri);
         Self {
             invited: Invited { source: request.flow.remote, host, user, from_user },
             session,
@@ -343,11 +343,27 @@ fn host_and_user(uri: &Uri) -> (String, String) {
     match uri {
         Uri::Sip(uri) => {
             let user = uri.user().unwrap_or_default();
-            (uri.host.to_string().to_ascii_lowercase(), user.chars().take(MAX_USER).collect())
+            (uri.host.to_string().to_ascii_lowercase(), plain(&user))
         }
-        Uri::Tel(tel) => (String::new(), tel.digits().chars().take(MAX_USER).collect()),
+        Uri::Tel(tel) => (String::new(), plain(&tel.digits())),
         Uri::Other(_) => (String::new(), String::new()),
     }
+}
+
+/// A called or calling number or name as it is looked at and kept: an escape may have hidden a NUL or a line break, which records, logs
+/// and databases do not take. What replaces it is no blank, so that nothing with it passes for a number.
+fn plain(user: &str) -> String {
+    let visible = |character: char| if character.is_control() { char::REPLACEMENT_CHARACTER } else { character };
+    user.chars().take(MAX_USER).map(visible).collect()
+}
+
+/// A Request-URI as it is kept: without the password that it may have.
+fn told(uri: &Uri) -> String {
+    let text = match uri {
+        Uri::Sip(uri) => SipUri { password: None, ..uri.clone() }.to_string(),
+        Uri::Tel(_) | Uri::Other(_) => uri.to_string(),
+    };
+    text.chars().take(MAX_REQUEST_URI).collect()
 }
 
 /// How long those who are called for a caller may ring: as for calls that are ordered.
@@ -364,3 +380,26 @@ const NODE_RETRY_SECONDS: u32 = 10;
 const MAX_LOGGED: usize = 8;
 /// Accounts that get a record of one ambiguous INVITE.
 const MAX_ACCOUNTS_TOLD: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uri(text: &str) -> Uri {
+        Uri::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn escaped_control_characters_are_no_part_of_a_name_or_number() {
+        let (host, user) = host_and_user(&uri("sip:nul%00line%0D%0Abreak%1B@Sw.Example.com"));
+        assert_eq!((host.as_str(), user.as_str()), ("sw.example.com", "nul\u{fffd}line\u{fffd}\u{fffd}break\u{fffd}"));
+        let (_, user) = host_and_user(&uri("sip:+1202%00555%C2%850100@sw.example.com"));
+        assert_eq!(user, "+1202\u{fffd}555\u{fffd}0100");
+    }
+
+    #[test]
+    fn a_password_of_the_request_uri_is_not_kept() {
+        assert_eq!(told(&uri("sip:user:secret@sw.example.com;x=1")), "sip:user@sw.example.com;x=1");
+        assert_eq!(told(&uri("tel:+1-202-555-0100")), "tel:+1-202-555-0100");
+    }
+}
