@@ -19,6 +19,10 @@ pub struct Scene {
     in_dialog: bool,
     /// Its last request.
     last: String,
+    /// What it says of itself: where it is, in Via, and its user in Contact.
+    sent_by: String,
+    user: String,
+    counts_repeats: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +61,9 @@ impl Scene {
             invite: (0, 0),
             in_dialog: side == Side::Callee,
             last: String::new(),
+            sent_by: HERE.to_owned(),
+            user: "sipp".to_owned(),
+            counts_repeats: false,
         }
     }
 
@@ -75,6 +82,32 @@ impl Scene {
         let actions: String = kept.iter().map(keep).collect();
         self.variables.extend(kept.iter().map(|(_, _, variable)| (*variable).to_owned()));
         self.steps.push_str(&format!("<recv request=\"INVITE\" rrs=\"true\"><action>{actions}</action></recv>\n"));
+        self
+    }
+
+    /// Every message that comes must be a step, one that repeats another as well. Else a repeat of what was answered has the answer said
+    /// again, and others are passed over.
+    #[must_use]
+    pub const fn with_repeats_as_steps(mut self) -> Self {
+        self.counts_repeats = true;
+        self
+    }
+
+    pub(crate) const fn counts_repeats(&self) -> bool {
+        self.counts_repeats
+    }
+
+    /// Says from here on that it is somewhere else, as who is behind NAT does without knowing better.
+    #[must_use]
+    pub fn claims_to_be_at(mut self, sent_by: &str) -> Self {
+        sent_by.clone_into(&mut self.sent_by);
+        self
+    }
+
+    /// Has another Contact from here on.
+    #[must_use]
+    pub fn moves_to(mut self, user: &str) -> Self {
+        user.clone_into(&mut self.user);
         self
     }
 
@@ -168,8 +201,9 @@ impl Scene {
         let (number, cseq) = self.invite;
         let uri = if self.in_dialog { "[next_url]" } else { CALLED };
         let text = format!(
-            "ACK {uri} SIP/2.0\nVia: SIP/2.0/[transport] [local_ip]:[local_port];branch={BRANCH}x{number}\n{CALLER}\n\
-             [last_To:]\n[last_Call-ID:]\nCSeq: {cseq} ACK\nMax-Forwards: 70\nContent-Length: 0\n\n"
+            "ACK {uri} SIP/2.0\nVia: SIP/2.0/[transport] {};branch={BRANCH}x{number};rport\n{CALLER}\n\
+             [last_To:]\n[last_Call-ID:]\nCSeq: {cseq} ACK\nMax-Forwards: 70\nContent-Length: 0\n\n",
+            self.sent_by
         );
         self.says(&text)
     }
@@ -191,7 +225,8 @@ impl Scene {
     #[must_use]
     pub fn responds_as(self, tag: &str, status: &str, headers: &str, body: &str) -> Self {
         let fields = format!("[last_Via:]\n[last_From:]\n[last_To:];tag={tag}\n[last_CSeq:]\n[last_Record-Route:]");
-        self.says(&response(&fields, status, headers, body))
+        let text = self.response(&fields, status, headers, body);
+        self.says(&text)
     }
 
     /// Responds to the INVITE that has called it, after other requests have come.
@@ -199,13 +234,15 @@ impl Scene {
     pub fn responds_late(self, status: &str, body: &str) -> Self {
         let (via, route) = if self.is_behind_proxy { ("Via:[$via2]\n", "\nRecord-Route:[$route]") } else { ("", "") };
         let fields = format!("Via:[$via1]\n{via}From:[$from]\nTo:[$to];tag={TAG}\nCSeq:[$cseq]{route}");
-        self.says(&response(&fields, status, "", body))
+        let text = self.response(&fields, status, "", body);
+        self.says(&text)
     }
 
     /// Answers the request in the dialog, or the CANCEL, that came last.
     #[must_use]
     pub fn answers(self, status: &str, headers: &str, body: &str) -> Self {
-        self.says(&response("[last_Via:]\n[last_From:]\n[last_To:]\n[last_CSeq:]", status, headers, body))
+        let text = self.response("[last_Via:]\n[last_From:]\n[last_To:]\n[last_CSeq:]", status, headers, body);
+        self.says(&text)
     }
 
     /// Sends this as it is, in SIPp's language.
@@ -240,11 +277,21 @@ impl Scene {
         };
         let hops = if headers.contains("Max-Forwards:") { "" } else { "Max-Forwards: 70\n" };
         let more = lines(headers);
+        let (sent_by, contact) = (&self.sent_by, self.contact());
         format!(
-            "{method} {uri} SIP/2.0\nVia: SIP/2.0/[transport] [local_ip]:[local_port];branch={BRANCH}x{transaction};rport\n\
-             {routes}{from}\n{to}\nCall-ID: [call_id]\nCSeq: {cseq} {method}\nContact: <{OWN}>\n{hops}{more}{}",
+            "{method} {uri} SIP/2.0\nVia: SIP/2.0/[transport] {sent_by};branch={BRANCH}x{transaction};rport\n\
+             {routes}{from}\n{to}\nCall-ID: [call_id]\nCSeq: {cseq} {method}\n{contact}\n{hops}{more}{}",
             content(body)
         )
+    }
+
+    fn contact(&self) -> String {
+        format!("Contact: <sip:{}@{HERE};transport=[transport]>", self.user)
+    }
+
+    fn response(&self, fields: &str, status: &str, headers: &str, body: &str) -> String {
+        let (contact, more) = (self.contact(), lines(headers));
+        format!("SIP/2.0 {status}\n{fields}\n[last_Call-ID:]\n{contact}\n{more}{}", content(body))
     }
 
     fn says_request(mut self, text: &str) -> Self {
@@ -256,10 +303,6 @@ impl Scene {
 /// PCMU from and to it, as the body of a message.
 pub const SDP: &str = "v=0\no=sipp 1 1 IN IP[media_ip_type] [media_ip]\ns=-\nc=IN IP[media_ip_type] [media_ip]\nt=0 0\n\
                        m=audio [media_port] RTP/AVP 0\na=rtpmap:0 PCMU/8000\n";
-
-fn response(fields: &str, status: &str, headers: &str, body: &str) -> String {
-    format!("SIP/2.0 {status}\n{fields}\n[last_Call-ID:]\nContact: <{OWN}>\n{}{}", lines(headers), content(body))
-}
 
 fn content(body: &str) -> String {
     let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\n" };
@@ -276,7 +319,7 @@ fn kind(what: &str) -> &'static str {
 
 const CALLED: &str = "sip:[service]@[remote_ip]:[remote_port]";
 const CALLER: &str = "From: <sip:+4930901820@[local_ip]:[local_port]>;tag=[pid]call[call_number]";
-const OWN: &str = "sip:sipp@[local_ip]:[local_port];transport=[transport]";
+const HERE: &str = "[local_ip]:[local_port]";
 const TAG: &str = "[pid]sipp[call_number]";
 const BRANCH: &str = "z9hG4bK[pid]x[call_number]";
 

@@ -107,7 +107,8 @@ impl Sipp {
         let path = folder.path().join("scene.xml");
         std::fs::write(&path, scene.xml()).expect("the folder is new");
         let trace = ["-trace_msg", "-message_file", MESSAGES, "-message_overwrite", "false"];
-        let options: Vec<&str> = trace.iter().chain(more).copied().collect();
+        let repeats: &[&str] = if scene.counts_repeats() { &["-nr"] } else { &[] };
+        let options: Vec<&str> = trace.iter().chain(repeats).chain(more).copied().collect();
         Self::run_in(folder, &path, transport, address, 1, &options)
     }
 
@@ -202,7 +203,8 @@ impl Sipp {
         let read = |piece: &str| {
             // When, what happened, an empty line, the message.
             let (head, message) = piece.split_once("\n\n")?;
-            let text = SipText::parse(message.as_bytes())?;
+            // With an end of line of the log's.
+            let text = SipText::parse(message.strip_suffix('\n').unwrap_or(message).as_bytes())?;
             Some(SippMessage { came: head.contains("received"), text })
         };
         log.split(MESSAGE_MARK).filter_map(read).collect()
