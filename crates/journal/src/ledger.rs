@@ -8,7 +8,7 @@ use tandem_model::{CallId, LegId, Record};
 pub(crate) enum Subject {
     Call {
         call: CallId,
-        is_over: bool,
+        state: CallState,
     },
     Leg {
         call: CallId,
@@ -30,10 +30,21 @@ pub(crate) enum Subject {
     Heartbeat,
 }
 
+/// What a state of a call means to what came before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CallState {
+    pub(crate) is_over: bool,
+    /// Without one, that of an earlier state holds.
+    pub(crate) has_receipt: bool,
+}
+
 impl From<&Entry> for Subject {
     fn from(entry: &Entry) -> Self {
         match entry {
-            Entry::Record(Record::Call(call)) => Self::Call { call: call.id, is_over: call.status.is_final() },
+            Entry::Record(Record::Call(call)) => {
+                let state = CallState { is_over: call.status.is_final(), has_receipt: call.receipt.is_some() };
+                Self::Call { call: call.id, state }
+            }
             Entry::Record(Record::Leg(leg)) => Self::Leg { call: leg.call_id, leg: leg.id },
             Entry::Record(Record::Event(event)) => Self::Event { call: event.call_id, number: event.number },
             Entry::Record(Record::Refusal(_)) => Self::Refusal,
@@ -58,8 +69,9 @@ pub(crate) struct Ledger<T> {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct LedgerCall<T> {
-    pub(crate) record: Option<T>,
-    is_over: bool,
+    record: Option<(CallState, T)>,
+    /// An earlier state, whose receipt holds because the latest has none.
+    receipt: Option<(CallState, T)>,
     /// Sorted by id. A call has a handful, and a map would take ten times the memory for each of them.
     pub(crate) legs: Vec<LedgerLeg<T>>,
     pub(crate) last_event: Option<(u32, T)>,
@@ -80,11 +92,36 @@ impl<T> Default for Ledger<T> {
 
 impl<T> Default for LedgerCall<T> {
     fn default() -> Self {
-        Self { record: None, is_over: false, legs: Vec::new(), last_event: None }
+        Self { record: None, receipt: None, legs: Vec::new(), last_event: None }
     }
 }
 
-impl<T> LedgerCall<T> {
+impl<T: Copy> LedgerCall<T> {
+    /// Where the latest state stands.
+    pub(crate) fn record(&self) -> Option<T> {
+        self.record.map(|(_, place)| place)
+    }
+
+    /// Where the state stands whose receipt holds, if the latest has none.
+    pub(crate) fn receipt(&self) -> Option<T> {
+        self.receipt.map(|(_, place)| place)
+    }
+
+    fn set_record(&mut self, state: CallState, place: T) {
+        self.receipt = match self.record {
+            _ if state.has_receipt => None,
+            // None that goes on has an end behind it.
+            Some((earlier, _)) if earlier.is_over && !state.is_over => None,
+            Some((earlier, place)) if earlier.has_receipt => Some((earlier, place)),
+            Some(_) | None => self.receipt,
+        };
+        self.record = Some((state, place));
+    }
+
+    fn is_over(&self) -> bool {
+        self.record.is_some_and(|(state, _)| state.is_over)
+    }
+
     fn leg_mut(&mut self, id: LegId) -> Option<&mut LedgerLeg<T>> {
         self.legs.iter_mut().find(|leg| leg.id == id)
     }
@@ -104,22 +141,19 @@ impl<T> LedgerCall<T> {
 impl<T: Copy> Ledger<T> {
     pub(crate) fn apply(&mut self, subject: Subject, place: T) {
         match subject {
-            Subject::Call { call, is_over: false } => {
-                let entry = self.calls.entry(call).or_default();
-                entry.record = Some(place);
-                entry.is_over = false;
+            Subject::Call { call, state } if !state.is_over => {
+                self.calls.entry(call).or_default().set_record(state, place);
             }
-            Subject::Call { call, is_over: true } => {
+            Subject::Call { call, state } => {
                 if let Some(entry) = self.calls.get_mut(&call) {
-                    entry.record = Some(place);
-                    entry.is_over = true;
+                    entry.set_record(state, place);
                     entry.legs.retain(|leg| leg.kept.is_some());
                 }
                 self.drop_if_over(call);
             }
             Subject::Leg { call, leg } => {
                 if let Some(entry) = self.calls.get_mut(&call) {
-                    let followed = if entry.is_over { entry.leg_mut(leg) } else { entry.leg_or_new(leg) };
+                    let followed = if entry.is_over() { entry.leg_mut(leg) } else { entry.leg_or_new(leg) };
                     if let Some(followed) = followed {
                         followed.record = Some(place);
                     }
@@ -147,7 +181,7 @@ impl<T: Copy> Ledger<T> {
     fn forget(&mut self, leg: LegId) {
         let Some(call) = self.kept.remove(&leg) else { return };
         if let Some(entry) = self.calls.get_mut(&call) {
-            let is_over = entry.is_over;
+            let is_over = entry.is_over();
             entry.legs.retain_mut(|candidate| {
                 if candidate.id != leg {
                     return true;
@@ -161,7 +195,7 @@ impl<T: Copy> Ledger<T> {
 
     fn drop_if_over(&mut self, call: CallId) {
         let is_over = self.calls.get(&call).is_some_and(|entry| {
-            (entry.is_over || entry.record.is_none()) && entry.legs.iter().all(|leg| leg.kept.is_none())
+            (entry.is_over() || entry.record.is_none()) && entry.legs.iter().all(|leg| leg.kept.is_none())
         });
         if is_over {
             self.calls.remove(&call);
@@ -244,13 +278,14 @@ impl Walk {
 
 impl<T: Copy> LedgerCall<T> {
     /// The last words on this call in an order that folds to the same again: what is kept first, because only that keeps a call that is
-    /// over, then the call, because only that lets its legs and events in.
+    /// over, then the call, the state with its receipt first, because only that lets its legs and events in.
     pub(crate) fn last_words(&self, call: CallId) -> impl Iterator<Item = (Subject, T)> {
         let kept = self.legs.iter().filter_map(move |leg| Some((Subject::Keep { call, leg: leg.id }, leg.kept?)));
-        let record = self.record.map(|place| (Subject::Call { call, is_over: self.is_over }, place));
+        let states = self.receipt.into_iter().chain(self.record);
+        let states = states.map(move |(state, place)| (Subject::Call { call, state }, place));
         let legs = self.legs.iter().filter_map(move |leg| Some((Subject::Leg { call, leg: leg.id }, leg.record?)));
         let event = self.last_event.map(|(number, place)| (Subject::Event { call, number }, place));
-        kept.chain(record).chain(legs).chain(event)
+        kept.chain(states).chain(legs).chain(event)
     }
 }
 
@@ -269,11 +304,23 @@ mod tests {
         LegId::new(Timestamp::from_unix_micros(0), [of * 16 + number; 10])
     }
 
+    fn state() -> impl Strategy<Value = CallState> {
+        any::<(bool, bool)>().prop_map(|(is_over, has_receipt)| CallState { is_over, has_receipt })
+    }
+
+    fn up(number: u8, has_receipt: bool) -> Subject {
+        Subject::Call { call: call(number), state: CallState { is_over: false, has_receipt } }
+    }
+
+    fn over(number: u8) -> Subject {
+        Subject::Call { call: call(number), state: CallState { is_over: true, has_receipt: false } }
+    }
+
     fn subject() -> impl Strategy<Value = Subject> {
-        (0..4_u8, 0..3_u8, 0..9_u32, 0..7_u8, any::<bool>()).prop_map(|(of, number, event, kind, is_over)| {
+        (0..4_u8, 0..3_u8, 0..9_u32, 0..7_u8, state()).prop_map(|(of, number, event, kind, state)| {
             let (call, leg) = (call(of), leg(of, number));
             match kind {
-                0 | 1 => Subject::Call { call, is_over },
+                0 | 1 => Subject::Call { call, state },
                 2 => Subject::Leg { call, leg },
                 3 => Subject::Event { call, number: event },
                 4 => Subject::Keep { call, leg },
@@ -291,11 +338,11 @@ mod tests {
     #[test]
     fn a_call_that_is_over_stays_while_a_leg_has_to_be_ended() {
         let mut ledger = Ledger::default();
-        ledger.apply(Subject::Call { call: call(1), is_over: false }, 1);
+        ledger.apply(up(1, false), 1);
         ledger.apply(Subject::Leg { call: call(1), leg: leg(1, 1) }, 2);
         ledger.apply(Subject::Leg { call: call(1), leg: leg(1, 2) }, 3);
         ledger.apply(Subject::Keep { call: call(1), leg: leg(1, 2) }, 4);
-        ledger.apply(Subject::Call { call: call(1), is_over: true }, 5);
+        ledger.apply(over(1), 5);
         let places: Vec<_> = last_words(&ledger).into_iter().map(|(_, place)| place).collect();
         assert_eq!(places, [4, 5, 3]);
         ledger.apply(Subject::Forget { leg: leg(1, 2) }, 6);
@@ -303,13 +350,26 @@ mod tests {
     }
 
     #[test]
+    fn a_receipt_holds_until_the_next() {
+        let mut ledger = Ledger::default();
+        for (place, has_receipt) in (1..).zip([true, false, false]) {
+            ledger.apply(up(1, has_receipt), place);
+        }
+        let places: Vec<_> = last_words(&ledger).into_iter().map(|(_, place)| place).collect();
+        assert_eq!(places, [1, 3]);
+        ledger.apply(up(1, true), 4);
+        let places: Vec<_> = last_words(&ledger).into_iter().map(|(_, place)| place).collect();
+        assert_eq!(places, [4]);
+    }
+
+    #[test]
     fn late_words_on_a_call_that_is_over_do_not_bring_it_back() {
         let mut ledger = Ledger::default();
-        ledger.apply(Subject::Call { call: call(1), is_over: false }, 1);
-        ledger.apply(Subject::Call { call: call(1), is_over: true }, 2);
+        ledger.apply(up(1, false), 1);
+        ledger.apply(over(1), 2);
         ledger.apply(Subject::Leg { call: call(1), leg: leg(1, 1) }, 3);
         ledger.apply(Subject::Event { call: call(1), number: 9 }, 4);
-        ledger.apply(Subject::Call { call: call(1), is_over: true }, 5);
+        ledger.apply(over(1), 5);
         assert_eq!(ledger, Ledger::default());
     }
 

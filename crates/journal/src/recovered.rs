@@ -24,7 +24,7 @@ pub struct Recovered {
 /// A call that was open when its process ended.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OpenCall {
-    /// Its latest state. `None` only when all its states were lost to damage, or when it was over and forgotten before
+    /// Its latest state, with the latest receipt. `None` only when all its states were lost to damage, or when it was over and forgotten before
     /// something was kept for one of its legs again: end the legs, there is nothing to close. A final state means that only legs
     /// are left to end.
     pub record: Option<CallRecord>,
@@ -164,11 +164,13 @@ impl ReadBack {
                 record: leg.record.and_then(|place| leg_record(self.entry(place)?)),
                 kept: leg.kept.and_then(|place| kept(self.entry(place)?)),
             });
-            let open = OpenCall {
-                record: call.record.and_then(|place| call_record(self.entry(place)?)),
-                legs: legs.collect(),
-                events: call.last_event.map_or(0, |(number, _)| number),
-            };
+            let state = |place| call_record(self.entry(place)?);
+            let record = call.record().and_then(state).map(|mut record| {
+                record.receipt = record.receipt.or_else(|| call.receipt().and_then(state)?.receipt);
+                record
+            });
+            let open =
+                OpenCall { record, legs: legs.collect(), events: call.last_event.map_or(0, |(number, _)| number) };
             (id, open)
         });
         self.recovered.open = open.collect();

@@ -57,11 +57,13 @@ impl Journal {
     /// What is wrong with it, given what was written before.
     pub fn write(&mut self, entry: Entry) -> Result<(), String> {
         match entry {
-            Entry::Record(Record::Call(record)) => {
+            Entry::Record(Record::Call(mut record)) => {
                 let is_final = usize::from(record.status.is_final());
                 match self.calls.get_mut(&record.id) {
                     Some(call) => {
                         call.finals += is_final;
+                        // A receipt holds until there is another.
+                        record.receipt = record.receipt.or(call.record.receipt.take());
                         call.record = *record;
                     }
                     None => {

@@ -1,6 +1,7 @@
 use crate::samples::{
-    LONG_SEGMENTS, SHARD, SHORT_SEGMENTS, SLOW_SNAPSHOTS, answered_call, any_entry, at, call, call_id, event, forget,
-    heartbeat, keep_dialog, leg, leg_id, node, open, segments, shard_directory, temporary,
+    LONG_SEGMENTS, SHARD, SHORT_SEGMENTS, SLOW_SNAPSHOTS, answered_call, any_entry, at, call, call_id,
+    call_with_receipt, event, forget, heartbeat, keep_dialog, leg, leg_id, node, open, segments, shard_directory,
+    temporary,
 };
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -30,6 +31,20 @@ fn tells_what_an_earlier_process_left_open() {
     assert_eq!(recovered.last_heartbeat, Some(at(5)));
     assert!(recovered.damaged.is_empty());
     assert_eq!(recovered.cut_bytes, 0);
+}
+
+#[test]
+fn a_receipt_is_written_once_and_found_with_every_later_state() {
+    let directory = temporary();
+    let (mut writer, _) = open(directory.path(), LONG_SEGMENTS);
+    writer.append(&[call_with_receipt(1, CallStatus::Initiated, 7), call(1, CallStatus::Ringing)]).unwrap();
+    writer.append(&[call(1, CallStatus::Answered)]).unwrap();
+    drop(writer);
+    for _ in 0..2 {
+        let found = open(directory.path(), LONG_SEGMENTS).1.open.remove(&call_id(1)).unwrap().record.unwrap();
+        assert_eq!(found.status, CallStatus::Answered);
+        assert_eq!(found.receipt.unwrap().as_str(), "7");
+    }
 }
 
 #[test]

@@ -69,6 +69,17 @@ pub(crate) fn call(number: u8, status: CallStatus) -> Entry {
     })))
 }
 
+/// A state whose receipt, which the journal does not read, is this number.
+pub(crate) fn call_with_receipt(number: u8, status: CallStatus, receipt: u32) -> Entry {
+    match call(number, status) {
+        Entry::Record(Record::Call(mut record)) => {
+            record.receipt = Some(JsonText::from_stored(receipt.to_string()));
+            Entry::Record(Record::Call(record))
+        }
+        other => other,
+    }
+}
+
 pub(crate) fn leg(call: u8, number: u8, status: LegStatus) -> Entry {
     Entry::Record(Record::Leg(Box::new(LegRecord {
         id: leg_id(call, number),
@@ -168,7 +179,9 @@ pub(crate) fn answered_call() -> Vec<Entry> {
 pub(crate) fn any_entry() -> impl Strategy<Value = Entry> {
     (0..4_u8, 0..3_u8, 1..20_u32, 0..9_u8, 0..4_usize).prop_map(|(of, number, value, kind, status)| match kind {
         0 | 1 => {
-            call(of, [CallStatus::Initiated, CallStatus::Ringing, CallStatus::Answered, CallStatus::Completed][status])
+            let status =
+                [CallStatus::Initiated, CallStatus::Ringing, CallStatus::Answered, CallStatus::Completed][status];
+            if kind == 0 { call(of, status) } else { call_with_receipt(of, status, value) }
         }
         2 => {
             leg(of, number, [LegStatus::Trying, LegStatus::Ringing, LegStatus::Answered, LegStatus::Completed][status])

@@ -63,11 +63,12 @@ impl Admission {
         self.free_bytes.store(bytes, Ordering::Relaxed);
     }
 
-    pub(crate) fn record_waits(&self) {
-        self.unstored_records.fetch_add(1, Ordering::Relaxed);
+    /// Records are about to be written to the journal.
+    pub(crate) fn records_wait(&self, count: usize) {
+        self.unstored_records.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// Records of an earlier process may be among them, which were never counted.
+    /// Records are stored, or were not written after all. Those of an earlier process may be among them, which were never counted.
     pub(crate) fn records_stored(&self, count: usize) {
         let less = |waiting: usize| Some(waiting.saturating_sub(count));
         // The closure never says no.
@@ -103,7 +104,7 @@ mod tests {
     #[test]
     fn counts_no_less_than_nothing() {
         let admission = Admission::default();
-        admission.record_waits();
+        admission.records_wait(1);
         admission.records_stored(5);
         assert_eq!(admission.unstored_records(), 0);
     }

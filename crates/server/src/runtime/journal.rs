@@ -65,9 +65,8 @@ impl TurnJournal {
         if !is_refusal || self.failing.is_none() {
             self.unwritten.push(entry);
         } else if !self.unwritten.push_refusal(entry) {
-            return self.gauge.refusal_lost();
+            self.gauge.refusal_lost();
         }
-        self.admission.record_waits();
     }
 
     pub(crate) fn keep(&mut self, call: tandem_model::CallId, leg: tandem_model::LegId, kept: tandem_switch::Kept) {
@@ -130,6 +129,8 @@ impl TurnJournal {
         if self.failing.is_some_and(|failing| failing.retry_at.is_some()) {
             return self.wait_for_disk();
         }
+        // Before it can be read: the recorder counts them off.
+        self.admission.records_wait(records_in(self.unwritten.entries()));
         let failure = match self.writer.append(self.unwritten.entries()) {
             Ok(()) => {
                 self.unwritten.clear();
@@ -137,6 +138,7 @@ impl TurnJournal {
             }
             Err(AppendError::Write { written, source }) => {
                 self.unwritten.written(written);
+                self.admission.records_stored(records_in(self.unwritten.entries()));
                 Some(source)
             }
             Err(AppendError::Sync(source)) => {
@@ -182,6 +184,10 @@ impl TurnJournal {
         }
         self.admission.set_journal_writable(self.failing.is_none());
     }
+}
+
+fn records_in(entries: &[Entry]) -> usize {
+    entries.iter().filter(|entry| matches!(entry, Entry::Record(_))).count()
 }
 
 const fn kept_flow(flow: &Flow) -> KeptFlow {

@@ -1,6 +1,6 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use tandem_journal::Entry;
-use tandem_model::{CallId, LegId, Record};
+use tandem_model::{CallId, CallRecord, LegId, Record};
 
 /// Entries on their way to the journal: of this turn, and, while the disk takes nothing, of earlier ones.
 ///
@@ -15,8 +15,15 @@ pub(crate) struct Unwritten {
 }
 
 impl Unwritten {
+    /// A state that comes soon after an earlier one of the same call or leg takes its place: nothing has left meanwhile that tells of
+    /// the earlier one.
     pub(crate) fn push(&mut self, entry: Entry) {
-        self.entries.push(entry);
+        let about = About::of(&entry);
+        let recent = self.entries.iter_mut().rev().take(LOOK_BACK);
+        match recent.into_iter().find(|earlier| about.is_some() && About::of(earlier) == about) {
+            Some(earlier) if gives_way(earlier, &entry) => replace(earlier, entry),
+            Some(_) | None => self.entries.push(entry),
+        }
     }
 
     /// Whether there was room for one more refusal.
@@ -63,8 +70,15 @@ impl Unwritten {
             return;
         }
         let mut calls = HashSet::new();
+        let mut receipts = HashMap::new();
         let firsts: Vec<bool> =
-            self.entries.iter().map(|entry| call_of(entry).is_some_and(|id| calls.insert(id))).collect();
+            self.entries.iter().map(|entry| call_of(entry).is_some_and(|call| calls.insert(call.id))).collect();
+        for call in self.entries.iter_mut().filter_map(call_of_mut) {
+            match &call.receipt {
+                Some(receipt) => drop(receipts.insert(call.id, receipt.clone())),
+                None => call.receipt = receipts.get(&call.id).cloned(),
+            }
+        }
         let mut later = Later::default();
         let mut stays: Vec<bool> =
             self.entries.iter().zip(firsts).rev().map(|(entry, is_first)| later.stays(entry) || is_first).collect();
@@ -96,9 +110,60 @@ impl Later {
     }
 }
 
-const fn call_of(entry: &Entry) -> Option<CallId> {
+/// What an entry replaces earlier ones of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum About {
+    Call(CallId),
+    Leg(LegId),
+    Kept(LegId),
+}
+
+impl About {
+    fn of(entry: &Entry) -> Option<Self> {
+        match entry {
+            Entry::Record(Record::Call(call)) => Some(Self::Call(call.id)),
+            Entry::Record(Record::Leg(leg)) => Some(Self::Leg(leg.id)),
+            Entry::Keep { leg, .. } | Entry::Forget { leg } => Some(Self::Kept(*leg)),
+            Entry::Record(Record::Event(_) | Record::Refusal(_)) | Entry::Heartbeat { .. } => None,
+        }
+    }
+}
+
+/// Whether an entry may stand where an earlier one about the same stands. What is final of a call has to come behind its legs.
+fn gives_way(earlier: &Entry, later: &Entry) -> bool {
+    match later {
+        Entry::Record(Record::Call(call)) => {
+            !call.status.is_final() && call_of(earlier).is_some_and(|earlier| !earlier.status.is_final())
+        }
+        Entry::Record(Record::Leg(_)) => true,
+        Entry::Keep { .. } => !matches!(earlier, Entry::Forget { .. }),
+        Entry::Forget { .. } | Entry::Record(Record::Event(_) | Record::Refusal(_)) | Entry::Heartbeat { .. } => false,
+    }
+}
+
+/// The receipt of a state holds until one has another.
+fn replace(earlier: &mut Entry, mut later: Entry) {
+    if let (Some(earlier), Some(later)) = (call_of_mut(earlier), call_of_mut(&mut later))
+        && later.receipt.is_none()
+    {
+        later.receipt = earlier.receipt.take();
+    }
+    *earlier = later;
+}
+
+fn call_of(entry: &Entry) -> Option<&CallRecord> {
     match entry {
-        Entry::Record(Record::Call(call)) => Some(call.id),
+        Entry::Record(Record::Call(call)) => Some(call),
+        Entry::Record(Record::Leg(_) | Record::Event(_) | Record::Refusal(_))
+        | Entry::Keep { .. }
+        | Entry::Forget { .. }
+        | Entry::Heartbeat { .. } => None,
+    }
+}
+
+fn call_of_mut(entry: &mut Entry) -> Option<&mut CallRecord> {
+    match entry {
+        Entry::Record(Record::Call(call)) => Some(call),
         Entry::Record(Record::Leg(_) | Record::Event(_) | Record::Refusal(_))
         | Entry::Keep { .. }
         | Entry::Forget { .. }
@@ -116,6 +181,8 @@ const fn is_refusal(entry: &Entry) -> bool {
     }
 }
 
+/// How many entries back an earlier state is looked for: what one message causes.
+const LOOK_BACK: usize = 24;
 /// Entries for which room is kept: more than an ordinary turn has.
 const KEPT_ENTRIES: usize = 1_024;
 /// Refusals that wait for the disk, each a kilobyte or two. Beyond it they are counted.
@@ -124,7 +191,7 @@ const MAX_REFUSALS: usize = 4_096;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tandem_model::Timestamp;
+    use tandem_model::{AccountId, CallDirection, CallStatus, CarriedBy, JsonText, Timestamp};
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_unix_micros(second * 1_000_000)
@@ -141,6 +208,38 @@ mod tests {
     fn keep(of: u8, number: u8, text: &str) -> Entry {
         let kept = tandem_journal::Kept::Dialog { text: text.to_owned() };
         Entry::Keep { leg: leg(number), call: call(of), kept }
+    }
+
+    fn state(number: u8, status: CallStatus, receipt: Option<&str>) -> Entry {
+        Entry::Record(Record::Call(Box::new(CallRecord {
+            id: call(number),
+            account_id: AccountId::new(at(0), [9; 10]),
+            call_id: String::new(),
+            trunk_id: None,
+            direction: CallDirection::Outbound,
+            carried_by: CarriedBy::Tandem,
+            conversation_id: None,
+            from_number: String::new(),
+            to_number: String::new(),
+            to_uri: None,
+            started_at: at(1),
+            answered_at: None,
+            ended_at: None,
+            duration_ms: None,
+            status,
+            hangup_cause: None,
+            sip_status: None,
+            hung_up_by: None,
+            quality_score: None,
+            codec_used: None,
+            sip_call_id: None,
+            remote_ip: None,
+            cost: None,
+            credits_used: None,
+            metadata: serde_json::Map::new(),
+            receipt: receipt.map(JsonText::from_stored),
+            created_at: at(1),
+        })))
     }
 
     #[test]
@@ -164,15 +263,48 @@ mod tests {
     }
 
     #[test]
-    fn what_an_ordinary_turn_has_is_left_as_it_is() {
+    fn a_later_state_takes_the_place_of_one_that_nobody_has_seen() {
         let mut unwritten = Unwritten::default();
-        let turn = [keep(1, 1, "one"), keep(1, 1, "two"), Entry::Forget { leg: leg(1) }];
+        let turn = [
+            state(1, CallStatus::Initiated, Some("routed")),
+            keep(1, 1, "one"),
+            keep(1, 2, "other"),
+            state(1, CallStatus::Ringing, None),
+            keep(1, 1, "two"),
+            Entry::Forget { leg: leg(2) },
+            keep(1, 2, "again"),
+            state(1, CallStatus::Completed, None),
+        ];
         turn.iter().cloned().for_each(|entry| unwritten.push(entry));
-        unwritten.compact();
-        assert_eq!(unwritten.entries(), turn);
+        let expected = [
+            state(1, CallStatus::Ringing, Some("routed")),
+            keep(1, 1, "two"),
+            keep(1, 2, "other"),
+            Entry::Forget { leg: leg(2) },
+            keep(1, 2, "again"),
+            state(1, CallStatus::Completed, None),
+        ];
+        assert_eq!(unwritten.entries(), expected);
         unwritten.written(2);
-        assert_eq!(unwritten.entries(), &turn[2..]);
+        assert_eq!(unwritten.entries(), &expected[2..]);
         unwritten.clear();
         assert!(unwritten.is_empty());
+    }
+
+    #[test]
+    fn the_last_state_has_the_last_receipt() {
+        let mut unwritten = Unwritten::default();
+        unwritten.push(state(1, CallStatus::Initiated, Some("first")));
+        (0..LOOK_BACK).for_each(|_| unwritten.push(Entry::Heartbeat { at: at(1) }));
+        unwritten.push(state(1, CallStatus::Ringing, Some("second")));
+        (0..KEPT_ENTRIES).for_each(|_| unwritten.push(Entry::Heartbeat { at: at(1) }));
+        unwritten.push(state(1, CallStatus::Answered, None));
+        unwritten.compact();
+        let expected = [
+            state(1, CallStatus::Initiated, Some("first")),
+            Entry::Heartbeat { at: at(1) },
+            state(1, CallStatus::Answered, Some("second")),
+        ];
+        assert_eq!(unwritten.entries(), expected);
     }
 }

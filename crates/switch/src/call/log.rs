@@ -267,11 +267,11 @@ impl CallLog {
         now: Now,
     ) {
         let status = self.record.status;
-        self.write_receipt();
         self.set_end(ending, connected, cost, now.utc);
         // Ports have yet to tell their counters. Should the process die meanwhile, the next one finds how the call ended, and by its
         // status that it is not closed.
-        resources.record(Record::Call(Box::new(CallRecord { status, ..self.record.clone() })));
+        let record = CallRecord { status, ..self.state() };
+        resources.record(Record::Call(Box::new(record)));
         self.tell_end(ending, resources, now);
     }
 
@@ -308,8 +308,18 @@ impl CallLog {
 
     /// Writes the call as it is. What is final is to be written after that of its legs.
     pub(super) fn write(&mut self, resources: &mut Resources) {
+        let record = self.state();
+        resources.record(Record::Call(Box::new(record)));
+    }
+
+    /// The record to be written: with the receipt only if that has changed since it was written last.
+    fn state(&mut self) -> CallRecord {
+        let has_changed = self.receipt_has_changed;
         self.write_receipt();
-        resources.record(Record::Call(Box::new(self.record.clone())));
+        let receipt = self.record.receipt.take();
+        let state = self.record.clone();
+        self.record.receipt = receipt;
+        CallRecord { receipt: self.record.receipt.clone().filter(|_| has_changed), ..state }
     }
 
     /// Puts the receipt into the record, if it has changed.
