@@ -16,6 +16,7 @@ mod clock;
 mod journal;
 mod journal_gauge;
 mod media;
+mod pace;
 mod random;
 mod recorder;
 mod resolver;

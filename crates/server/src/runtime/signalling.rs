@@ -1,13 +1,14 @@
 use super::backlog::Backlog;
 use super::clock::SystemClock;
 use super::media::{MediaHandle, MediaInput};
+use super::pace::Pace;
 use super::streams::{self, Arrival, BoundListener, StreamLimits, StreamTable};
 use super::vital;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use std::io;
 use std::net::SocketAddr;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tandem_media::engine;
 use tandem_model::{Now, Transport};
 use tandem_netio::{BindError, Events, Interest, Poller, ReceiveBatch, SendBatch, UdpOptions, UdpSocket, Waker};
@@ -204,6 +205,7 @@ impl<C: Send + 'static> Shard<C> {
                 turn: Vec::new(),
                 streams,
                 poller: self.poller,
+                pace: Pace::default(),
                 inputs: self.inputs,
                 media: media.backlog(),
                 handle: media,
@@ -225,6 +227,7 @@ struct Loop<M: Machine> {
     turn: Vec<Transmit>,
     streams: StreamTable,
     poller: Poller,
+    pace: Pace,
     inputs: Receiver<Input<M::Command>>,
     media: Backlog<MediaInput>,
     handle: MediaHandle,
@@ -239,6 +242,7 @@ impl<M: Machine> Loop<M> {
         while !is_stopping {
             self.wait(&mut events);
             let now = SystemClock::now_both();
+            self.pace.turn_began(now.instant);
             let mut is_behind = false;
             for event in events.iter().filter(|event| event.token != WAKE_TOKEN) {
                 let Ok(index) = usize::try_from(event.token) else { continue };
@@ -264,11 +268,12 @@ impl<M: Machine> Loop<M> {
     }
 
     fn wait(&mut self, events: &mut Events) {
+        self.pace.wait();
         let is_behind =
             !self.inputs.is_empty() || self.media.waiting() > 0 || (self.is_open && self.streams.is_waiting());
         let until_deadline =
             self.machine.poll_timeout().map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let timeout = if is_behind { Some(std::time::Duration::ZERO) } else { until_deadline };
+        let timeout = if is_behind { Some(Duration::ZERO) } else { until_deadline };
         if let Err(error) = self.poller.wait(events, timeout) {
             tracing::error!(%error, "waiting for sockets failed");
         }
