@@ -108,6 +108,18 @@ fn an_address_whose_display_name_is_broken_is_answered_without_it() {
     assert!(matches!(Message::parse(hopeless.as_bytes()), Err(ParseError::Discard(_))), "{hopeless}");
 }
 
+/// RFC 4475 §3.1.2.16: the sender's Via is of its version, and it is answered in ours.
+#[test]
+fn a_request_of_another_version_throughout_is_told_so() {
+    let text = format!("X sip:a@b SIP/7.0\r\n{BASE}\r\n").replace("Via: SIP/2.0", "Via: SIP/7.0");
+    let Err(ParseError::Answerable(refusal)) = Message::parse(text.as_bytes()) else { panic!("{text}") };
+    assert_eq!(refusal.status, StatusCode::VERSION_NOT_SUPPORTED);
+    let answer = refusal.to_response(&Token::new("t").unwrap()).to_bytes();
+    assert_eq!(Message::parse(&answer).unwrap().top_via().to_string(), "SIP/2.0/UDP h;branch=z9hG4bK1");
+    let mixed = format!("X sip:a@b SIP/2.0\r\n{BASE}\r\n").replace("Via: SIP/2.0", "Via: SIP/7.0");
+    assert!(matches!(Message::parse(mixed.as_bytes()), Err(ParseError::Discard(_))), "{mixed}");
+}
+
 #[test]
 fn requests_that_demand_a_header_say_so() {
     for (method, name, status) in

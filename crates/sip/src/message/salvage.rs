@@ -32,6 +32,7 @@ pub(super) fn refuse(bytes: &[u8], nature: Nature<'_>, after_line: usize, flaw: 
 fn salvage(block: &[u8], flaw: &Flaw) -> Option<Refusal> {
     let mut vias: Vec<Via> = Vec::new();
     let (mut from, mut to, mut id, mut cseq) = (None, None, None, None);
+    let take_via = if *flaw == Flaw::UnsupportedVersion { ViaRef::take_of_any_version } else { ViaRef::take };
     let mut rest = block.get(..block.len().min(super::limits::MAX_MESSAGE_BYTES))?;
     while !rest.is_empty() && !rest.starts_with(b"\r\n") {
         let end = line_end(rest);
@@ -44,7 +45,7 @@ fn salvage(block: &[u8], flaw: &Flaw) -> Option<Refusal> {
         if HeaderName::Via.is(name) {
             let mut cursor = Cursor::new(value);
             loop {
-                vias.push(ViaRef::take(&mut cursor)?.to_owned());
+                vias.push(take_via(&mut cursor)?.to_owned());
                 if !cursor.eat(b',') {
                     break;
                 }

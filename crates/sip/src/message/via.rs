@@ -161,14 +161,31 @@ impl<'a> ViaRef<'a> {
     #[inline]
     pub(crate) fn take(cursor: &mut Cursor<'a>) -> Option<Self> {
         cursor.skip_blanks();
-        let is_sip = cursor.eat_all(b"SIP/2.0/")
-            || scan::is_name(cursor.take(scan::TOKEN), b"SIP")
-                && cursor.eat_separator(b'/')
-                && cursor.take(scan::TOKEN) == b"2.0"
-                && cursor.eat_separator(b'/');
+        let is_sip = cursor.eat_all(b"SIP/2.0/") || Self::take_protocol(cursor)? == b"2.0";
+        if is_sip { Self::take_sender(cursor) } else { None }
+    }
+
+    /// Like [`Self::take`], of whatever version: what is answered with 505 has that version in Via as well.
+    pub(super) fn take_of_any_version(cursor: &mut Cursor<'a>) -> Option<Self> {
+        cursor.skip_blanks();
+        Self::take_protocol(cursor).filter(|version| !version.is_empty())?;
+        Self::take_sender(cursor)
+    }
+
+    /// Takes `SIP/version/`, and gives the version.
+    fn take_protocol(cursor: &mut Cursor<'a>) -> Option<&'a [u8]> {
+        if !scan::is_name(cursor.take(scan::TOKEN), b"SIP") || !cursor.eat_separator(b'/') {
+            return None;
+        }
+        let version = cursor.take(scan::TOKEN);
+        cursor.eat_separator(b'/').then_some(version)
+    }
+
+    #[inline]
+    fn take_sender(cursor: &mut Cursor<'a>) -> Option<Self> {
         cursor.skip_blanks();
         let transport = cursor.take(scan::TOKEN);
-        if !is_sip || transport.is_empty() || !cursor.peek().is_some_and(scan::is_blank) {
+        if transport.is_empty() || !cursor.peek().is_some_and(scan::is_blank) {
             return None;
         }
         cursor.skip_blanks();
