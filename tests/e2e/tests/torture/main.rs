@@ -81,7 +81,7 @@ fn each_case_is_sent_or_waits_for_a_feature() {
     let waiting = WAITING.iter().map(|(id, _)| *id);
     let of_one_carrier = OF_ONE_CARRIER.iter().map(|(id, _)| *id);
     let chosen = rules::CHOSEN.iter().map(|(id, _)| *id);
-    for id in waiting.chain(of_one_carrier).chain(chosen).chain(ENDS_THE_STREAM) {
+    for id in waiting.chain(of_one_carrier).chain(chosen).chain(ENDS_THE_STREAM).chain(rules::UNANSWERABLE) {
         assert!(ids.contains(id), "{id} is listed and does not exist");
     }
     for case in &cases {
