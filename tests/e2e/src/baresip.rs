@@ -89,9 +89,33 @@ impl Baresip {
         self.command("resume", "");
     }
 
+    /// Presses a key for a moment.
+    pub fn press(&mut self, key: char) {
+        self.command("sndcode", &key.to_string());
+        // The key is let go by another one, which is none.
+        self.command("sndcode", " ");
+    }
+
     /// Ends its call.
     pub fn hang_up(&mut self) {
         self.command("hangup", "");
+    }
+
+    /// The keys that it was told of by telephone-events, in order, once there are so many.
+    ///
+    /// # Panics
+    /// When they do not come.
+    pub fn wait_for_keys(&mut self, count: usize) -> String {
+        let mut keys = String::new();
+        eventually(&format!("{count} keys at baresip"), PATIENCE, || {
+            while let Some(message) = self.read_message() {
+                if message["type"] == "CALL_DTMF_START" {
+                    keys.push_str(message["param"].as_str().unwrap_or_default());
+                }
+            }
+            (keys.len() >= count).then_some(())
+        });
+        keys
     }
 
     /// What it has heard so far, 8,000 samples a second: it begins another recording when a call is taken back.
@@ -121,13 +145,8 @@ impl Baresip {
     fn command(&mut self, command: &str, parameter: &str) {
         let text = json!({"command": command, "params": parameter, "token": command}).to_string();
         self.control.write_all(format!("{}:{text},", text.len()).as_bytes()).expect("baresip is there");
-        self.control.set_read_timeout(Some(Duration::from_millis(50))).expect("it is not zero");
         let answer = eventually(&format!("answer of baresip to {command}"), PATIENCE, || {
-            let mut buffer = [0; 4_096];
-            if let Ok(length) = self.control.read(&mut buffer) {
-                self.received.extend_from_slice(&buffer[..length]);
-            }
-            while let Some(message) = self.next_message() {
+            while let Some(message) = self.read_message() {
                 if message["response"] == true && message["token"] == command {
                     return Some(message);
                 }
@@ -135,6 +154,19 @@ impl Baresip {
             None
         });
         assert_eq!(answer["ok"], true, "{command} {parameter}: {answer:#}\n{}", self.printed());
+    }
+
+    /// The next answer or event; `None` when there is none for a moment.
+    fn read_message(&mut self) -> Option<Value> {
+        if let Some(message) = self.next_message() {
+            return Some(message);
+        }
+        self.control.set_read_timeout(Some(Duration::from_millis(50))).expect("it is not zero");
+        let mut buffer = [0; 4_096];
+        if let Ok(length) = self.control.read(&mut buffer) {
+            self.received.extend_from_slice(&buffer[..length]);
+        }
+        self.next_message()
     }
 
     fn next_message(&mut self) -> Option<Value> {

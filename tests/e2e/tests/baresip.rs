@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use std::time::{Duration, Instant};
-use tandem_e2e::{Baresip, Lan, Network, Options, Tandem, eventually, pause, text_at};
+use tandem_e2e::{Api, Baresip, Lan, Network, Options, Tandem, eventually, pause, text_at};
 use tandem_media::tone::dominant_hz;
 
 #[test]
@@ -10,26 +10,9 @@ fn two_baresips_hear_each_other_hold_and_resume() {
     let (network, lan) = (Network::claim(), Lan::claim());
     let mut caller = Baresip::start(&lan, 2, "+12025550199", CALLER_HZ);
     let callee = Baresip::start(&lan, 3, CALLED, CALLEE_HZ);
-    let node = lan.host(1);
-    let options = Options::default()
-        .env("TANDEM_SIP_LISTEN", &format!("udp:{node}:5060"))
-        .env("TANDEM_MEDIA_ADDRESS", &node.to_string())
-        .env("TANDEM_PEER_ALLOW", &lan.range());
-    let tandem = Tandem::start(&network, &options);
-    let api = tandem.api();
-    let _ = api.create_trunk("callee", callee.address(), &json!({"call_direction": "outbound"}));
-    let forward = json!({"call_direction": "inbound", "inbound_routing": {"default": {"type": "forward"}}});
-    let _ = api.create_trunk("caller", caller.address(), &forward);
-
-    caller.dial(&format!("sip:{CALLED}@{node}"));
-    let id = eventually("call that is up", SOON, || {
-        let calls = api.get("/calls").expect(200);
-        calls
-            .as_array()
-            .and_then(|calls| calls.first())
-            .filter(|call| call["status"] == "answered")
-            .map(|call| text_at(call, "/id"))
-    });
+    let (tandem, api) = between(&network, &lan, &caller, &callee);
+    caller.dial(&format!("sip:{CALLED}@{}", lan.host(1)));
+    let id = call_that_is_up(&api);
     let mut heard = Heard::default();
     let up = Instant::now();
     heard.next(&caller, &callee);
@@ -64,6 +47,49 @@ fn two_baresips_hear_each_other_hold_and_resume() {
     assert!((least * 4 / 5..=most).contains(&sent), "{sent} packets in {talked:?}: {legs:#?}");
 }
 
+#[test]
+fn a_key_of_a_baresip_is_told_to_the_other_once() {
+    let (network, lan) = (Network::claim(), Lan::claim());
+    let mut caller = Baresip::start(&lan, 2, "+12025550199", CALLER_HZ);
+    let mut callee = Baresip::start(&lan, 3, CALLED, CALLEE_HZ);
+    let (_tandem, api) = between(&network, &lan, &caller, &callee);
+    caller.dial(&format!("sip:{CALLED}@{}", lan.host(1)));
+    let id = call_that_is_up(&api);
+    for key in KEYS.chars() {
+        caller.press(key);
+        pause(Duration::from_millis(300));
+    }
+    assert_eq!(callee.wait_for_keys(KEYS.len()), KEYS);
+    caller.hang_up();
+    let _ = api.wait_for_end(&id, SOON);
+}
+
+/// A node that has each of them behind a trunk of its own, and passes on what the caller's brings.
+fn between(network: &Network, lan: &Lan, caller: &Baresip, callee: &Baresip) -> (Tandem, Api) {
+    let node = lan.host(1);
+    let options = Options::default()
+        .env("TANDEM_SIP_LISTEN", &format!("udp:{node}:5060"))
+        .env("TANDEM_MEDIA_ADDRESS", &node.to_string())
+        .env("TANDEM_PEER_ALLOW", &lan.range());
+    let tandem = Tandem::start(network, &options);
+    let api = tandem.api();
+    let _ = api.create_trunk("callee", callee.address(), &json!({"call_direction": "outbound"}));
+    let forward = json!({"call_direction": "inbound", "inbound_routing": {"default": {"type": "forward"}}});
+    let _ = api.create_trunk("caller", caller.address(), &forward);
+    (tandem, api)
+}
+
+fn call_that_is_up(api: &Api) -> String {
+    eventually("call that is up", SOON, || {
+        let calls = api.get("/calls").expect(200);
+        calls
+            .as_array()
+            .and_then(|calls| calls.first())
+            .filter(|call| call["status"] == "answered")
+            .map(|call| text_at(call, "/id"))
+    })
+}
+
 /// What the telephones have heard, piece by piece.
 #[derive(Default)]
 struct Heard {
@@ -95,6 +121,7 @@ fn wait_for_event(tandem: &Tandem, id: &str, kind: &str) {
 }
 
 const CALLED: &str = "+12025550100";
+const KEYS: &str = "5#09";
 const CALLER_HZ: u16 = 600;
 const CALLEE_HZ: u16 = 1_100;
 /// A second of speech, and what a busy machine adds to it.

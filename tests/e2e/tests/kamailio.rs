@@ -192,6 +192,48 @@ fn a_route_set_may_change_the_transport() {
 }
 
 #[test]
+fn a_call_in_may_change_the_transport_at_a_proxy() {
+    let bench = bench();
+    let onward = format!("$du = \"sip:{};transport=tcp\";", bench.tandem.sip());
+    let edge = Edge::at(bench.edge(), &onward).and_at(Transport::Tcp, bench.edge());
+    // Else it connects from whatever address of the loopback the kernel likes.
+    let kamailio = Kamailio::start(&edge.with_blocks(&format!("tcp_source_ipv4={}\n", bench.edge().ip())));
+    let _ = bench.trunk(&json!({"advanced_config": {"transport": "tcp", "options_interval": 0}}));
+    let scene = Scene::caller().invites("", SDP).may_hear("100").may_hear("180").hears("200").acknowledges("");
+    let sipp = Sipp::place(Transport::Udp, &until_bye(scene), bench.sipp(), bench.edge(), INBOUND);
+    let id = bench.only_call();
+    let _ = kamailio.wait_for(bench.sipp(), "ACK");
+    bench.end(&id);
+    let _ = sipp.succeed();
+    let routes = values(&kamailio.wait_for(bench.tandem.sip(), "200 INVITE").text, "Record-Route");
+    assert_eq!(routes.len(), 2, "{routes:?}");
+    let bye = kamailio.wait_for(bench.tandem.sip(), "BYE");
+    assert_eq!((bye.transport.as_str(), values(&bye.text, "Route")), ("tcp", routes));
+}
+
+#[test]
+fn a_proxy_that_hides_its_topology_is_followed_blindly() {
+    let bench = bench();
+    let edge = bench.edge_with("").with_module("topoh", &["\"mask_key\", \"e2e\"", "\"mask_ip\", \"127.0.0.8\""]);
+    let kamailio = Kamailio::start(&edge);
+    let trunk = bench.trunk(&json!({}));
+    let scene = answering().invites("", SDP).may_hear("100").hears("200").acknowledges("");
+    let sipp = Sipp::take(Transport::Udp, &until_bye(scene), bench.sipp());
+    let id = bench.answered(&trunk);
+    let _ = kamailio.wait_for(bench.sipp(), "ACK");
+    bench.end(&id);
+    let _ = sipp.succeed();
+
+    let scene = Scene::caller().invites("", SDP).may_hear("100").may_hear("180").hears("200").acknowledges("");
+    let sipp = Sipp::place(Transport::Udp, &scene.asks("BYE", "").hears("200"), bench.sipp(), bench.edge(), INBOUND);
+    let heard = sipp.succeed();
+    // Nothing of the node's addresses is in what SIPp has read, so that only the proxy can have brought it to the node.
+    let answer = heard.iter().find(|message| message.text.what() == "200 INVITE").expect("an answer");
+    let contact = answer.text.header("Contact").unwrap_or_default();
+    assert!(contact.contains("127.0.0.8"), "{contact}");
+}
+
+#[test]
 fn an_outbound_proxy_is_a_route_and_the_request_uri_stays() {
     let bench = bench();
     let kamailio = bench.kamailio("");
@@ -368,6 +410,27 @@ fn of_the_answers_of_a_fork_the_first_is_taken_and_the_other_is_ended() {
     for branch in [one, two] {
         let _ = kamailio.wait_for(branch, "183 INVITE");
     }
+}
+
+#[test]
+fn a_proxy_that_tries_one_after_the_other_makes_one_call() {
+    let bench = bench();
+    let (one, two) = (bench.network.sip(4), bench.network.sip(5));
+    let first = format!("t_on_failure(\"NEXT\"); $du = \"sip:{one}\"; t_relay(); exit;");
+    let next = format!("failure_route[NEXT] {{ if (t_is_canceled()) exit; $du = \"sip:{two}\"; t_relay(); }}");
+    let kamailio = Kamailio::start(&bench.edge_with(&first).with_blocks(&next));
+    let trunk = bench.trunk(&json!({}));
+    let early = || Scene::callee_behind_proxy().responds("183 Session Progress", "", SDP);
+    let busy = Sipp::take(Transport::Udp, &early().responds("486 Busy Here", "", "").hears("ACK"), one);
+    let free = Sipp::take(Transport::Udp, &until_bye(early().responds("200 OK", "", SDP).hears("ACK")), two);
+    let id = bench.answered(&trunk);
+    let _ = busy.succeed();
+    bench.end(&id);
+    let heard = free.succeed();
+    let tag = |text: &SipText| text.header("To").and_then(|to| to.split_once(";tag=")).map(|(_, tag)| tag.to_owned());
+    let answer = heard.iter().find(|message| message.text.what() == "200 INVITE").expect("it answered");
+    let bye = kamailio.wait_for(bench.tandem.sip(), "BYE").text;
+    assert_eq!(tag(&bye), tag(&answer.text), "not that of the first early dialog");
 }
 
 #[test]
