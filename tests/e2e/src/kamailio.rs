@@ -18,6 +18,7 @@ pub struct Edge {
     listen: Vec<(Transport, SocketAddr)>,
     modules: String,
     onward: String,
+    inside: String,
     blocks: String,
     files: Vec<(String, String)>,
     is_quiet: bool,
@@ -51,6 +52,7 @@ impl Edge {
             listen,
             modules: String::new(),
             onward: onward.to_owned(),
+            inside: String::new(),
             blocks: String::new(),
             files: Vec::new(),
             is_quiet: false,
@@ -61,6 +63,13 @@ impl Edge {
     #[must_use]
     pub fn and_at(mut self, transport: Transport, address: SocketAddr) -> Self {
         self.listen.push((transport, address));
+        self
+    }
+
+    /// Does this with each request of a dialog that follows its route set, but an ACK.
+    #[must_use]
+    pub fn inside(mut self, statements: &str) -> Self {
+        statements.clone_into(&mut self.inside);
         self
     }
 
@@ -109,7 +118,7 @@ impl Edge {
         } else {
             format!("xlog(\"L_NOTICE\", \"\\n{BEGIN} $si:$sp $proto\\n$mb{END}\\n\");")
         };
-        let Self { modules, onward, blocks, .. } = self;
+        let Self { modules, onward, inside, blocks, .. } = self;
         format!(
             r#"#!KAMAILIO
 debug=1
@@ -148,7 +157,11 @@ request_route {{
         exit;
     }}
     if (has_totag()) {{
-        if (loose_route()) {{ t_relay(); exit; }}
+        if (loose_route()) {{
+            if (!is_method("ACK")) route(INSIDE);
+            t_relay();
+            exit;
+        }}
         if (is_method("ACK")) {{ if (t_check_trans()) t_relay(); exit; }}
         sl_send_reply("404", "No route set of ours");
         exit;
@@ -169,6 +182,11 @@ reply_route {{
 
 route[ONWARD] {{
     {onward}
+    return;
+}}
+
+route[INSIDE] {{
+    {inside}
     return;
 }}
 {blocks}

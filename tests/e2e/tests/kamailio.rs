@@ -319,6 +319,56 @@ fn a_proxy_and_the_callee_behind_it_may_both_challenge() {
 }
 
 #[test]
+fn a_bye_may_be_challenged() {
+    let bench = bench();
+    // As it does with the INVITE, which is another request with another nonce.
+    let ours = format!("if ($si == \"{}\") {{ {} }}", bench.tandem.sip().ip(), challenge("proxy"));
+    let edge = bench.edge_with(&challenge("proxy")).inside(&ours).with_module("auth", &[]);
+    let kamailio = Kamailio::start(&edge);
+    let _ = challenged_call(&bench);
+    let byes = kamailio.seen_from(bench.tandem.sip(), "BYE");
+    let (first, last) = (&byes[0].text, &byes[byes.len() - 1].text);
+    assert!(first.cseq() < last.cseq() && values(first, "Route") == values(last, "Route"), "{byes:#?}");
+    assert!(last.header("Proxy-Authorization").is_some_and(|credentials| credentials.contains("uri=\"sip:sipp@")));
+}
+
+#[test]
+fn a_route_set_outlives_the_process() {
+    let mut bench = bench();
+    let edge = bench.edge_with(&format!("$fs = \"udp:{}\";", bench.edge())).and_at(Transport::Tcp, bench.edge());
+    let kamailio = Kamailio::start(&edge);
+    let trunk = bench.trunk(&json!({"advanced_config": {"transport": "tcp", "options_interval": 0}}));
+    let sipp = Sipp::take(Transport::Udp, &until_bye(answering()), bench.sipp());
+    let id = bench.answered(&trunk);
+    let ack = kamailio.wait_for(bench.tandem.sip(), "ACK").text;
+    bench.tandem.kill();
+    bench.tandem.restart();
+    let _ = sipp.succeed();
+    let bye = kamailio.wait_for(bench.tandem.sip(), "BYE").text;
+    assert_eq!((values(&bye, "Route"), bye.uri()), (values(&ack, "Route"), ack.uri()));
+    assert_eq!(bench.api.wait_for_end(&id, SOON)["hangup_cause"], "node_restarted");
+}
+
+#[test]
+fn a_proxy_knows_the_cancel_of_a_process_that_has_begun_anew() {
+    let mut bench = bench();
+    let kamailio = bench.kamailio("");
+    let trunk = bench.trunk(&json!({}));
+    let scene = Scene::callee_behind_proxy().responds("180 Ringing", "", "").hears("CANCEL").answers("200 OK", "", "");
+    let sipp =
+        Sipp::take(Transport::Udp, &scene.responds_late("487 Request Terminated", "").hears("ACK"), bench.sipp());
+    let id = bench.dial(&trunk);
+    let _ = bench.api.wait_for_status(&id, "ringing", SOON);
+    bench.tandem.kill();
+    bench.tandem.restart();
+    let _ = sipp.succeed();
+    let [invite, cancel, ack] =
+        ["INVITE", "CANCEL", "ACK"].map(|method| kamailio.wait_for(bench.tandem.sip(), method).text);
+    assert_eq!((branch(&cancel), branch(&ack)), (branch(&invite), branch(&invite)));
+    assert_eq!(bench.api.wait_for_end(&id, SOON)["hangup_cause"], "node_restarted");
+}
+
+#[test]
 fn a_cancel_goes_hop_by_hop_and_its_487_is_acknowledged() {
     let bench = bench();
     let kamailio = bench.kamailio("");
