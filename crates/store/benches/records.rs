@@ -1,8 +1,8 @@
 //! What a call costs in the store, in CPU time of this process: `cargo bench -p tandem-store`. On SQLite, or on the database that
 //! `DATABASE_URL` names, in which it leaves its calls.
 //!
-//! A call is two states of the call, two of its leg and eight events, written in two batches, as at 1,000 calls a second with a
-//! batch every 50 ms.
+//! A call is two states of the call, two of each of its legs and eight events, as at 1,000 calls a second with a batch every 250 ms:
+//! short ones, which begin and end in one batch, and long ones, which end in a later one.
 
 #![expect(
     clippy::unwrap_used,
@@ -15,8 +15,11 @@ use tandem_model::*;
 use tandem_store::{DatabaseUrl, MasterKey, Store, StoreOptions};
 use uuid::Uuid;
 
-const BATCHES: u64 = 200;
-const CALLS_PER_BATCH: u64 = 50;
+const BATCHES: u64 = 40;
+const CALLS_PER_BATCH: u64 = 250;
+const LEGS: u32 = 2;
+/// A second.
+const LONG_CALL_BATCHES: u64 = 4;
 /// Of `/proc/self/stat`: `sysconf(_SC_CLK_TCK)` is 100 on every Linux.
 const MICROS_PER_TICK: u64 = 10_000;
 
@@ -35,29 +38,41 @@ async fn main() {
     let store = Store::open(&url, options).await.unwrap();
     let account = store.ensure_admin_account("bench").await.unwrap().id;
 
-    for round in 0..3 {
-        let batches: Vec<Vec<Record>> = (0..BATCHES).map(|batch| records(account, round, batch)).collect();
+    for round in 0..6 {
+        let kind = if round % 2 == 0 { Kind::Short } else { Kind::Long };
+        let batches: Vec<Vec<Record>> = (0..BATCHES).map(|batch| records(account, kind, round, batch)).collect();
         let (cpu, wall) = (cpu_micros(), Instant::now());
         for batch in &batches {
             store.write_records(batch).await.unwrap();
         }
         let calls = BATCHES * CALLS_PER_BATCH;
         let (cpu, wall) = (cpu_micros() - cpu, wall.elapsed().as_micros() / u128::from(calls));
-        println!("round {round}: {:.1} us CPU a call, {wall} us wall, {calls} calls", cpu as f64 / calls as f64);
+        println!(
+            "round {round}, {kind:?} calls: {:.1} us CPU a call, {wall} us wall, {calls} calls",
+            cpu as f64 / calls as f64
+        );
     }
     store.close().await;
 }
 
-/// The ends of the calls that the batch before began, and the beginnings of new ones.
-fn records(account: AccountId, round: u64, batch: u64) -> Vec<Record> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Short,
+    Long,
+}
+
+/// The beginnings of new calls and their ends, or those of calls that an earlier batch began.
+fn records(account: AccountId, kind: Kind, round: u64, batch: u64) -> Vec<Record> {
+    let ending = match kind {
+        Kind::Short => Some(batch),
+        Kind::Long => batch.checked_sub(LONG_CALL_BATCHES),
+    };
     let mut records = Vec::new();
-    if batch > 0 {
-        for number in 0..CALLS_PER_BATCH {
-            records.extend(states(account, round, batch - 1, number, true));
-        }
-    }
     for number in 0..CALLS_PER_BATCH {
         records.extend(states(account, round, batch, number, false));
+        if let Some(begun_in) = ending {
+            records.extend(states(account, round, begun_in, number, true));
+        }
     }
     records
 }
@@ -69,7 +84,8 @@ fn states(account_id: AccountId, round: u64, batch: u64, number: u64, ended: boo
     let spread = serial.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
     let random = [spread[0], spread[1], spread[2], spread[3], spread[4], spread[5], spread[6], spread[7], 0, 0];
     let id = CallId::new(at, random);
-    let leg_id = LegId::new(at, random);
+    let leg_id =
+        move |number| LegId::new(at.saturating_add(std::time::Duration::from_micros(u64::from(number))), random);
     let trunk_id = Some(TrunkId::from_uuid(Uuid::from_u128(3)));
     let end = ended.then_some(at);
     let call = CallRecord {
@@ -101,11 +117,11 @@ fn states(account_id: AccountId, round: u64, batch: u64, number: u64, ended: boo
         receipt: Some(JsonText::new(&receipt(account_id, at))),
         created_at: at,
     };
-    let leg = LegRecord {
-        id: leg_id,
+    let leg = move |number| LegRecord {
+        id: leg_id(number),
         call_id: id,
         account_id,
-        number: 1,
+        number,
         kind: LegKind::Sip,
         trunk_id,
         direction: CallDirection::Outbound,
@@ -133,7 +149,7 @@ fn states(account_id: AccountId, round: u64, batch: u64, number: u64, ended: boo
             call_id: id,
             account_id,
             number,
-            leg_id: Some(leg_id),
+            leg_id: Some(leg_id(1)),
             at,
             kind: EventKind::LegStarted,
             detail: JsonText::new(
@@ -141,7 +157,8 @@ fn states(account_id: AccountId, round: u64, batch: u64, number: u64, ended: boo
             ),
         })
     });
-    [Record::Call(Box::new(call)), Record::Leg(Box::new(leg))].into_iter().chain(events)
+    let legs = (1..=LEGS).map(move |number| Record::Leg(Box::new(leg(number))));
+    [Record::Call(Box::new(call))].into_iter().chain(legs).chain(events)
 }
 
 fn receipt(account_id: AccountId, at: Timestamp) -> Receipt {

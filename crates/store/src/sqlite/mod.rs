@@ -310,6 +310,7 @@ const WAL_LIMIT_BYTES: &str = "67108864";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tandem_model::{BootId, NodeId, Timestamp};
 
     #[tokio::test]
     async fn a_full_disk_is_told_apart() {
@@ -338,6 +339,31 @@ mod tests {
         transaction.commit().await.unwrap();
         pools.close().await;
     }
+
+    #[tokio::test]
+    async fn who_records_waits_for_a_change_to_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let pools = SqlitePools::open(&folder.path().join("tandem.db")).await.unwrap();
+        let change = pools.begin().await.unwrap();
+        let mut written = std::pin::pin!(pools.write_records(&[], Some(POSITION), WRITER));
+        tokio::select! {
+            biased;
+            _ = &mut written => panic!("somebody else writes"),
+            () = ready(()) => {}
+        }
+        change.commit().await.unwrap();
+        assert_eq!(written.await.unwrap(), []);
+        pools.close().await;
+        let closed = pools.write_records(&[], Some(POSITION), WRITER).await.unwrap_err();
+        assert!(matches!(crate::DatabaseError::from(closed), crate::DatabaseError::Unavailable));
+    }
+
+    const POSITION: JournalPosition = JournalPosition { shard: 0, segment: 1, offset: 72 };
+    const WRITER: Writer = Writer {
+        node: NodeId::from_uuid(Uuid::from_u128(1)),
+        boot: BootId::from_uuid(Uuid::from_u128(2)),
+        at: Timestamp::from_unix_micros(3),
+    };
 
     #[tokio::test]
     async fn the_file_is_for_this_user_only() {

@@ -290,3 +290,109 @@ const INSERT_REFUSALS: &str = "
 INSERT INTO refusals (id, account_id, at, trunk_id, from_number, to_number, sip_call_id, sip_status, reason, receipt)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
 ON CONFLICT (account_id, id) DO NOTHING";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::DatabaseError;
+    use crate::sqlite::SqlitePools;
+    use std::time::Duration;
+    use tandem_model::{BootId, NodeId, RefusalId};
+
+    const WRITER: Writer = Writer {
+        node: NodeId::from_uuid(Uuid::from_u128(1)),
+        boot: BootId::from_uuid(Uuid::from_u128(2)),
+        at: Timestamp::from_unix_micros(3),
+    };
+    const ACCOUNT: AccountId = AccountId::from_uuid(Uuid::from_u128(4));
+
+    /// A new file with an account, and the connection to it.
+    async fn recording(folder: &Path) -> Recording {
+        let path = folder.join("tandem.db");
+        SqlitePools::migrate(&path).await.unwrap();
+        let recording = Recording::open(&path).unwrap();
+        run(&recording, "INSERT INTO accounts VALUES (x'00000000000000000000000000000004', 'a', 'pro', 1, 1, x'', 0)");
+        recording
+    }
+
+    fn run(recording: &Recording, sql: &str) {
+        recording.connection.lock().unwrap().as_ref().unwrap().execute_batch(sql).unwrap();
+    }
+
+    /// A refusal, for it has the fewest columns, of so many bytes.
+    fn record(number: u128, bytes: usize) -> Record {
+        Record::Refusal(Box::new(RefusedInvite {
+            id: RefusalId::from_uuid(Uuid::from_u128(number)),
+            account_id: ACCOUNT,
+            at: Timestamp::from_unix_micros(1),
+            trunk_id: None,
+            from_number: String::new(),
+            to_number: String::new(),
+            sip_call_id: String::new(),
+            sip_status: 404,
+            reason: String::new(),
+            receipt: JsonText::from_stored("x".repeat(bytes)),
+        }))
+    }
+
+    fn write(recording: &Recording, records: &[Record]) -> Result<(), DatabaseError> {
+        recording.write(records, None, WRITER).map(drop).map_err(DatabaseError::from)
+    }
+
+    fn stored(recording: &Recording) -> i64 {
+        let place = recording.connection.lock().unwrap();
+        place.as_ref().unwrap().query_one("SELECT count(*) FROM refusals", [], |row| row.get(0)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_told_apart_and_records_are_taken_once_there_is_space() {
+        let folder = tempfile::tempdir().unwrap();
+        let recording = recording(folder.path()).await;
+        // The database may not grow by another page: what a full disk looks like from inside.
+        run(&recording, "PRAGMA max_page_count = 1");
+        let records = [record(1, 10), record(2, 1_000_000)];
+        assert!(matches!(write(&recording, &records), Err(DatabaseError::DiskFull)));
+        assert_eq!(stored(&recording), 0);
+        run(&recording, "PRAGMA max_page_count = 1000000");
+        write(&recording, &records).unwrap();
+        assert_eq!(stored(&recording), 2);
+    }
+
+    #[tokio::test]
+    async fn another_process_that_holds_the_file_is_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let recording = recording(folder.path()).await;
+        recording.connection.lock().unwrap().as_ref().unwrap().busy_timeout(Duration::ZERO).unwrap();
+        let other = Recording::open(&recording.path).unwrap();
+        run(&other, "BEGIN IMMEDIATE");
+        assert!(matches!(write(&recording, &[record(1, 10)]), Err(DatabaseError::Busy)));
+        run(&other, "ROLLBACK");
+        write(&recording, &[record(1, 10)]).unwrap();
+    }
+
+    #[tokio::test]
+    async fn values_that_are_refused_are_told_apart_and_nothing_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let recording = recording(folder.path()).await;
+        run(
+            &recording,
+            "CREATE TRIGGER picky BEFORE INSERT ON refusals WHEN length(NEW.receipt) > 10
+             BEGIN SELECT RAISE (ABORT, 'too long'); END",
+        );
+        let error = write(&recording, &[record(1, 10), record(2, 11)]).unwrap_err();
+        assert!(error.is_about_values(), "{error:?}");
+        assert_eq!(stored(&recording), 0);
+        run(&recording, "ALTER TABLE refusals RENAME TO gone");
+        let error = write(&recording, &[record(1, 10)]).unwrap_err();
+        assert!(!error.is_about_values() && !error.is_transient(), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_with_a_transaction_that_nobody_ended_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let recording = recording(folder.path()).await;
+        run(&recording, "BEGIN IMMEDIATE; DELETE FROM accounts");
+        write(&recording, &[record(1, 10)]).unwrap();
+        assert_eq!(stored(&recording), 1);
+    }
+}
