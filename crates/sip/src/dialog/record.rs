@@ -3,6 +3,7 @@ use std::str::FromStr;
 
 use super::Dialog;
 use crate::endpoint::Flow;
+use crate::message::decimal::write_socket_addr;
 use crate::message::{HeaderName, NameAddr, SipCallId};
 
 /// A dialog and the path to its peer: all that is needed to end it from another process.
@@ -24,8 +25,15 @@ pub struct InvalidDialogRecord;
 impl fmt::Display for DialogRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { flow, dialog } = self;
-        writeln!(f, "flow {} {} {}", flow.transport, flow.local, flow.remote)?;
-        writeln!(f, "call-id {}", dialog.call_id)?;
+        for part in ["flow ", flow.transport.as_str(), " "] {
+            f.write_str(part)?;
+        }
+        write_socket_addr(f, flow.local)?;
+        f.write_str(" ")?;
+        write_socket_addr(f, flow.remote)?;
+        for part in ["\ncall-id ", dialog.call_id.as_str(), "\n"] {
+            f.write_str(part)?;
+        }
         writeln!(f, "local {}", dialog.local)?;
         writeln!(f, "remote {}", dialog.remote)?;
         writeln!(f, "local-seq {}", dialog.local_seq)?;

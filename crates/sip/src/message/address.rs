@@ -64,7 +64,10 @@ impl fmt::Display for NameAddr {
             scan::write_quoted(f, display)?;
             f.write_char(' ')?;
         }
-        write!(f, "<{}>{}", self.uri, self.params)
+        f.write_str("<")?;
+        self.uri.fmt(f)?;
+        f.write_str(">")?;
+        self.params.fmt(f)
     }
 }
 

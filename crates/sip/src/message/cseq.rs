@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::decimal::write_decimal;
 use super::limits::MAX_METHOD_BYTES;
 use super::method::Method;
 use super::scan;
@@ -17,7 +18,9 @@ pub struct CSeq {
 
 impl fmt::Display for CSeq {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.number, self.method)
+        write_decimal(f, self.number)?;
+        f.write_str(" ")?;
+        f.write_str(self.method.as_str())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::decimal::write_ipv4;
 use super::scan::{self, Cursor};
 
 /// A host: a name or an address (RFC 3261 §25.1, `host`).
@@ -29,6 +30,14 @@ impl Host {
     /// [`InvalidHost`].
     pub fn new(text: &str) -> Result<Self, InvalidHost> {
         HostRef::parse(text.as_bytes()).map(HostRef::to_owned).ok_or(InvalidHost)
+    }
+
+    pub(crate) fn write(&self, f: &mut impl fmt::Write) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::V4(address) => write_ipv4(f, *address),
+            Self::V6(address) => write!(f, "[{address}]"),
+        }
     }
 
     /// The address, unless it is a name.
@@ -65,11 +74,7 @@ impl From<IpAddr> for Host {
 
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name(name) => f.write_str(name),
-            Self::V4(address) => address.fmt(f),
-            Self::V6(address) => write!(f, "[{address}]"),
-        }
+        self.write(f)
     }
 }
 

@@ -31,6 +31,7 @@
 
 mod address;
 mod cseq;
+pub(crate) mod decimal;
 mod error;
 pub mod framing;
 mod header;

@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 
 use super::address::NameAddr;
 use super::cseq::CSeq;
+use super::decimal::write_decimal;
 use super::header::{Header, HeaderValue, SipCallId};
 use super::header_name::HeaderName;
 use super::method::Method;
@@ -107,7 +108,8 @@ impl Request {
     }
 
     fn write_head(&self, text: &mut String) -> fmt::Result {
-        write!(text, "{} ", self.method)?;
+        text.push_str(self.method.as_str());
+        text.push(' ');
         match &self.uri {
             Uri::Sip(uri) => uri.write(text, false)?,
             Uri::Tel(uri) => write!(text, "{uri}")?,
@@ -115,15 +117,22 @@ impl Request {
         }
         text.push_str(" SIP/2.0\r\n");
         write_lines(text, &HeaderName::Via, &self.vias)?;
-        write_line(text, &HeaderName::MaxForwards, self.max_forwards)?;
+        text.push_str("Max-Forwards: ");
+        write_decimal(text, self.max_forwards)?;
+        text.push_str("\r\n");
         write_lines(text, &HeaderName::Route, &self.routes)?;
         write_lines(text, &HeaderName::RecordRoute, &self.record_routes)?;
         write_line(text, &HeaderName::From, &self.from)?;
         write_line(text, &HeaderName::To, &self.to)?;
         write_line(text, &HeaderName::CallId, &self.call_id)?;
-        write_line(text, &HeaderName::CSeq, format_args!("{} {}", self.cseq, self.method))?;
+        text.push_str("CSeq: ");
+        write_decimal(text, self.cseq)?;
+        text.push(' ');
+        text.push_str(self.method.as_str());
+        text.push_str("\r\n");
         write_lines(text, &HeaderName::Contact, &self.contact)?;
-        write_headers(text, &self.headers)
+        write_headers(text, &self.headers);
+        Ok(())
     }
 }
 
@@ -138,7 +147,11 @@ impl Response {
 
     fn write_head(&self, text: &mut String) -> fmt::Result {
         let reason = self.reason.as_ref().map_or(self.status.reason_phrase(), HeaderValue::as_str);
-        write!(text, "SIP/2.0 {} {reason}\r\n", self.status)?;
+        text.push_str("SIP/2.0 ");
+        write_decimal(text, self.status.as_u16())?;
+        text.push(' ');
+        text.push_str(reason);
+        text.push_str("\r\n");
         write_lines(text, &HeaderName::Via, &self.vias)?;
         write_lines(text, &HeaderName::RecordRoute, &self.record_routes)?;
         write_line(text, &HeaderName::From, &self.from)?;
@@ -146,7 +159,8 @@ impl Response {
         write_line(text, &HeaderName::CallId, &self.call_id)?;
         write_line(text, &HeaderName::CSeq, &self.cseq)?;
         write_lines(text, &HeaderName::Contact, &self.contacts)?;
-        write_headers(text, &self.headers)
+        write_headers(text, &self.headers);
+        Ok(())
     }
 }
 
@@ -161,7 +175,8 @@ impl Body {
 const TYPICAL_HEAD_BYTES: usize = 1024;
 
 fn write_line(text: &mut String, name: &HeaderName, value: impl fmt::Display) -> fmt::Result {
-    write!(text, "{name}: {value}\r\n")
+    text.push_str(name.as_str());
+    write!(text, ": {value}\r\n")
 }
 
 /// A line for each value, so that no value need be told from its neighbour.
@@ -170,24 +185,29 @@ fn write_lines<T: fmt::Display>(
     name: &HeaderName,
     values: impl IntoIterator<Item = T>,
 ) -> fmt::Result {
-    values.into_iter().try_for_each(|value| write!(text, "{name}: {value}\r\n"))
+    values.into_iter().try_for_each(|value| write_line(text, name, value))
 }
 
-fn write_headers(text: &mut String, headers: &[Header]) -> fmt::Result {
-    headers
-        .iter()
-        .filter(|header| !has_field(&header.name))
-        .try_for_each(|header| write!(text, "{}: {}\r\n", header.name, header.value))
+fn write_headers(text: &mut String, headers: &[Header]) {
+    for header in headers.iter().filter(|header| !has_field(&header.name)) {
+        for part in [header.name.as_str(), ": ", header.value.as_str(), "\r\n"] {
+            text.push_str(part);
+        }
+    }
 }
 
 /// Adds Content-Type, Content-Length and the body.
 fn finish(mut text: String, body: Option<&Body>) -> Vec<u8> {
     let bytes = body.map_or(&[][..], |body| &body.bytes);
     if let Some(body) = body {
-        // Writing to a String cannot fail.
-        let _infallible = write!(text, "Content-Type: {}\r\n", body.content_type);
+        text.push_str("Content-Type: ");
+        text.push_str(body.content_type.as_str());
+        text.push_str("\r\n");
     }
-    let _infallible = write!(text, "Content-Length: {}\r\n\r\n", bytes.len());
+    text.push_str("Content-Length: ");
+    // Writing to a String cannot fail.
+    let _infallible = write_decimal(&mut text, bytes.len());
+    text.push_str("\r\n\r\n");
     let mut message = text.into_bytes();
     message.extend_from_slice(bytes);
     message

@@ -93,13 +93,17 @@ impl Params {
 impl fmt::Display for Params {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for param in &self.0 {
-            write!(f, ";{}", param.name)?;
+            f.write_str(";")?;
+            f.write_str(param.name.as_str())?;
             match &param.value {
                 Some(ParamValue { text, quoted: true }) => {
                     f.write_char('=')?;
                     scan::write_quoted(f, text)?;
                 }
-                Some(ParamValue { text, quoted: false }) => write!(f, "={text}")?,
+                Some(ParamValue { text, quoted: false }) => {
+                    f.write_str("=")?;
+                    f.write_str(text)?;
+                }
                 None => {}
             }
         }

@@ -1,5 +1,6 @@
 //! Status codes.
 
+use super::decimal::write_decimal;
 use std::fmt;
 
 /// The code of a response, 100 to 699 (RFC 3261 §7.2).
@@ -296,6 +297,6 @@ impl StatusCode {
 
 impl fmt::Display for StatusCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        write_decimal(f, self.0)
     }
 }

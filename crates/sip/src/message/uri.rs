@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::decimal::write_decimal;
 use super::host::{self, Host, HostRef};
 use super::scan::{self, Cursor};
 
@@ -307,13 +308,15 @@ impl SipUri {
         if let Some(user) = &self.user {
             f.write_str(&user.0)?;
             if let Some(password) = &self.password {
-                write!(f, ":{}", password.0)?;
+                f.write_char(':')?;
+                f.write_str(&password.0)?;
             }
             f.write_char('@')?;
         }
-        write!(f, "{}", self.host)?;
+        self.host.write(f)?;
         if let Some(port) = self.port {
-            write!(f, ":{port}")?;
+            f.write_char(':')?;
+            write_decimal(f, port)?;
         }
         write_params(f, &self.params)?;
         if with_headers {
@@ -329,7 +332,8 @@ impl SipUri {
 
 impl fmt::Display for TelUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "tel:{}", self.number)?;
+        f.write_str("tel:")?;
+        f.write_str(&self.number)?;
         write_params(f, &self.params)
     }
 }
@@ -342,9 +346,11 @@ impl fmt::Display for OtherUri {
 
 fn write_params(f: &mut impl fmt::Write, params: &[UriParam]) -> fmt::Result {
     for param in params {
-        write!(f, ";{}", param.name.0)?;
+        f.write_char(';')?;
+        f.write_str(&param.name.0)?;
         if let Some(value) = &param.value {
-            write!(f, "={}", value.0)?;
+            f.write_char('=')?;
+            f.write_str(&value.0)?;
         }
     }
     Ok(())

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
+use super::decimal::write_decimal;
 use super::host::{self, Host, HostRef};
 use super::limits::MAX_IDENTIFIER_BYTES;
 use super::params::{ParamRef, ParamValue, Params, ValueRef};
@@ -132,9 +133,13 @@ impl ViaTransport {
 
 impl fmt::Display for Via {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SIP/2.0/{} {}", self.transport.as_str(), self.host)?;
+        f.write_str("SIP/2.0/")?;
+        f.write_str(self.transport.as_str())?;
+        f.write_str(" ")?;
+        self.host.fmt(f)?;
         if let Some(port) = self.port {
-            write!(f, ":{port}")?;
+            f.write_str(":")?;
+            write_decimal(f, port)?;
         }
         self.params.fmt(f)
     }
