@@ -161,12 +161,13 @@ impl CallLog {
 
     // The life of the call.
 
-    /// Somebody calls us, and the rule of this name takes the call.
+    /// Somebody calls us, and the rule of this name takes the call. Whom it is put through to is about to be decided: the receipt
+    /// [follows](Self::write_new_receipt).
     pub(super) fn arrived(&mut self, leg: &LegRecord, rule: &str, resources: &mut Resources, now: Now) {
         self.described = Some(0);
         self.record.trunk_id = leg.trunk_id;
         self.target_known(0, leg);
-        self.write(resources);
+        resources.record(Record::Call(Box::new(self.state_without_receipt())));
         let detail = json!({"to": self.record.to_number, "from": self.record.from_number});
         self.event(EventKind::Initiated, None, detail, resources, now);
         let inbound = self.receipt.as_ref().and_then(|receipt| receipt.inbound.as_ref());
@@ -312,14 +313,26 @@ impl CallLog {
         resources.record(Record::Call(Box::new(record)));
     }
 
+    /// Writes the call if its receipt was not written as it is.
+    pub(super) fn write_new_receipt(&mut self, resources: &mut Resources) {
+        if self.receipt_has_changed {
+            self.write(resources);
+        }
+    }
+
     /// The record to be written: with the receipt only if that has changed since it was written last.
     fn state(&mut self) -> CallRecord {
         let has_changed = self.receipt_has_changed;
         self.write_receipt();
+        let receipt = self.record.receipt.clone().filter(|_| has_changed);
+        CallRecord { receipt, ..self.state_without_receipt() }
+    }
+
+    fn state_without_receipt(&mut self) -> CallRecord {
         let receipt = self.record.receipt.take();
         let state = self.record.clone();
         self.record.receipt = receipt;
-        CallRecord { receipt: self.record.receipt.clone().filter(|_| has_changed), ..state }
+        state
     }
 
     /// Puts the receipt into the record, if it has changed.

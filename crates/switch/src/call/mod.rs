@@ -269,6 +269,7 @@ impl Call {
         leg.write(resources);
         self.legs.push(leg);
         self.connect_first_party(CALLER, resources, now);
+        self.log.write_new_receipt(resources);
     }
 
     /// What the leg of a caller needs: the account's place, a slot of the trunk, a port, and an answer to the offer if there is one.
