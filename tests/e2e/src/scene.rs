@@ -22,6 +22,8 @@ pub struct Scene {
     /// What it says of itself: where it is, in Via, and its user in Contact.
     sent_by: String,
     user: String,
+    /// What its INVITE is for.
+    called: String,
     counts_repeats: bool,
 }
 
@@ -63,6 +65,7 @@ impl Scene {
             last: String::new(),
             sent_by: HERE.to_owned(),
             user: "sipp".to_owned(),
+            called: CALLED.to_owned(),
             counts_repeats: false,
         }
     }
@@ -104,6 +107,27 @@ impl Scene {
         self
     }
 
+    /// Calls this, in SIPp's language, and not the number at the node's address.
+    #[must_use]
+    pub fn calls(mut self, uri: &str) -> Self {
+        uri.clone_into(&mut self.called);
+        self
+    }
+
+    /// Its requests are in the dialog that a provisional response has begun.
+    #[must_use]
+    pub const fn in_early_dialog(mut self) -> Self {
+        self.in_dialog = true;
+        self
+    }
+
+    /// Its requests are in no dialog any more.
+    #[must_use]
+    pub const fn outside_of_dialog(mut self) -> Self {
+        self.in_dialog = false;
+        self
+    }
+
     /// Has another Contact from here on.
     #[must_use]
     pub fn moves_to(mut self, user: &str) -> Self {
@@ -131,7 +155,7 @@ impl Scene {
         }
         let action = if checks.is_empty() { String::new() } else { format!("<action>{checks}</action>") };
         // A route set is learnt from what makes a dialog, and a BYE has none to teach.
-        let rrs = if what.starts_with('2') { " rrs=\"true\"" } else { "" };
+        let rrs = if what.starts_with('2') || what == "180" { " rrs=\"true\"" } else { "" };
         self.steps.push_str(&format!("<recv {}=\"{what}\"{rrs}>{action}</recv>\n", kind(what)));
         if what.starts_with('2') {
             self.in_dialog = true;
@@ -199,7 +223,7 @@ impl Scene {
     #[must_use]
     pub fn acknowledges_failure(self) -> Self {
         let (number, cseq) = self.invite;
-        let uri = if self.in_dialog { "[next_url]" } else { CALLED };
+        let uri = if self.in_dialog { "[next_url]" } else { &self.called };
         let text = format!(
             "ACK {uri} SIP/2.0\nVia: SIP/2.0/[transport] {};branch={BRANCH}x{number};rport\n{CALLER}\n\
              [last_To:]\n[last_Call-ID:]\nCSeq: {cseq} ACK\nMax-Forwards: 70\nContent-Length: 0\n\n",
@@ -270,7 +294,7 @@ impl Scene {
         // What belongs to the INVITE that it is about is addressed like it.
         let in_dialog = self.in_dialog && method != "CANCEL";
         let (uri, routes, tag) =
-            if in_dialog { ("[next_url]", "[routes]\n", "[peer_tag_param]") } else { (CALLED, "", "") };
+            if in_dialog { ("[next_url]", "[routes]\n", "[peer_tag_param]") } else { (self.called.as_str(), "", "") };
         let (from, to) = match self.side {
             Side::Caller => (CALLER.to_owned(), format!("To: <{CALLED}>{tag}")),
             Side::Callee => (format!("From:[$to];tag={TAG}"), "To:[$from]".to_owned()),

@@ -317,7 +317,79 @@ fn sipp_hears_why_a_call_ended() {
     let _ = sipp.succeed();
 }
 
+#[test]
+fn sipp_may_hang_up_before_it_is_answered() {
+    let bench = bench();
+    let far = bench.network.sip(4);
+    let _ = bench.api.create_trunk("far", far, &json!({"call_direction": "outbound"}));
+    let revision = || bench.api.explain(OUTBOUND, &json!({}))["routing_revision"].as_u64();
+    let before = revision();
+    let forward = json!({"call_direction": "inbound", "inbound_routing": {"default": {"type": "forward"}}});
+    bench.api.change_trunk(&bench.trunk, &forward);
+    eventually("routing that knows it", SOON, || (revision() > before).then_some(()));
+    let scene = Scene::callee().responds("180 Ringing", "", "").hears("CANCEL").answers("200 OK", "", "");
+    let called = Sipp::take(Transport::Udp, &scene.responds_late("487 Request Terminated", "").hears("ACK"), far);
+    // RFC 3261 §15: a caller may end an early dialog by BYE.
+    let scene = Scene::caller().invites("", SDP).may_hear("100").hears("180").in_early_dialog().asks("BYE", "");
+    let heard = bench.is_called_by(&scene.hears("200").hears("487").outside_of_dialog().acknowledges_failure());
+    let _ = called.succeed();
+    let _ = only(&heard, "200 BYE");
+    assert_eq!(bench.only_call()["status"], "canceled");
+}
+
+#[test]
+fn sipp_may_ask_in_a_call_what_we_can_do() {
+    let bench = bench();
+    let heard = bench.is_called_by(&hangs_up(answered().asks("OPTIONS", "").hears("200")));
+    assert_eq!(only(&heard, "200 OPTIONS").header("Accept"), Some("application/sdp"));
+}
+
+#[test]
+fn sipp_may_call_a_tel_uri_an_escaped_one_or_by_a_route_to_us() {
+    let bench = bench();
+    let tel = INBOUND.replace("+1", "tel:+1-");
+    let escaped = format!("sip:{}@[remote_ip]:[remote_port];user=phone", INBOUND.replace('+', "%2b"));
+    let plain = format!("sip:{INBOUND}@[remote_ip]:[remote_port]");
+    let us = "Route: <sip:[remote_ip]:[remote_port];lr>";
+    for (uri, route) in [(tel.as_str(), ""), (escaped.as_str(), ""), (plain.as_str(), us)] {
+        let scene = Scene::caller().calls(uri).invites(route, SDP).may_hear("100").may_hear("180").hears("200");
+        let _ = bench.is_called_by(&hangs_up(scene.acknowledges("")));
+    }
+    let calls = eventually("three calls that are over", SOON, || {
+        let calls = bench.api.all_calls();
+        (calls.len() == 3 && calls.iter().all(|call| call["status"] == "completed")).then_some(calls)
+    });
+    assert!(calls.iter().all(|call| call["to_number"] == INBOUND), "{calls:#?}");
+}
+
 // Offers and answers.
+
+#[test]
+fn sipp_gets_488_for_audio_that_we_do_not_know_and_a_call_goes_on_as_it_was() {
+    let bench = bench();
+    let unknown = SDP.replace("RTP/AVP 0", "RTP/AVP 18").replace("0 PCMU", "18 G729");
+    let scene = Scene::caller().invites("", &unknown).may_hear("100").hears("488").acknowledges_failure();
+    let _ = only(&bench.is_called_by(&scene), "488 INVITE");
+    let scene = answered().invites("", &unknown).may_hear("100").hears("488").acknowledges_failure();
+    let heard = bench.is_called_by(&hangs_up(scene.waits(ms(200))));
+    let _ = only(&heard, "488 INVITE");
+    let call = bench.only_call();
+    assert_eq!((&call["status"], &call["codec_used"]), (&json!("completed"), &json!("PCMU")), "{call:#}");
+}
+
+#[test]
+fn sipp_may_leave_the_offer_of_a_re_invite_to_us() {
+    let bench = bench();
+    let scene = answered().invites("", "").may_hear("100").hears("200").acknowledges(SDP);
+    let heard = bench.is_called_by(&hangs_up(scene.waits(ms(200))));
+    let mut offers = came(&heard, "200 INVITE");
+    offers.dedup();
+    assert_eq!(offers.len(), 2, "{offers:#?}");
+    let ports: Vec<String> = offers.iter().flat_map(|offer| offer.sdp('m')).collect();
+    let port = |line: &String| line.split(' ').nth(1).map(str::to_owned);
+    assert!(ports.len() == 2 && port(&ports[0]) == port(&ports[1]), "the same stream: {ports:?}");
+    assert_eq!(bench.only_call()["status"], "completed");
+}
 
 #[test]
 fn sipp_may_leave_the_offer_to_us() {
