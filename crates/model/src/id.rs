@@ -55,6 +55,8 @@ uuid_id! {
     AccountId,
     /// A person who signs in; belongs to an account.
     UserId,
+    /// A person's sign-in on one device, with all tokens that follow from it.
+    SessionId,
     /// A bearer key of an account.
     ApiKeyId,
     /// A trunk: an account's connection to one carrier.

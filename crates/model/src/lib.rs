@@ -2,6 +2,7 @@
 //!
 //! A value of these types is valid because it exists: wire strings are parsed into them once, at the edge.
 
+mod access;
 mod account;
 mod address_policy;
 mod call;
@@ -20,6 +21,7 @@ mod time;
 mod transport;
 mod trunk;
 
+pub use access::{ParsePermissionError, ParseRoleError, Permission, Permissions, Role};
 pub use account::{Account, AccountLimits, ParseTierError, Tier};
 pub use address_policy::AddressPolicy;
 pub use call::{
@@ -30,7 +32,7 @@ pub use cause::{HangupCause, ParseHangupCauseError};
 pub use codec::{Codec, ParseCodecError};
 pub use dial::{Connect, DialOrder, DialTarget, EMERGENCY_NUMBERS, ParseConnectError};
 pub use e164::{E164, ParseE164Error};
-pub use id::{AccountId, ApiKeyId, BootId, CallId, LegId, NodeId, ParseIdError, RefusalId, TrunkId, UserId};
+pub use id::{AccountId, ApiKeyId, BootId, CallId, LegId, NodeId, ParseIdError, RefusalId, SessionId, TrunkId, UserId};
 pub use inbound::{Closeness, InboundRouting, InboundRule, NumberPattern, ParseNumberPatternError};
 pub use json_text::JsonText;
 pub use money::{Money, MoneyError, Rate};
