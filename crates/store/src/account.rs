@@ -5,7 +5,7 @@ use crate::row::{Columns, page};
 use crate::seal::SealingKey;
 use crate::store::{now, random};
 use crate::{DatabaseError, Store};
-use tandem_model::{Account, AccountId, Tier};
+use tandem_model::{Account, AccountId, Tier, Timestamp};
 
 /// What to change of an account; `None` leaves it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -145,11 +145,60 @@ impl Store {
         })
     }
 
-    /// The account of this name; made with tier enterprise when there is none. An account that is there stays as it is.
+    /// The account of this name; made with tier enterprise when there is none. Its admins may act for other accounts; else an account
+    /// that is there stays as it is.
     ///
     /// # Errors
     /// [`DatabaseError`].
     pub async fn ensure_admin_account(&self, name: &str) -> Result<Account, DatabaseError> {
+        let account = self.ensure_account(name).await?;
+        on_pool!(self, pools => sqlx::query("UPDATE accounts SET node_admin = $2 WHERE id = $1 AND node_admin <> $2")
+            .bind(account.id.as_uuid())
+            .bind(true)
+            .execute(&pools.writer)
+            .await
+            .map(drop)?);
+        Ok(account)
+    }
+
+    /// An account as a platform token shows it: its tier becomes that of the token, unless one that was issued later set it.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn account_with_tier(
+        &self,
+        id: AccountId,
+        tier: Tier,
+        claimed_at: Timestamp,
+    ) -> Result<Option<Account>, DatabaseError> {
+        let Some(account) = self.account(id).await? else {
+            return Ok(None);
+        };
+        if account.tier == tier {
+            return Ok(Some(account));
+        }
+        let followed = on_pool!(self, pools => {
+            let mut transaction = pools.begin().await?;
+            let followed = sqlx::query(
+                "UPDATE accounts SET tier = $2, tier_claimed_at = $3
+                 WHERE id = $1 AND (tier_claimed_at IS NULL OR tier_claimed_at < $3)",
+            )
+            .bind(id.as_uuid())
+            .bind(tier.as_str())
+            .bind(claimed_at.unix_micros())
+            .execute(&mut *transaction)
+            .await?
+            .rows_affected();
+            if followed > 0 {
+                sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
+                transaction.commit().await?;
+            }
+            followed > 0
+        });
+        Ok(Some(if followed { Account { tier, ..account } } else { account }))
+    }
+
+    async fn ensure_account(&self, name: &str) -> Result<Account, DatabaseError> {
         if let Some(account) = self.account_by_name(name).await? {
             return Ok(account);
         }

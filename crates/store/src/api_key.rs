@@ -8,7 +8,7 @@ use crate::{DatabaseError, Store};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 use subtle::ConstantTimeEq;
-use tandem_model::{Account, AccountId, ApiKeyId, Secret, Timestamp};
+use tandem_model::{Account, AccountId, ApiKeyId, Permissions, Secret, Timestamp};
 use zeroize::Zeroizing;
 
 /// A bearer key as it is stored: the key itself is not.
@@ -22,12 +22,29 @@ pub struct ApiKey {
     pub name: String,
     /// Its first characters, so that people know it again.
     pub prefix: String,
+    /// What it may do.
+    pub scopes: Permissions,
     /// When it was made.
     pub created_at: Timestamp,
+    /// From when on it no longer counts.
+    pub expires_at: Option<Timestamp>,
     /// When it was last used, to about a minute.
     pub last_used_at: Option<Timestamp>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
+}
+
+/// A key to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct NewApiKey<'a> {
+    /// Whose it is.
+    pub account_id: AccountId,
+    /// A name for people.
+    pub name: &'a str,
+    /// What it may do.
+    pub scopes: Permissions,
+    /// From when on it no longer counts.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// Who a bearer key belongs to.
@@ -35,9 +52,22 @@ pub struct ApiKey {
 pub struct KeyOwner {
     /// The key.
     pub key_id: ApiKeyId,
+    /// Its name for people.
+    pub name: String,
     /// Its account.
     pub account: Account,
+    /// What it may do.
+    pub scopes: Permissions,
+    /// From when on it no longer counts.
+    pub expires_at: Option<Timestamp>,
+    /// Whether admins of the account may act for others.
+    pub node_admin: bool,
+    /// When its use was last noted.
+    pub last_used_at: Option<Timestamp>,
 }
+
+/// Most keys of one account that are not revoked: enough for one a service and one a person, few enough to list.
+pub const MAX_LIVE_KEYS: u32 = 1_000;
 
 /// Why a key was not added.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +81,9 @@ pub enum InsertApiKeyError {
     /// It was revoked before.
     #[error("this key was revoked; choose another")]
     Revoked,
+    /// The account has all its keys.
+    #[error("the account has its {MAX_LIVE_KEYS} keys; revoke one")]
+    TooMany,
     /// Too short to be a secret, or too long.
     #[error("a key has {min} to {max} characters")]
     Length {
@@ -78,23 +111,33 @@ pub enum RevokeApiKeyError {
 from_database!(InsertApiKeyError, RevokeApiKeyError);
 
 impl Store {
-    /// Makes a key: `tdm_` and 64 hexadecimal digits. It is shown this once; only its SHA-256 is stored.
+    /// Makes a key that may do everything and never expires. It is shown this once; only its SHA-256 is stored.
     ///
     /// # Errors
-    /// [`InsertApiKeyError::UnknownAccount`].
+    /// [`InsertApiKeyError::UnknownAccount`], [`InsertApiKeyError::TooMany`].
     pub async fn create_api_key(
         &self,
         account: AccountId,
         name: &str,
     ) -> Result<(ApiKeyId, Secret), InsertApiKeyError> {
+        let new = NewApiKey { account_id: account, name, scopes: Permissions::ALL, expires_at: None };
+        let (key, secret) = self.create_limited_api_key(new).await?;
+        Ok((key.id, secret))
+    }
+
+    /// Makes a key: `tdm_` and 64 hexadecimal digits. It is shown this once; only its SHA-256 is stored.
+    ///
+    /// # Errors
+    /// [`InsertApiKeyError::UnknownAccount`], [`InsertApiKeyError::TooMany`].
+    pub async fn create_limited_api_key(&self, new: NewApiKey<'_>) -> Result<(ApiKey, Secret), InsertApiKeyError> {
         let random = Zeroizing::new(random::<SECRET_BYTES>()?);
         let digits = Zeroizing::new(hex::encode(random.as_slice()));
         let key = Secret::new([PREFIX, &digits].concat());
-        let id = self.insert_api_key_with(account, name, &key).await?;
-        Ok((id, key))
+        Ok((self.insert_key(new, &key).await?, key))
     }
 
-    /// Takes a key that was chosen elsewhere. Giving the same key to the same account again changes nothing.
+    /// Takes a key that was chosen elsewhere, which may do everything and never expires. Giving the same key to the same account again
+    /// changes nothing.
     ///
     /// # Errors
     /// [`InsertApiKeyError`].
@@ -107,33 +150,61 @@ impl Store {
         if !(MIN_KEY_BYTES..=MAX_KEY_BYTES).contains(&key.expose().len()) {
             return Err(InsertApiKeyError::Length { min: MIN_KEY_BYTES, max: MAX_KEY_BYTES });
         }
+        let new = NewApiKey { account_id: account, name, scopes: Permissions::ALL, expires_at: None };
+        Ok(self.insert_key(new, key).await?.id)
+    }
+
+    async fn insert_key(&self, new: NewApiKey<'_>, secret: &Secret) -> Result<ApiKey, InsertApiKeyError> {
         let created_at = now();
-        let id = ApiKeyId::new(created_at, random()?);
-        let hash = hash(key.expose());
+        let key = ApiKey {
+            id: ApiKeyId::new(created_at, random()?),
+            account_id: new.account_id,
+            name: new.name.to_owned(),
+            prefix: visible_prefix(secret.expose()),
+            scopes: new.scopes,
+            created_at,
+            expires_at: new.expires_at,
+            last_used_at: None,
+            revoked_at: None,
+        };
+        let hash = hash(secret.expose());
         on_pool!(self, pools => {
             let mut transaction = pools.begin().await?;
-            let known = sqlx::query("SELECT id, account_id, revoked_at FROM api_keys WHERE key_sha256 = $1")
+            let known = sqlx::query("SELECT * FROM api_keys WHERE key_sha256 = $1")
                 .bind(hash.as_slice())
                 .fetch_optional(&mut *transaction)
                 .await?;
             if let Some(known) = known {
-                return if known.uuid("account_id")? != account.as_uuid() {
+                let known = read_api_key(&known)?;
+                return if known.account_id != key.account_id {
                     Err(InsertApiKeyError::KeyTaken)
-                } else if known.integer_opt("revoked_at")?.is_some() {
+                } else if known.revoked_at.is_some() {
                     Err(InsertApiKeyError::Revoked)
                 } else {
-                    Ok(ApiKeyId::from_uuid(known.uuid("id")?))
+                    Ok(known)
                 };
             }
+            let live: u32 =
+                sqlx::query("SELECT count(*) AS live FROM api_keys WHERE account_id = $1 AND revoked_at IS NULL")
+                    .bind(key.account_id.as_uuid())
+                    .fetch_one(&mut *transaction)
+                    .await?
+                    .number("live")?;
+            if live >= MAX_LIVE_KEYS {
+                return Err(InsertApiKeyError::TooMany);
+            }
             let inserted = sqlx::query(
-                "INSERT INTO api_keys (id, account_id, name, prefix, key_sha256, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
+                "INSERT INTO api_keys (id, account_id, name, prefix, key_sha256, scopes, created_at, expires_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
             )
-            .bind(id.as_uuid())
-            .bind(account.as_uuid())
-            .bind(name)
-            .bind(visible_prefix(key.expose()))
+            .bind(key.id.as_uuid())
+            .bind(key.account_id.as_uuid())
+            .bind(key.name.as_str())
+            .bind(key.prefix.as_str())
             .bind(hash.as_slice())
-            .bind(created_at.unix_micros())
+            .bind(key.scopes.to_string())
+            .bind(key.created_at.unix_micros())
+            .bind(key.expires_at.map(Timestamp::unix_micros))
             .execute(&mut *transaction)
             .await;
             match inserted {
@@ -143,10 +214,10 @@ impl Store {
             sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
             transaction.commit().await?;
         });
-        Ok(id)
+        Ok(key)
     }
 
-    /// Whose key this is; `None` for an unknown or revoked one.
+    /// Whose key this is; `None` for an unknown or revoked one. Whether it has expired is for the caller to see, whose clock counts.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -156,7 +227,8 @@ impl Store {
         }
         let hash = hash(key);
         let found = on_pool!(self, pools => sqlx::query(
-                "SELECT accounts.*, api_keys.id AS key_id, api_keys.key_sha256, api_keys.last_used_at
+                "SELECT accounts.*, api_keys.id AS key_id, api_keys.name AS key_name, api_keys.key_sha256, api_keys.scopes,
+                     api_keys.expires_at, api_keys.last_used_at
                  FROM api_keys JOIN accounts ON accounts.id = api_keys.account_id
                  WHERE api_keys.key_sha256 = $1 AND api_keys.revoked_at IS NULL",
             )
@@ -170,11 +242,7 @@ impl Store {
         };
         // The index has compared the hashes already, in a time that tells at most about a hash, never about a key. This compares
         // once more, in constant time, so that nothing hangs on how a database compares.
-        if !bool::from(found.hash.ct_eq(&hash)) {
-            return Ok(None);
-        }
-        self.note_use(found.owner.key_id, found.last_used_at).await;
-        Ok(Some(found.owner))
+        Ok(bool::from(found.hash.ct_eq(&hash)).then_some(found.owner))
     }
 
     /// Revokes a key. Revoking it again keeps the first time.
@@ -220,12 +288,22 @@ impl Store {
             .collect())
     }
 
-    /// Notes that a key was used, about once a minute, and only if a connection is to spare: a request does not wait for those who write.
-    async fn note_use(&self, id: ApiKeyId, last_used_at: Option<Timestamp>) {
-        let now = now();
-        if last_used_at.is_some_and(|last| now.since(last) < USE_NOTED_EVERY) {
-            return;
-        }
+    /// One key of an account.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn api_key(&self, account: AccountId, id: ApiKeyId) -> Result<Option<ApiKey>, DatabaseError> {
+        on_pool!(self, pools => sqlx::query("SELECT * FROM api_keys WHERE id = $1 AND account_id = $2")
+            .bind(id.as_uuid())
+            .bind(account.as_uuid())
+            .fetch_optional(&pools.reader)
+            .await?
+            .map(|row| read_api_key(&row))
+            .transpose())
+    }
+
+    /// Notes that a key was used, only if a connection is to spare: nobody who writes has to wait for it.
+    pub async fn note_key_use(&self, id: ApiKeyId, now: Timestamp) {
         let noted = on_pool!(self, pools => match pools.spare_writer().await {
             Some(mut connection) => sqlx::query("UPDATE api_keys SET last_used_at = $2 WHERE id = $1")
                 .bind(id.as_uuid())
@@ -241,15 +319,30 @@ impl Store {
     }
 }
 
+impl KeyOwner {
+    /// Whether its use is to be noted by [`Store::note_key_use`]: about once a minute.
+    #[must_use]
+    pub fn is_use_due(&self, now: Timestamp) -> bool {
+        self.last_used_at.is_none_or(|last| now.since(last) >= USE_NOTED_EVERY)
+    }
+}
+
 struct FoundKey {
     owner: KeyOwner,
     hash: Vec<u8>,
-    last_used_at: Option<Timestamp>,
 }
 
 fn read_owner<R: Columns>(row: &R) -> Result<FoundKey, DatabaseError> {
-    let owner = KeyOwner { key_id: ApiKeyId::from_uuid(row.uuid("key_id")?), account: read_account(row)? };
-    Ok(FoundKey { owner, hash: row.bytes("key_sha256")?, last_used_at: row.time_opt("last_used_at")? })
+    let owner = KeyOwner {
+        key_id: ApiKeyId::from_uuid(row.uuid("key_id")?),
+        name: row.text("key_name")?,
+        account: read_account(row)?,
+        scopes: row.parsed("scopes")?,
+        expires_at: row.time_opt("expires_at")?,
+        node_admin: row.boolean("node_admin")?,
+        last_used_at: row.time_opt("last_used_at")?,
+    };
+    Ok(FoundKey { owner, hash: row.bytes("key_sha256")? })
 }
 
 fn read_api_key<R: Columns>(row: &R) -> Result<ApiKey, DatabaseError> {
@@ -258,7 +351,9 @@ fn read_api_key<R: Columns>(row: &R) -> Result<ApiKey, DatabaseError> {
         account_id: AccountId::from_uuid(row.uuid("account_id")?),
         name: row.text("name")?,
         prefix: row.text("prefix")?,
+        scopes: row.parsed("scopes")?,
         created_at: row.time("created_at")?,
+        expires_at: row.time_opt("expires_at")?,
         last_used_at: row.time_opt("last_used_at")?,
         revoked_at: row.time_opt("revoked_at")?,
     })

@@ -1,5 +1,7 @@
 use crate::seal::{KEY_BYTES, SealingKey};
 use crate::store::random;
+use hkdf::Hkdf;
+use sha2::Sha256;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -46,6 +48,15 @@ impl MasterKey {
         let mut bytes = Zeroizing::new([0; KEY_BYTES]);
         hex::decode_to_slice(digits, bytes.as_mut_slice()).map_err(|_| malformed())?;
         Ok(Self::from_bytes(*bytes))
+    }
+
+    /// A key of its own for another purpose than sealing (HKDF-SHA256, RFC 5869): who has it learns nothing of the master key.
+    pub(crate) fn derive(&self, purpose: &[u8]) -> Zeroizing<[u8; KEY_BYTES]> {
+        let mut derived = Zeroizing::new([0; KEY_BYTES]);
+        Hkdf::<Sha256>::new(None, self.0.bytes())
+            .expand(purpose, derived.as_mut_slice())
+            .expect("32 bytes are fewer than HKDF gives at most");
+        derived
     }
 
     pub(crate) const fn sealing(&self) -> &SealingKey {
@@ -146,6 +157,15 @@ mod tests {
         MasterKey::load_or_create(&path).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), text);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no draft is left");
+    }
+
+    #[test]
+    fn each_purpose_has_a_key_of_its_own() {
+        let key = MasterKey::from_bytes([7; KEY_BYTES]);
+        assert_eq!(key.derive(b"a"), MasterKey::from_bytes([7; KEY_BYTES]).derive(b"a"));
+        assert_ne!(key.derive(b"a"), key.derive(b"b"));
+        assert_ne!(key.derive(b"a"), MasterKey::from_bytes([8; KEY_BYTES]).derive(b"a"));
+        assert_ne!(key.derive(b"a").as_slice(), [7; KEY_BYTES]);
     }
 
     #[test]

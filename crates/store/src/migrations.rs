@@ -9,6 +9,8 @@ const SQLITE: &[Step] = &[
     (1, "first schema", include_str!("../migrations/sqlite/0001_first_schema.sql")),
     (2, "inbound calls", include_str!("../migrations/sqlite/0002_inbound_calls.sql")),
     (3, "timelines", include_str!("../migrations/sqlite/0003_timelines.sql")),
+    (4, "legs without trunk index", include_str!("../migrations/sqlite/0004_legs_without_trunk_index.sql")),
+    (5, "access", include_str!("../migrations/sqlite/0005_access.sql")),
 ];
 
 /// The migrations of PostgreSQL: the same versions, under the same rule.
@@ -16,6 +18,8 @@ const POSTGRES: &[Step] = &[
     (1, "first schema", include_str!("../migrations/postgres/0001_first_schema.sql")),
     (2, "inbound calls", include_str!("../migrations/postgres/0002_inbound_calls.sql")),
     (3, "timelines", include_str!("../migrations/postgres/0003_timelines.sql")),
+    (4, "legs without trunk index", include_str!("../migrations/postgres/0004_legs_without_trunk_index.sql")),
+    (5, "access", include_str!("../migrations/postgres/0005_access.sql")),
 ];
 
 /// The migrations of SQLite, ready to run.

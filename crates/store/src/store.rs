@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tandem_model::{AccountId, BootId, NodeId, Timestamp};
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 /// The database of an installation. Clones share the same connections.
 #[derive(Clone)]
@@ -259,6 +260,12 @@ impl Store {
     #[must_use]
     pub fn boot_id(&self) -> BootId {
         self.inner.boot_id
+    }
+
+    /// A key derived from the master key, the same for every node that shares it; each purpose has its own.
+    #[must_use]
+    pub fn derived_key(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
+        self.inner.master_key.derive(purpose.as_bytes())
     }
 
     pub(crate) fn pool(&self) -> &Pool {

@@ -3,8 +3,7 @@ use crate::pool::on_pool;
 use crate::row::{Columns, page};
 use crate::{DatabaseError, Store};
 use std::fmt;
-use std::str::FromStr;
-use tandem_model::{AccountId, Timestamp, UserId};
+use tandem_model::{AccountId, Role, Timestamp, UserId};
 
 /// A person who may act for an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,50 +22,43 @@ pub struct User {
     pub created_at: Timestamp,
 }
 
-/// What a person may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// Everything.
-    Admin,
-    /// Place and end calls, change trunks.
-    Operator,
-    /// Look.
-    Viewer,
-}
+/// A hashed password, as the PHC string format writes it. Not printed: who has it can guess at leisure.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PasswordHash(String);
 
-impl Role {
-    /// Every role.
-    pub const ALL: &'static [Self] = &[Self::Admin, Self::Operator, Self::Viewer];
-
-    /// The spelling on the wire and in the database.
+impl PasswordHash {
+    /// Takes a hash over.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Admin => "admin",
-            Self::Operator => "operator",
-            Self::Viewer => "viewer",
-        }
+    pub fn new(hash: impl Into<String>) -> Self {
+        Self(hash.into())
+    }
+
+    /// The text, to be verified against.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
-impl fmt::Display for Role {
+impl fmt::Debug for PasswordHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
+        f.write_str("PasswordHash(…)")
     }
 }
 
-impl FromStr for Role {
-    type Err = ParseRoleError;
-
-    fn from_str(text: &str) -> Result<Self, ParseRoleError> {
-        Self::ALL.iter().copied().find(|role| role.as_str() == text).ok_or(ParseRoleError)
-    }
+/// What to change of a user; `None` leaves it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserChange {
+    /// The name for people.
+    pub name: Option<String>,
+    /// The role.
+    pub role: Option<Role>,
+    /// The password. Every session of the user ends.
+    pub password: Option<PasswordHash>,
 }
 
-/// The text is no role.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a role; known: admin, operator, viewer")]
-pub struct ParseRoleError;
+/// Most users of one account: far more than a team has, and few enough to list.
+pub const MAX_USERS: u32 = 1_000;
 
 /// Why a user was not added.
 #[derive(Debug, thiserror::Error)]
@@ -77,36 +69,67 @@ pub enum InsertUserError {
     /// There is no such account.
     #[error("no such account")]
     UnknownAccount,
+    /// The account has all its users.
+    #[error("the account has its {MAX_USERS} users")]
+    TooMany,
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
 }
 
-from_database!(InsertUserError);
+/// Why a user was not changed or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeUserError {
+    /// The account has no such user.
+    #[error("no such user")]
+    NotFound,
+    /// Nobody could manage the account's users any more.
+    #[error("the last admin of an account stays one")]
+    LastAdmin,
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+from_database!(InsertUserError, ChangeUserError);
 
 impl Store {
-    /// Adds a user. The e-mail address is kept in lower case.
+    /// Adds a user. The e-mail address is kept in lower case. Without a password nobody signs in by one.
     ///
     /// # Errors
-    /// [`InsertUserError::EmailTaken`], [`InsertUserError::UnknownAccount`].
-    pub async fn insert_user(&self, user: &User) -> Result<(), InsertUserError> {
-        let inserted = on_pool!(self, pools => sqlx::query(
-                "INSERT INTO users (id, account_id, name, email, role, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
+    /// [`InsertUserError`].
+    pub async fn insert_user(&self, user: &User, password: Option<&PasswordHash>) -> Result<(), InsertUserError> {
+        on_pool!(self, pools => {
+            let mut transaction = pools.begin().await?;
+            let there: u32 = sqlx::query("SELECT count(*) AS there FROM users WHERE account_id = $1")
+                .bind(user.account_id.as_uuid())
+                .fetch_one(&mut *transaction)
+                .await?
+                .number("there")?;
+            if there >= MAX_USERS {
+                return Err(InsertUserError::TooMany);
+            }
+            let inserted = sqlx::query(
+                "INSERT INTO users (id, account_id, name, email, role, password_hash, created_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7)",
             )
             .bind(user.id.as_uuid())
             .bind(user.account_id.as_uuid())
             .bind(user.name.as_str())
             .bind(user.email.to_lowercase())
             .bind(user.role.as_str())
+            .bind(password.map(PasswordHash::as_str))
             .bind(user.created_at.unix_micros())
-            .execute(&pools.writer)
-            .await
-            .map(drop));
-        match inserted {
-            Err(error) if is_unique_violation(&error) => Err(InsertUserError::EmailTaken),
-            Err(error) if is_foreign_key_violation(&error) => Err(InsertUserError::UnknownAccount),
-            inserted => Ok(inserted?),
-        }
+            .execute(&mut *transaction)
+            .await;
+            match inserted {
+                Err(error) if is_unique_violation(&error) => return Err(InsertUserError::EmailTaken),
+                Err(error) if is_foreign_key_violation(&error) => return Err(InsertUserError::UnknownAccount),
+                inserted => inserted?,
+            };
+            transaction.commit().await?;
+        });
+        Ok(())
     }
 
     /// Users of an account by e-mail address, at most [`MAX_PAGE`](crate::MAX_PAGE).
@@ -127,9 +150,120 @@ impl Store {
             .map(read_user)
             .collect())
     }
+
+    /// One user of an account.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn user(&self, account: AccountId, id: UserId) -> Result<Option<User>, DatabaseError> {
+        on_pool!(self, pools => sqlx::query("SELECT * FROM users WHERE id = $1 AND account_id = $2")
+            .bind(id.as_uuid())
+            .bind(account.as_uuid())
+            .fetch_optional(&pools.reader)
+            .await?
+            .map(|row| read_user(&row))
+            .transpose())
+    }
+
+    /// Who has this e-mail address, of whichever account, with the password if there is one.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn user_by_email(&self, email: &str) -> Result<Option<(User, Option<PasswordHash>)>, DatabaseError> {
+        on_pool!(self, pools => sqlx::query("SELECT * FROM users WHERE email = $1")
+            .bind(email.to_lowercase())
+            .fetch_optional(&pools.reader)
+            .await?
+            .map(|row| Ok((read_user(&row)?, row.text_opt("password_hash")?.map(PasswordHash))))
+            .transpose())
+    }
+
+    /// Changes a user; gives it as it is then.
+    ///
+    /// # Errors
+    /// [`ChangeUserError`].
+    pub async fn update_user(
+        &self,
+        account: AccountId,
+        id: UserId,
+        change: &UserChange,
+    ) -> Result<User, ChangeUserError> {
+        on_pool!(self, pools => {
+            let mut transaction = pools.begin().await?;
+            let row = sqlx::query("SELECT * FROM users WHERE id = $1 AND account_id = $2")
+                .bind(id.as_uuid())
+                .bind(account.as_uuid())
+                .fetch_optional(&mut *transaction)
+                .await?
+                .ok_or(ChangeUserError::NotFound)?;
+            let mut user = read_user(&row)?;
+            let was_admin = user.role == Role::Admin;
+            user.role = change.role.unwrap_or(user.role);
+            if let Some(name) = &change.name {
+                user.name.clone_from(name);
+            }
+            if was_admin && user.role != Role::Admin {
+                let others: i64 = sqlx::query(OTHER_ADMINS)
+                    .bind(account.as_uuid())
+                    .bind(id.as_uuid())
+                    .fetch_one(&mut *transaction)
+                    .await?
+                    .integer("others")?;
+                if others == 0 {
+                    return Err(ChangeUserError::LastAdmin);
+                }
+            }
+            sqlx::query(
+                "UPDATE users SET name = $2, role = $3, password_hash = coalesce($4, password_hash) WHERE id = $1",
+            )
+            .bind(id.as_uuid())
+            .bind(user.name.as_str())
+            .bind(user.role.as_str())
+            .bind(change.password.as_ref().map(PasswordHash::as_str))
+            .execute(&mut *transaction)
+            .await?;
+            if change.password.is_some() {
+                for statement in [SESSIONS_OF_USER, LINKS_OF_USER] {
+                    sqlx::query(statement).bind(id.as_uuid()).execute(&mut *transaction).await?;
+                }
+            }
+            transaction.commit().await?;
+            Ok(user)
+        })
+    }
+
+    /// Removes a user and ends every session.
+    ///
+    /// # Errors
+    /// [`ChangeUserError`].
+    pub async fn delete_user(&self, account: AccountId, id: UserId) -> Result<(), ChangeUserError> {
+        on_pool!(self, pools => {
+            let mut transaction = pools.begin().await?;
+            let row = sqlx::query("SELECT * FROM users WHERE id = $1 AND account_id = $2")
+                .bind(id.as_uuid())
+                .bind(account.as_uuid())
+                .fetch_optional(&mut *transaction)
+                .await?
+                .ok_or(ChangeUserError::NotFound)?;
+            let others: i64 = sqlx::query(OTHER_ADMINS)
+                .bind(account.as_uuid())
+                .bind(id.as_uuid())
+                .fetch_one(&mut *transaction)
+                .await?
+                .integer("others")?;
+            if read_user(&row)?.role == Role::Admin && others == 0 {
+                return Err(ChangeUserError::LastAdmin);
+            }
+            for statement in [SESSIONS_OF_USER, LINKS_OF_USER, "DELETE FROM users WHERE id = $1"] {
+                sqlx::query(statement).bind(id.as_uuid()).execute(&mut *transaction).await?;
+            }
+            transaction.commit().await?;
+        });
+        Ok(())
+    }
 }
 
-fn read_user<R: Columns>(row: &R) -> Result<User, DatabaseError> {
+pub(crate) fn read_user<R: Columns>(row: &R) -> Result<User, DatabaseError> {
     Ok(User {
         id: UserId::from_uuid(row.uuid("id")?),
         account_id: AccountId::from_uuid(row.uuid("account_id")?),
@@ -139,3 +273,7 @@ fn read_user<R: Columns>(row: &R) -> Result<User, DatabaseError> {
         created_at: row.time("created_at")?,
     })
 }
+
+const OTHER_ADMINS: &str = "SELECT count(*) AS others FROM users WHERE account_id = $1 AND id <> $2 AND role = 'admin'";
+const SESSIONS_OF_USER: &str = "DELETE FROM sessions WHERE user_id = $1";
+const LINKS_OF_USER: &str = "DELETE FROM sign_in_links WHERE user_id = $1";

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use tandem_model::{AccountId, ApiKeyId};
 use tandem_store::{
-    DatabaseError, InsertAccountError, InsertApiKeyError, InsertUserError, OpenError, UpdateAccountError,
+    DatabaseError, InsertAccountError, InsertApiKeyError, InsertUserError, MAX_USERS, OpenError, UpdateAccountError,
 };
 
 /// Why a command did not do what it was told, in one line with what to do.
@@ -38,6 +38,8 @@ pub(super) enum Failure {
     AccountGone { id: AccountId },
     #[error("a user with the e-mail address {email:?} exists; each belongs to one account")]
     EmailTaken { email: String },
+    #[error("account {id} has its {MAX_USERS} users; remove one first")]
+    TooManyUsers { id: AccountId },
     #[error("there is no key {id}; tandem key list shows those of an account")]
     UnknownKey { id: ApiKeyId },
     #[error("the key cannot be made: {0}")]
@@ -108,6 +110,7 @@ impl Failure {
         match error {
             InsertUserError::EmailTaken => Self::EmailTaken { email: email.to_owned() },
             InsertUserError::UnknownAccount => Self::AccountGone { id: account },
+            InsertUserError::TooMany => Self::TooManyUsers { id: account },
             InsertUserError::Database(error) => error.into(),
         }
     }
@@ -116,9 +119,10 @@ impl Failure {
         match error {
             InsertApiKeyError::UnknownAccount => Self::AccountGone { id: account },
             InsertApiKeyError::Database(error) => error.into(),
-            error @ (InsertApiKeyError::KeyTaken | InsertApiKeyError::Revoked | InsertApiKeyError::Length { .. }) => {
-                Self::InsertKey(error)
-            }
+            error @ (InsertApiKeyError::KeyTaken
+            | InsertApiKeyError::Revoked
+            | InsertApiKeyError::TooMany
+            | InsertApiKeyError::Length { .. }) => Self::InsertKey(error),
         }
     }
 }

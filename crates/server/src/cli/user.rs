@@ -5,8 +5,8 @@ use super::output::{Output, Table, to_the_second};
 use crate::config::Config;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use tandem_model::UserId;
-use tandem_store::{MAX_PAGE, Role, User};
+use tandem_model::{Role, UserId};
+use tandem_store::{MAX_PAGE, User};
 
 #[derive(Subcommand)]
 pub(super) enum UserCommand {
@@ -59,7 +59,7 @@ impl AddArgs {
                 role: self.role,
                 created_at,
             };
-            match store.insert_user(&user).await {
+            match store.insert_user(&user, None).await {
                 Ok(()) => Ok(user),
                 Err(error) => Err(Failure::of_insert_user(error, &user.email, account_id)),
             }

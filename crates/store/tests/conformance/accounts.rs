@@ -1,7 +1,6 @@
-use crate::samples::{account, account_id, at, with_account};
-use tandem_model::{Account, Tier, UserId};
-use tandem_store::{AccountChange, InsertAccountError, InsertUserError, Role, Store, UpdateAccountError, User};
-use uuid::Uuid;
+use crate::samples::{account, account_id, with_account};
+use tandem_model::{Account, Tier};
+use tandem_store::{AccountChange, InsertAccountError, Store, UpdateAccountError};
 
 pub(crate) async fn an_account_is_found_by_id_and_name(store: &Store) {
     with_account(store, 1).await;
@@ -50,24 +49,4 @@ pub(crate) async fn the_admin_account_is_made_once_and_left_alone(store: &Store)
     let change = AccountChange { tier: Some(Tier::Pro), ..AccountChange::default() };
     store.update_account(made.id, change).await.unwrap();
     assert_eq!(store.ensure_admin_account("admin").await.unwrap().tier, Tier::Pro);
-}
-
-pub(crate) async fn users_belong_to_one_account(store: &Store) {
-    let (ours, theirs) = (with_account(store, 1).await, with_account(store, 2).await);
-    let user = User {
-        id: UserId::from_uuid(Uuid::from_u128(1)),
-        account_id: ours,
-        name: "Zoë".into(),
-        email: "zoe@example.com".into(),
-        role: Role::Operator,
-        created_at: at(0),
-    };
-    store.insert_user(&user).await.unwrap();
-    assert_eq!(store.users(ours, 0, 10).await.unwrap(), std::slice::from_ref(&user));
-    assert_eq!(store.users(theirs, 0, 10).await.unwrap(), []);
-
-    let again = User { id: UserId::from_uuid(Uuid::from_u128(2)), email: "ZOE@example.com".into(), ..user };
-    assert!(matches!(store.insert_user(&again).await, Err(InsertUserError::EmailTaken)));
-    let nowhere = User { account_id: account_id(3), email: "other@example.com".into(), ..again };
-    assert!(matches!(store.insert_user(&nowhere).await, Err(InsertUserError::UnknownAccount)));
 }

@@ -1,12 +1,21 @@
-use crate::samples::{account, account_id, with_account};
-use tandem_model::Secret;
-use tandem_store::{InsertApiKeyError, KeyOwner, RevokeApiKeyError, Store};
+use crate::samples::{account, account_id, at, with_account};
+use tandem_model::{ApiKeyId, Permission, Permissions, Secret};
+use tandem_store::{InsertApiKeyError, KeyOwner, NewApiKey, RevokeApiKeyError, Store};
+use uuid::Uuid;
 
 pub(crate) async fn a_key_opens_its_account_until_it_is_revoked(store: &Store) {
     let account_id = with_account(store, 1).await;
     let (id, key) = store.create_api_key(account_id, "laptop").await.unwrap();
     assert!(key.expose().starts_with("tdm_") && key.expose().len() == 4 + 64);
-    let owner = KeyOwner { key_id: id, account: account(1) };
+    let owner = KeyOwner {
+        key_id: id,
+        name: "laptop".to_owned(),
+        account: account(1),
+        scopes: Permissions::ALL,
+        expires_at: None,
+        node_admin: false,
+        last_used_at: None,
+    };
     assert_eq!(store.authenticate(key.expose()).await.unwrap(), Some(owner));
 
     store.revoke_api_key(account_id, id).await.unwrap();
@@ -46,16 +55,29 @@ pub(crate) async fn keys_that_are_no_keys_are_refused(store: &Store) {
 
 pub(crate) async fn the_use_of_a_key_is_noted(store: &Store) {
     let account_id = with_account(store, 1).await;
-    let (_, key) = store.create_api_key(account_id, "laptop").await.unwrap();
-    assert_eq!(store.api_keys(account_id, 0, 10).await.unwrap()[0].last_used_at, None);
+    let (id, key) = store.create_api_key(account_id, "laptop").await.unwrap();
+    assert!(store.authenticate(key.expose()).await.unwrap().unwrap().is_use_due(at(0)));
     let revision = store.revision().await.unwrap();
 
-    store.authenticate(key.expose()).await.unwrap().unwrap();
-    let noted = store.api_keys(account_id, 0, 10).await.unwrap()[0].last_used_at;
-    assert!(noted.is_some());
-    store.authenticate(key.expose()).await.unwrap().unwrap();
-    assert_eq!(store.api_keys(account_id, 0, 10).await.unwrap()[0].last_used_at, noted, "once a minute is enough");
+    store.note_key_use(id, at(0)).await;
+    assert_eq!(store.api_keys(account_id, 0, 10).await.unwrap()[0].last_used_at, Some(at(0)));
+    let owner = store.authenticate(key.expose()).await.unwrap().unwrap();
+    assert!(!owner.is_use_due(at(59)) && owner.is_use_due(at(60)), "once a minute is enough");
     assert_eq!(store.revision().await.unwrap(), revision, "nobody has to load routes for it");
+}
+
+pub(crate) async fn a_key_keeps_its_scopes_and_its_end(store: &Store) {
+    let (ours, theirs) = (with_account(store, 1).await, with_account(store, 2).await);
+    let scopes = Permissions::of(&[Permission::Read, Permission::Calls]);
+    let new = NewApiKey { account_id: ours, name: "dialler", scopes, expires_at: Some(at(60)) };
+    let (key, secret) = store.create_limited_api_key(new).await.unwrap();
+    assert_eq!((key.scopes, key.expires_at), (scopes, Some(at(60))));
+    assert_eq!(store.api_key(ours, key.id).await.unwrap(), Some(key.clone()));
+    assert_eq!(store.api_key(theirs, key.id).await.unwrap(), None);
+    assert_eq!(store.api_key(ours, ApiKeyId::from_uuid(Uuid::from_u128(9))).await.unwrap(), None);
+    assert_eq!(store.api_keys(ours, 0, 10).await.unwrap(), [key.clone()]);
+    let owner = store.authenticate(secret.expose()).await.unwrap().unwrap();
+    assert_eq!((owner.key_id, owner.scopes, owner.expires_at), (key.id, scopes, Some(at(60))));
 }
 
 pub(crate) async fn keys_are_listed_and_revoked_within_the_account_only(store: &Store) {

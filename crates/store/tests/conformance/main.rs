@@ -10,7 +10,9 @@ mod postgres_server;
 mod records;
 mod refusals;
 mod samples;
+mod sessions;
 mod trunks;
+mod users;
 
 use tandem_model::{BootId, NodeId};
 use tandem_store::{DatabaseUrl, MasterKey, Store, StoreOptions};
@@ -81,12 +83,29 @@ suite!([sqlite: super::Sqlite, postgres: super::Postgres], [
     accounts::accounts_are_listed_by_name,
     accounts::a_change_touches_only_what_it_names,
     accounts::the_admin_account_is_made_once_and_left_alone,
-    accounts::users_belong_to_one_account,
     api_keys::a_key_opens_its_account_until_it_is_revoked,
     api_keys::a_key_from_elsewhere_is_taken_once,
     api_keys::keys_that_are_no_keys_are_refused,
     api_keys::the_use_of_a_key_is_noted,
+    api_keys::a_key_keeps_its_scopes_and_its_end,
     api_keys::keys_are_listed_and_revoked_within_the_account_only,
+    users::users_belong_to_one_account,
+    users::a_user_is_found_by_address_with_the_password,
+    users::the_last_admin_stays_one,
+    users::admins_who_remove_each_other_leave_one,
+    sessions::a_session_shows_its_user_as_of_now,
+    sessions::a_refresh_token_is_good_once,
+    sessions::of_two_who_refresh_at_once_one_is_told_and_the_session_ends,
+    sessions::a_guessed_refresh_token_ends_nothing,
+    sessions::sessions_are_listed_and_ended_within_the_account_and_user,
+    sessions::sessions_end_with_the_password_and_with_the_user,
+    sessions::the_oldest_of_too_many_sessions_ends,
+    sessions::a_sign_in_link_is_good_once_and_for_a_while,
+    sessions::wrong_passwords_lock_an_address_for_longer_and_longer,
+    sessions::attempts_at_once_are_counted_one_by_one,
+    sessions::what_has_expired_is_removed,
+    sessions::the_newest_claim_sets_the_tier,
+    sessions::admins_of_the_admin_account_may_act_for_others,
     trunks::a_trunk_comes_back_as_it_was_written,
     trunks::names_are_unique_among_trunks_that_are_there,
     trunks::the_limit_counts_trunks_that_are_there,
