@@ -116,7 +116,7 @@ impl Scene {
 
     /// Its requests are in the dialog that a provisional response has begun.
     #[must_use]
-    pub const fn in_early_dialog(mut self) -> Self {
+    pub const fn in_dialog(mut self) -> Self {
         self.in_dialog = true;
         self
     }
@@ -225,7 +225,7 @@ impl Scene {
         let (number, cseq) = self.invite;
         let uri = if self.in_dialog { "[next_url]" } else { &self.called };
         let text = format!(
-            "ACK {uri} SIP/2.0\nVia: SIP/2.0/[transport] {};branch={BRANCH}x{number};rport\n{CALLER}\n\
+            "ACK {uri} SIP/2.0\nVia: SIP/2.0/[transport] {};branch={BRANCH}x{number};rport\n[last_From:]\n\
              [last_To:]\n[last_Call-ID:]\nCSeq: {cseq} ACK\nMax-Forwards: 70\nContent-Length: 0\n\n",
             self.sent_by
         );

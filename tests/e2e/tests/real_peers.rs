@@ -331,7 +331,7 @@ fn sipp_may_hang_up_before_it_is_answered() {
     let scene = Scene::callee().responds("180 Ringing", "", "").hears("CANCEL").answers("200 OK", "", "");
     let called = Sipp::take(Transport::Udp, &scene.responds_late("487 Request Terminated", "").hears("ACK"), far);
     // RFC 3261 §15: a caller may end an early dialog by BYE.
-    let scene = Scene::caller().invites("", SDP).may_hear("100").hears("180").in_early_dialog().asks("BYE", "");
+    let scene = Scene::caller().invites("", SDP).may_hear("100").hears("180").in_dialog().asks("BYE", "");
     let heard = bench.is_called_by(&scene.hears("200").hears("487").outside_of_dialog().acknowledges_failure());
     let _ = called.succeed();
     let _ = only(&heard, "200 BYE");
@@ -376,6 +376,51 @@ fn sipp_gets_488_for_audio_that_we_do_not_know_and_a_call_goes_on_as_it_was() {
     let _ = only(&heard, "488 INVITE");
     let call = bench.only_call();
     assert_eq!((&call["status"], &call["codec_used"]), (&json!("completed"), &json!("PCMU")), "{call:#}");
+}
+
+#[test]
+fn sipp_may_offer_video_beside_and_gets_audio() {
+    let bench = bench();
+    let video = format!("{SDP}m=video 40000 RTP/AVP 96\na=rtpmap:96 H264/90000\n");
+    let scene = Scene::caller().invites("", &video).may_hear("100").may_hear("180").hears("200").acknowledges("");
+    let heard = bench.is_called_by(&hangs_up(scene.invites("", &video).may_hear("100").hears("200").acknowledges("")));
+    for answer in came(&heard, "200 INVITE") {
+        let media = answer.sdp('m');
+        assert!(media.len() == 2 && media[0].ends_with("RTP/AVP 0") && media[1].starts_with("video 0 "), "{media:?}");
+    }
+    assert_eq!(bench.only_call()["status"], "completed");
+}
+
+#[test]
+fn sipp_gets_488_for_a_facsimile_and_the_call_goes_on() {
+    let bench = bench();
+    let (head, _) = SDP.split_once("m=").expect("it has audio");
+    let fax = format!("{head}m=image 40000 udptl t38\na=T38FaxVersion:0\n");
+    let scene = Scene::callee().responds("200 OK", "", SDP).hears("ACK").invites("", &fax).may_hear("100").hears("488");
+    let sipp = bench.callee(&hangs_up(scene.acknowledges_failure().waits(ms(200))));
+    let id = bench.dial();
+    let _ = sipp.succeed();
+    let call = bench.api.wait_for_end(&id, SOON);
+    assert_eq!((&call["status"], &call["hung_up_by"]), (&json!("completed"), &json!("callee")), "{call:#}");
+}
+
+#[test]
+fn an_answer_of_sipp_that_is_none_ends_the_call_by_bye() {
+    let bench = bench();
+    let (rejected, other) =
+        (SDP.replace("[media_port]", "0"), SDP.replace("RTP/AVP 0", "RTP/AVP 18").replace("0 PCMU", "18 G729"));
+    let cases = [
+        ("", "protocol_error", "Q.850;cause=111"),
+        (&rejected, "incompatible_destination", "Q.850;cause=88"),
+        (&other, "incompatible_destination", "Q.850;cause=88"),
+    ];
+    for (answer, cause, reason) in cases {
+        let scene = Scene::callee().responds("180 Ringing", "", "").responds("200 OK", "", answer).hears("ACK");
+        let sipp = bench.callee(&until_bye(scene));
+        let call = bench.api.wait_for_end(&bench.dial(), SOON);
+        assert_eq!((&call["status"], &call["hangup_cause"]), (&json!("failed"), &json!(cause)), "{answer} {call:#}");
+        assert_eq!(only(&sipp.succeed(), "BYE").header("Reason"), Some(reason), "{answer}");
+    }
 }
 
 #[test]
