@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 use tandem_e2e::{
     Api, Edge, Kamailio, Network, Options, SDP, Scene, SipText, Sipp, Tandem, digest, eventually, text_at,
@@ -470,11 +470,24 @@ fn a_proxy_that_tries_one_after_the_other_makes_one_call() {
     let next = format!("failure_route[NEXT] {{ if (t_is_canceled()) exit; $du = \"sip:{two}\"; t_relay(); }}");
     let kamailio = Kamailio::start(&bench.edge_with(&first).with_blocks(&next));
     let trunk = bench.trunk(&json!({}));
-    let early = || Scene::callee_behind_proxy().responds("183 Session Progress", "", SDP);
+    // Where a tone is heard shows whose description counts.
+    let heard_at = SDP.replace("[media_port]", "7000");
+    let ears = [one, two].map(|callee| UdpSocket::bind((callee.ip(), 7_000)).expect("the network is the test's own"));
+    let early = || Scene::callee_behind_proxy().responds("183 Session Progress", "", &heard_at);
     let busy = Sipp::take(Transport::Udp, &early().responds("486 Busy Here", "", "").hears("ACK"), one);
-    let free = Sipp::take(Transport::Udp, &until_bye(early().responds("200 OK", "", SDP).hears("ACK")), two);
-    let id = bench.answered(&trunk);
+    let free = Sipp::take(Transport::Udp, &until_bye(early().responds("200 OK", "", &heard_at).hears("ACK")), two);
+    let order = json!({"sip_trunk_id": trunk, "connect": {"type": "play", "tone": "1000"}});
+    let id = text_at(&bench.api.dial(OUTBOUND, &order), "/id");
+    let _ = bench.api.wait_for_status(&id, "answered", SOON);
     let _ = busy.succeed();
+    ears[1].set_read_timeout(Some(SOON)).expect("it is not zero");
+    assert!(ears[1].recv(&mut [0; 1_500]).is_ok(), "who answered hears the tone");
+    ears[0].set_nonblocking(true).expect("a socket can be told not to wait");
+    while ears[0].recv(&mut [0; 1_500]).is_ok() {}
+    for _ in 0..10 {
+        assert!(ears[1].recv(&mut [0; 1_500]).is_ok(), "it goes on");
+    }
+    assert!(ears[0].recv(&mut [0; 1_500]).is_err(), "who was busy hears nothing");
     bench.end(&id);
     let heard = free.succeed();
     let tag = |text: &SipText| text.header("To").and_then(|to| to.split_once(";tag=")).map(|(_, tag)| tag.to_owned());
