@@ -11,6 +11,7 @@ const SQLITE: &[Step] = &[
     (3, "timelines", include_str!("../migrations/sqlite/0003_timelines.sql")),
     (4, "legs without trunk index", include_str!("../migrations/sqlite/0004_legs_without_trunk_index.sql")),
     (5, "access", include_str!("../migrations/sqlite/0005_access.sql")),
+    (6, "timelines by rowid", include_str!("../migrations/sqlite/0006_timelines_by_rowid.sql")),
 ];
 
 /// The migrations of PostgreSQL: the same versions, under the same rule.
@@ -20,6 +21,7 @@ const POSTGRES: &[Step] = &[
     (3, "timelines", include_str!("../migrations/postgres/0003_timelines.sql")),
     (4, "legs without trunk index", include_str!("../migrations/postgres/0004_legs_without_trunk_index.sql")),
     (5, "access", include_str!("../migrations/postgres/0005_access.sql")),
+    (6, "timelines by rowid", include_str!("../migrations/postgres/0006_timelines_by_rowid.sql")),
 ];
 
 /// The migrations of SQLite, ready to run.

@@ -119,9 +119,10 @@ impl<'a> Batch<'a> {
     pub(crate) fn new(records: &'a [Record], known: &HashSet<AccountId>) -> (Self, Vec<Rejected>) {
         let mut batch = Self::default();
         let mut rejected = Vec::new();
-        let mut timelines = Chunks::default();
-        let mut call_places = HashMap::new();
-        let mut leg_places = HashMap::new();
+        let calls = records.len() / RECORDS_OF_A_CALL;
+        let mut timelines = Chunks::with_capacity(calls);
+        let mut call_places = HashMap::with_capacity(calls);
+        let mut leg_places = HashMap::with_capacity(calls * LEGS_OF_A_CALL);
         for (index, record) in records.iter().enumerate() {
             let account = account_of(record);
             if !known.contains(&account) {
@@ -144,6 +145,10 @@ impl<'a> Batch<'a> {
         (batch, rejected)
     }
 }
+
+/// About as many has a call that begins and ends within a batch.
+const RECORDS_OF_A_CALL: usize = 16;
+const LEGS_OF_A_CALL: usize = 2;
 
 /// Puts a state where the earlier one of its id stands, made by `after` of that, else at the end.
 fn keep_last<K: Eq + Hash, S: Copy>(

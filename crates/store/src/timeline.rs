@@ -48,20 +48,26 @@ impl Chunk<'_> {
 }
 
 /// Gathers the steps of each call.
-#[derive(Default)]
 pub(crate) struct Chunks<'a> {
     chunks: Vec<Chunk<'a>>,
     places: HashMap<CallId, usize>,
 }
 
 impl<'a> Chunks<'a> {
+    /// With room for so many calls.
+    pub(crate) fn with_capacity(calls: usize) -> Self {
+        Self { chunks: Vec::with_capacity(calls), places: HashMap::with_capacity(calls) }
+    }
+
     pub(crate) fn add(&mut self, event: &'a CallEvent) {
         let place = *self.places.entry(event.call_id).or_insert(self.chunks.len());
         match self.chunks.get_mut(place) {
             Some(chunk) => chunk.events.push(event),
             None => {
                 let CallEvent { call_id, account_id, .. } = *event;
-                self.chunks.push(Chunk { call_id, account_id, events: vec![event] });
+                let mut events = Vec::with_capacity(STEPS_OF_A_CALL);
+                events.push(event);
+                self.chunks.push(Chunk { call_id, account_id, events });
             }
         }
     }
@@ -70,6 +76,9 @@ impl<'a> Chunks<'a> {
         self.chunks
     }
 }
+
+/// About as many has a call of two legs.
+const STEPS_OF_A_CALL: usize = 12;
 
 /// The steps of a call out of its rows, which are in order. A step that is in several was written first in the first.
 pub(crate) fn read_timeline<R: Columns>(rows: &[R]) -> Result<Vec<CallEvent>, DatabaseError> {

@@ -269,7 +269,10 @@ async fn lists_walk_their_indexes() {
             "call_logs_open_external",
         ),
         ("SELECT * FROM call_legs WHERE call_log_id = ?1 AND account_id = ?2 ORDER BY number, id", "PRIMARY KEY"),
-        ("SELECT * FROM call_timelines WHERE call_log_id = ?1 AND account_id = ?2 ORDER BY last_number", "PRIMARY KEY"),
+        (
+            "SELECT * FROM call_timelines WHERE call_log_id = ?1 AND account_id = ?2 ORDER BY last_number",
+            "sqlite_autoindex_call_timelines_1",
+        ),
         (
             "SELECT * FROM trunks WHERE account_id = ?1 AND deleted_at IS NULL ORDER BY priority, created_at, id",
             "trunks_of_account",

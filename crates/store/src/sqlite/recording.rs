@@ -311,7 +311,11 @@ mod tests {
         let path = folder.join("tandem.db");
         SqlitePools::migrate(&path).await.unwrap();
         let recording = Recording::open(&path).unwrap();
-        run(&recording, "INSERT INTO accounts VALUES (x'00000000000000000000000000000004', 'a', 'pro', 1, 1, x'', 0)");
+        run(
+            &recording,
+            "INSERT INTO accounts (id, name, tier, data_key, created_at)
+             VALUES (x'00000000000000000000000000000004', 'a', 'pro', x'', 0)",
+        );
         recording
     }
 

@@ -1,0 +1,2 @@
+-- Only a table of SQLite changed; both count their migrations alike.
+SELECT 1;
