@@ -4,12 +4,15 @@ use tandem_store::DatabaseError;
 use tokio::time::MissedTickBehavior;
 
 impl Services {
-    /// Does what nobody asks for: closes external calls that were forgotten. Never ends; drop it to stop.
+    /// Does what nobody asks for: closes external calls that were forgotten and removes sessions that have expired. Never ends; drop it to stop.
     pub async fn run_jobs(&self) {
         let mut interval = tokio::time::interval(STALE_CALLS_EVERY);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             interval.tick().await;
+            if let Err(error) = self.sessions.remove_expired().await {
+                tracing::warn!(%error, "expired sessions were not removed; that is tried again");
+            }
             if let Err(error) = self.close_stale_calls().await {
                 tracing::warn!(%error, "stale calls were not closed; they are tried again");
             }

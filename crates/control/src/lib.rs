@@ -10,8 +10,11 @@ mod settings;
 mod switchboard;
 mod wire;
 
-pub use http::{openapi, router};
-pub use service::Services;
+pub use http::{ClientAddress, openapi, router};
+pub use service::{
+    KeySet, PASSWORD_LENGTH, PlatformKey, PlatformKeyError, PlatformKeys, PlatformTokenSettings, Services,
+    generate_password, hash_password,
+};
 pub use settings::{Clock, ControlSettings};
 pub use switchboard::{
     DatabaseState, DialError, HangupError, JournalState, LiveNumbers, MediaIo, ProbeError, ProbeResult, QueueDepths,

@@ -1,3 +1,4 @@
+use crate::service::PlatformTokenSettings;
 use ipnet::IpNet;
 use std::sync::Arc;
 use tandem_model::Timestamp;
@@ -15,6 +16,8 @@ pub struct ControlSettings {
     pub peer_allow: Vec<IpNet>,
     /// `TANDEM_CURRENCY`: the currency of every amount, an ISO 4217 code.
     pub currency: String,
+    /// `TANDEM_JWT_…`: whose tokens are taken beside our own keys and sessions.
+    pub platform_tokens: Option<PlatformTokenSettings>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
 }

@@ -154,6 +154,7 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     let settings = ControlSettings {
         peer_allow: config.peer_allow.clone(),
         currency: config.currency.clone(),
+        platform_tokens: None,
         clock: Arc::new(SystemClock),
     };
     let services = Services::new(store.clone(), Arc::new(switchboard), settings);

@@ -19,7 +19,6 @@ use axum::http::StatusCode;
     path = "/calls",
     operation_id = "log_call",
     tag = "calls",
-    security(("bearer" = [])),
     request_body = CallCreate,
     responses(
         (status = 201, description = "The call.", body = CallView),
@@ -50,7 +49,6 @@ pub(crate) async fn create(
     path = "/calls",
     operation_id = "list_calls",
     tag = "calls",
-    security(("bearer" = [])),
     params(TrunkFilterQuery, PageQuery),
     responses(
         (status = 200, description = "The calls.", body = Vec<CallView>),
@@ -74,7 +72,6 @@ pub(crate) async fn list(
     path = "/calls/{id}",
     operation_id = "read_call",
     tag = "calls",
-    security(("bearer" = [])),
     params(("id" = String, Path, description = "The call's `id` or `call_id`.")),
     responses(
         (status = 200, description = "The call.", body = CallView),
@@ -98,7 +95,6 @@ pub(crate) async fn read(
     path = "/calls/{id}",
     operation_id = "update_call",
     tag = "calls",
-    security(("bearer" = [])),
     params(("id" = String, Path, description = "The call's `id` or `call_id`.")),
     request_body = CallUpdate,
     responses(
@@ -127,7 +123,6 @@ pub(crate) async fn update(
     path = "/calls/{id}/route",
     operation_id = "read_call_route",
     tag = "calls",
-    security(("bearer" = [])),
     params(("id" = String, Path, description = "The call's `id` or `call_id`.")),
     responses(
         (status = 200, description = "The receipt.", body = ReceiptView),
@@ -152,7 +147,6 @@ pub(crate) async fn route(
     path = "/calls/{id}/timeline",
     operation_id = "read_call_timeline",
     tag = "calls",
-    security(("bearer" = [])),
     params(("id" = String, Path, description = "The call's `id` or `call_id`.")),
     responses(
         (status = 200, description = "The steps.", body = Vec<EventView>),
@@ -176,7 +170,6 @@ pub(crate) async fn timeline(
     path = "/calls/{id}/legs",
     operation_id = "read_call_legs",
     tag = "calls",
-    security(("bearer" = [])),
     params(("id" = String, Path, description = "The call's `id` or `call_id`.")),
     responses(
         (status = 200, description = "The legs.", body = Vec<LegView>),

@@ -17,7 +17,6 @@ use axum::http::StatusCode;
     path = "/calls/dial",
     operation_id = "dial",
     tag = "calls",
-    security(("bearer" = [])),
     request_body = Dial,
     responses(
         (status = 201, description = "The call.", body = CallView),
@@ -48,7 +47,6 @@ pub(crate) async fn dial(
     path = "/calls/{id}/hangup",
     operation_id = "hang_up",
     tag = "calls",
-    security(("bearer" = [])),
     params(("id" = String, Path, description = "The call's `id` or `call_id`.")),
     responses(
         (status = 200, description = "The call.", body = CallView),
@@ -74,7 +72,6 @@ pub(crate) async fn hang_up(
     path = "/routing/explain",
     operation_id = "explain_routing",
     tag = "routing",
-    security(("bearer" = [])),
     request_body = Dial,
     responses(
         (status = 200, description = "The receipt; its `refusal` says why a call would be refused.", body = ReceiptView),

@@ -1,13 +1,19 @@
 //! The HTTP face of the use cases: handlers, extractors, problem documents and the OpenAPI document.
 
+mod access_problem;
+mod access_schema;
+mod access_view;
+mod api_keys;
 mod body;
 mod call_view;
 mod caller;
 mod calls;
+mod client_address;
 mod dialling;
 mod envelope;
 mod model_schema;
 mod node;
+mod permission;
 mod problem;
 mod problem_schema;
 mod query;
@@ -15,13 +21,19 @@ mod receipt_view;
 mod refusal_view;
 mod refusals;
 mod request_schema;
+mod sessions;
 mod trunk_view;
 mod trunks;
+mod users;
+
+pub use client_address::ClientAddress;
 
 use crate::Services;
+use crate::http::permission::needs;
 use crate::http::problem::{Problem, ProblemCode};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use tandem_model::Permission::{Admin, Calls, Read, Write};
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -45,7 +57,10 @@ pub fn openapi() -> OpenApi {
     let (_, mut document) = endpoints().split_for_parts();
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .description(Some("An API key, as `tandem key create` prints it."))
+        .description(Some(
+            "An API key, an access token of `POST /sessions`, or a token of the platform. Each operation names the permission that \
+             it needs. An admin of the node may name another account in `X-Act-As`.",
+        ))
         .build();
     document.components.get_or_insert_default().add_security_scheme("bearer", SecurityScheme::Http(bearer));
     document
@@ -63,26 +78,42 @@ pub fn openapi() -> OpenApi {
         (name = "calls", description = "The call log, live calls, and calls that something else carries."),
         (name = "refusals", description = "INVITEs that were refused, so that no call began."),
         (name = "routing", description = "How calls find their way."),
+        (name = "access", description = "API keys, users, and signing in."),
         (name = "node", description = "The node itself; open to everybody who reaches it."),
     )
 )]
 struct Document;
 
+/// Every endpoint with the permission that it needs; those without one are open to everybody.
 fn endpoints() -> OpenApiRouter<Services> {
     let api = OpenApiRouter::new()
-        .routes(routes!(trunks::list, trunks::create))
-        .routes(routes!(trunks::read, trunks::update, trunks::delete))
-        .routes(routes!(trunks::check_health))
-        .routes(routes!(calls::list, calls::create))
-        .routes(routes!(calls::read, calls::update))
-        .routes(routes!(calls::route))
-        .routes(routes!(calls::timeline))
-        .routes(routes!(calls::legs))
-        .routes(routes!(refusals::list))
-        .routes(routes!(refusals::read))
-        .routes(routes!(dialling::dial))
-        .routes(routes!(dialling::hang_up))
-        .routes(routes!(dialling::explain));
+        .routes(needs(Read, routes!(trunks::list)))
+        .routes(needs(Write, routes!(trunks::create)))
+        .routes(needs(Read, routes!(trunks::read)))
+        .routes(needs(Write, routes!(trunks::update, trunks::delete)))
+        .routes(needs(Write, routes!(trunks::check_health)))
+        .routes(needs(Read, routes!(calls::list)))
+        .routes(needs(Calls, routes!(calls::create)))
+        .routes(needs(Read, routes!(calls::read)))
+        .routes(needs(Calls, routes!(calls::update)))
+        .routes(needs(Read, routes!(calls::route)))
+        .routes(needs(Read, routes!(calls::timeline)))
+        .routes(needs(Read, routes!(calls::legs)))
+        .routes(needs(Read, routes!(refusals::list)))
+        .routes(needs(Read, routes!(refusals::read)))
+        .routes(needs(Calls, routes!(dialling::dial)))
+        .routes(needs(Calls, routes!(dialling::hang_up)))
+        .routes(needs(Read, routes!(dialling::explain)))
+        .routes(needs(Admin, routes!(api_keys::list, api_keys::create)))
+        .routes(needs(Admin, routes!(api_keys::read, api_keys::revoke)))
+        .routes(needs(Admin, routes!(users::list, users::create)))
+        .routes(needs(Admin, routes!(users::read, users::update, users::delete)))
+        .routes(needs(Read, routes!(users::change_password)))
+        .routes(routes!(sessions::create))
+        .routes(routes!(sessions::refresh))
+        .routes(needs(Read, routes!(sessions::list)))
+        .routes(needs(Read, routes!(sessions::end_current)))
+        .routes(needs(Read, routes!(sessions::end)));
     OpenApiRouter::with_openapi(Document::openapi())
         .nest(API_PATH, api)
         .routes(routes!(node::live))

@@ -52,6 +52,10 @@ text_schema! {
     LegStatus of tandem_model::LegStatus,
     /// [`tandem_model::HangupCause`].
     HangupCause of tandem_model::HangupCause,
+    /// [`tandem_model::Role`].
+    Role of tandem_model::Role,
+    /// [`tandem_model::Permission`].
+    Permission of tandem_model::Permission,
     /// [`tandem_model::EventKind`].
     EventKind of tandem_model::EventKind,
 }

@@ -20,6 +20,8 @@ pub(crate) struct Problem {
     detail: String,
     errors: Vec<FieldError>,
     receipt: Option<Box<Receipt>>,
+    /// Seconds, where they are known better than by the code.
+    retry_after: Option<u64>,
 }
 
 macro_rules! problem_codes {
@@ -54,31 +56,41 @@ problem_codes! {
     TrunkLimitReached = "trunk_limit_reached", BAD_REQUEST, "The account has all its trunks";
     TrunkInUse = "trunk_in_use", BAD_REQUEST, "The trunk has active calls";
     UnknownTrunk = "unknown_trunk", BAD_REQUEST, "No such trunk";
-    Unauthorized = "unauthorized", UNAUTHORIZED, "A valid API key is needed";
+    Unauthorized = "unauthorized", UNAUTHORIZED, "A valid API key or token is needed";
+    SignInFailed = "sign_in_failed", UNAUTHORIZED, "Nobody is signed in";
+    Forbidden = "forbidden", FORBIDDEN, "The caller may not do this";
     NotFound = "not_found", NOT_FOUND, "Not found";
     TrunkNotFound = "trunk_not_found", NOT_FOUND, "No such trunk";
+    AccountNotFound = "account_not_found", NOT_FOUND, "No such account";
     NoReceipt = "no_receipt", NOT_FOUND, "The call has no receipt";
     UnknownPath = "unknown_path", NOT_FOUND, "Unknown path";
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "Method not allowed";
     CallIdTaken = "call_id_taken", CONFLICT, "The call is logged already";
     CallCarriedElsewhere = "call_carried_elsewhere", CONFLICT, "The call is carried by something else";
     CallOver = "call_over", CONFLICT, "The call is over";
+    LastAdmin = "last_admin", CONFLICT, "The account keeps an admin";
+    UserLimitReached = "user_limit_reached", CONFLICT, "The account has all its users";
+    ApiKeyLimitReached = "api_key_limit_reached", CONFLICT, "The account has all its API keys";
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large";
     MalformedBody = "malformed_body", UNPROCESSABLE_ENTITY, "The body is not JSON";
     InvalidField = "invalid_field", UNPROCESSABLE_ENTITY, "A field is wrong";
     NameTaken = "name_taken", UNPROCESSABLE_ENTITY, "The name is taken";
+    EmailTaken = "email_taken", UNPROCESSABLE_ENTITY, "The e-mail address is taken";
     NoRoute = "no_route", UNPROCESSABLE_ENTITY, "No trunk leads there";
     EmergencyNotRouted = "emergency_not_routed", UNPROCESSABLE_ENTITY, "No trunk is configured for this emergency number";
     TargetNotAllowed = "target_not_allowed", UNPROCESSABLE_ENTITY, "The target is not allowed";
     TierLimit = "tier_limit", TOO_MANY_REQUESTS, "The account has all its concurrent calls";
     ExternalCallLimit = "external_call_limit", TOO_MANY_REQUESTS, "The account has all its open calls";
     CpsLimit = "cps_limit", TOO_MANY_REQUESTS, "The trunks have had their calls of this second";
+    TooManyAttempts = "too_many_attempts", TOO_MANY_REQUESTS, "There were too many wrong attempts";
     Internal = "internal", INTERNAL_SERVER_ERROR, "Something is broken here";
     NoTrunkAvailable = "no_trunk_available", SERVICE_UNAVAILABLE, "No trunk can take a call now";
     NodeUnavailable = "node_unavailable", SERVICE_UNAVAILABLE, "The node takes no calls now";
     CallPathUnavailable = "call_path_unavailable", SERVICE_UNAVAILABLE, "The call path does not answer";
     ProbesBusy = "probes_busy", SERVICE_UNAVAILABLE, "Too many probes are under way";
     CallNotStoredYet = "call_not_stored_yet", SERVICE_UNAVAILABLE, "The call is not stored yet";
+    PasswordsBusy = "passwords_busy", SERVICE_UNAVAILABLE, "Too many passwords are being looked at";
+    PlatformKeysUnavailable = "platform_keys_unavailable", SERVICE_UNAVAILABLE, "The platform's tokens cannot be checked";
     DatabaseUnavailable = "database_unavailable", SERVICE_UNAVAILABLE, "The database does not answer";
 }
 
@@ -109,7 +121,12 @@ pub(crate) struct ProblemDocument {
 
 impl Problem {
     pub(crate) fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), errors: Vec::new(), receipt: None }
+        Self { code, detail: detail.into(), errors: Vec::new(), receipt: None, retry_after: None }
+    }
+
+    /// The same, with the seconds after which it may be worth trying again.
+    pub(crate) fn retry_after(self, seconds: u64) -> Self {
+        Self { retry_after: Some(seconds), ..self }
     }
 
     /// The problem of a response that names none: what the framework itself answers.
@@ -167,11 +184,11 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = self.code.status().into_response();
         let headers = response.headers_mut();
-        if self.code == ProblemCode::Unauthorized {
+        if self.code.status() == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"tandem\""));
         }
-        if let Some(seconds) = retry_after(self.code) {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
+        if let Some(seconds) = self.retry_after.or_else(|| retry_after(self.code)) {
+            headers.insert(header::RETRY_AFTER, seconds.into());
         }
         response.extensions_mut().insert(self);
         response
@@ -179,13 +196,20 @@ impl IntoResponse for Problem {
 }
 
 /// After how many seconds it may be worth trying again; `None` where somebody must do something first.
-fn retry_after(code: ProblemCode) -> Option<&'static str> {
+fn retry_after(code: ProblemCode) -> Option<u64> {
     // What passes by itself within a second, or nearly.
-    if matches!(code, ProblemCode::CallNotStoredYet | ProblemCode::CpsLimit | ProblemCode::ProbesBusy) {
-        return Some("1");
+    if matches!(
+        code,
+        ProblemCode::CallNotStoredYet | ProblemCode::CpsLimit | ProblemCode::ProbesBusy | ProblemCode::PasswordsBusy
+    ) {
+        return Some(1);
     }
     // How long it takes nobody knows. To be refused once more costs next to nothing.
-    matches!(code, ProblemCode::DatabaseUnavailable | ProblemCode::CallPathUnavailable).then_some("2")
+    matches!(
+        code,
+        ProblemCode::DatabaseUnavailable | ProblemCode::CallPathUnavailable | ProblemCode::PlatformKeysUnavailable
+    )
+    .then_some(2)
 }
 
 impl From<Invalid> for Problem {

@@ -4,7 +4,7 @@
 use crate::http::problem::ProblemDocument;
 use utoipa::IntoResponses;
 
-/// The API key is missing or wrong.
+/// The API key or token is missing, wrong, expired or revoked.
 #[derive(IntoResponses)]
 #[response(status = 401, content_type = "application/problem+json")]
 pub(crate) struct Unauthorized(ProblemDocument);

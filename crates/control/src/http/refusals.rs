@@ -14,7 +14,6 @@ use tandem_model::RefusalId;
     path = "/refusals",
     operation_id = "list_refusals",
     tag = "refusals",
-    security(("bearer" = [])),
     params(TrunkFilterQuery, PageQuery),
     responses(
         (status = 200, description = "The refusals.", body = Vec<RefusalView>),
@@ -38,7 +37,6 @@ pub(crate) async fn list(
     path = "/refusals/{id}",
     operation_id = "read_refusal",
     tag = "refusals",
-    security(("bearer" = [])),
     params(("id" = Uuid, Path, description = "The refusal.")),
     responses(
         (status = 200, description = "The refusal.", body = RefusalView),

@@ -18,7 +18,6 @@ use tandem_model::TrunkId;
     path = "/trunks",
     operation_id = "list_trunks",
     tag = "trunks",
-    security(("bearer" = [])),
     params(PageQuery),
     responses(
         (status = 200, description = "The trunks.", body = Vec<TrunkView>),
@@ -42,7 +41,6 @@ pub(crate) async fn list(
     path = "/trunks",
     operation_id = "create_trunk",
     tag = "trunks",
-    security(("bearer" = [])),
     request_body = TrunkCreate,
     responses(
         (status = 201, description = "The trunk.", body = TrunkView),
@@ -69,7 +67,6 @@ pub(crate) async fn create(
     path = "/trunks/{id}",
     operation_id = "read_trunk",
     tag = "trunks",
-    security(("bearer" = [])),
     params(("id" = Uuid, Path, description = "The trunk.")),
     responses(
         (status = 200, description = "The trunk.", body = TrunkView),
@@ -93,7 +90,6 @@ pub(crate) async fn read(
     path = "/trunks/{id}",
     operation_id = "update_trunk",
     tag = "trunks",
-    security(("bearer" = [])),
     params(("id" = Uuid, Path, description = "The trunk.")),
     request_body = TrunkUpdate,
     responses(
@@ -122,7 +118,6 @@ pub(crate) async fn update(
     path = "/trunks/{id}",
     operation_id = "delete_trunk",
     tag = "trunks",
-    security(("bearer" = [])),
     params(("id" = Uuid, Path, description = "The trunk.")),
     responses(
         (status = 204, description = "It is gone."),
@@ -148,7 +143,6 @@ pub(crate) async fn delete(
     path = "/trunks/{id}/health-check",
     operation_id = "check_trunk_health",
     tag = "trunks",
-    security(("bearer" = [])),
     params(("id" = Uuid, Path, description = "The trunk.")),
     responses(
         (status = 200, description = "What the probe found.", body = HealthCheckView),

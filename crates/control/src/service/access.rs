@@ -1,82 +1,171 @@
-use crate::service::Core;
+use crate::service::platform_tokens::{KeysUnavailable, PlatformTokens};
+use crate::service::session_tokens::SessionTokens;
+use crate::service::{Core, PlatformTokenSettings};
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tandem_model::{Account, AccountId};
-use tandem_store::DatabaseError;
+use tandem_model::{Account, AccountId, ApiKeyId, Permission, Permissions, SessionId, Timestamp, UserId};
+use tandem_store::{DatabaseError, KeyOwner, SessionOwner};
 
-/// Who asks. Having one is the proof that the key was right.
+/// Who asks. Having one is the proof that the bearer was good.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
+    /// Whose rows are read and written.
     pub(crate) account: Account,
+    /// What may be done with them.
+    pub(crate) permissions: Permissions,
+    /// Who does it.
+    pub(crate) actor: Actor,
+    /// Whether this is the operator's own account, whose admins may act for others.
+    node_admin: bool,
+}
+
+/// Who does something, whichever account it is done in.
+#[derive(Clone, Debug)]
+pub(crate) struct Actor {
+    /// What was presented.
+    pub(crate) kind: ActorKind,
+    /// A name for people: of the key, or the e-mail address of the user.
+    pub(crate) name: Arc<str>,
+    /// The account that the actor belongs to.
+    pub(crate) account: AccountId,
+    /// The account that an admin of the node acts for instead.
+    pub(crate) on_behalf_of: Option<AccountId>,
+}
+
+/// What a caller has presented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ActorKind {
+    /// An API key.
+    ApiKey(ApiKeyId),
+    /// A person's access token.
+    User(UserId, SessionId),
+    /// A token of the platform that this node belongs to.
+    Platform,
+}
+
+/// Somebody who may not do what they ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Forbidden {
+    #[error("this needs the permission {0}, which the caller does not have")]
+    Lacks(Permission),
+    #[error("nobody gives the permission {0} who does not have it")]
+    Gives(Permission),
+    #[error("only an admin of the node acts for another account")]
+    ActsForOthers,
+    #[error("only a person who has signed in has a password")]
+    IsNoUser,
+}
+
+/// Why nobody can tell who asks.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AuthenticateError {
+    #[error(transparent)]
+    Keys(#[from] KeysUnavailable),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+/// Why nobody acts for the other account.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ActForError {
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
+    #[error("no such account")]
+    UnknownAccount,
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
 }
 
 impl Caller {
     pub(crate) fn account_id(&self) -> AccountId {
         self.account.id
     }
+
+    /// The user who has signed in, if it is one, in their own account.
+    pub(crate) fn user(&self) -> Option<(UserId, SessionId)> {
+        match self.actor.kind {
+            ActorKind::User(user, session) if self.actor.on_behalf_of.is_none() => Some((user, session)),
+            ActorKind::User(..) | ActorKind::ApiKey(_) | ActorKind::Platform => None,
+        }
+    }
+
+    /// Refuses who lacks a permission.
+    pub(crate) fn require(&self, permission: Permission) -> Result<(), Forbidden> {
+        if self.permissions.allow(permission) { Ok(()) } else { Err(Forbidden::Lacks(permission)) }
+    }
+
+    /// Refuses who would give more than they have.
+    pub(crate) fn may_give(&self, permissions: Permissions) -> Result<(), Forbidden> {
+        self.permissions.first_missing(permissions).map_or(Ok(()), |missing| Err(Forbidden::Gives(missing)))
+    }
 }
 
-/// Tells whose a key is.
+/// Tells who presents a bearer: an API key, a person's access token or a token of the platform.
 ///
-/// Answers of the store are kept for [`FRESH`], so that a client that asks often costs no query each time; a revoked key stops
-/// working within that time. While the database fails, a key that it knew within [`STALE`] still counts, because calls must go on; one
-/// that does not answer within [`PATIENCE`] fails.
+/// Answers of the store are kept for [`FRESH`], so that a client that asks often costs no query each time; what was revoked stops
+/// working within that time. While the database fails, a bearer that was good within [`STALE`] still counts until it expires, because
+/// calls must go on; a look-up that does not answer within [`PATIENCE`] fails.
 #[derive(Clone)]
 pub(crate) struct Access {
     core: Arc<Core>,
+    sessions: Arc<SessionTokens>,
+    platform: Option<Arc<PlatformTokens>>,
     cache: Arc<Mutex<Cache>>,
 }
 
 #[derive(Default)]
 struct Cache {
-    /// By two keyed hashes of the key: keys themselves are not kept in memory. The hashers' secrets are random per process, so
-    /// nobody can look for a second key with the same 128 bits.
+    /// By two keyed hashes of the bearer: bearers themselves are not kept in memory. The hashers' secrets are random per process, so
+    /// nobody can look for a second one with the same 128 bits.
     known: HashMap<[u64; 2], Known>,
     hashers: [RandomState; 2],
 }
 
+#[derive(Clone)]
 struct Known {
     caller: Caller,
+    expires_at: Option<Timestamp>,
     asked_at: Instant,
 }
 
 impl Access {
-    pub(super) fn new(core: Arc<Core>) -> Self {
-        Self { core, cache: Arc::default() }
+    pub(super) fn new(core: Arc<Core>, sessions: Arc<SessionTokens>, platform: Option<PlatformTokenSettings>) -> Self {
+        let platform = platform.map(|settings| Arc::new(PlatformTokens::new(settings)));
+        Self { core, sessions, platform, cache: Arc::default() }
     }
 
-    /// Whose key this is; `None` for an unknown or revoked one.
-    pub(crate) async fn authenticate(&self, key: &str) -> Result<Option<Caller>, DatabaseError> {
-        if key.is_empty() || key.len() > MAX_KEY {
+    /// Whose bearer this is; `None` for one that is unknown, revoked, expired or forged.
+    pub(crate) async fn authenticate(&self, bearer: &str) -> Result<Option<Caller>, AuthenticateError> {
+        if bearer.is_empty() || bearer.len() > MAX_BEARER {
             return Ok(None);
         }
-        let now = Instant::now();
-        if let Some(caller) = self.remembered(key, now, FRESH) {
+        let now = self.core.now();
+        let asked_at = Instant::now();
+        if let Some(caller) = self.remembered(bearer, now, asked_at, FRESH) {
             return Ok(Some(caller));
         }
-        let stale = self.remembered(key, now, STALE);
-        let asked = self.core.store.authenticate(key);
+        let stale = self.remembered(bearer, now, asked_at, STALE);
+        let asked = self.look_up(bearer, now);
         let answer = match stale {
             // Whoever has nothing to fall back on waits for as long as the store does.
             None => asked.await,
-            Some(_) => tokio::time::timeout(PATIENCE, asked).await.unwrap_or(Err(DatabaseError::Unavailable)),
+            Some(_) => tokio::time::timeout(PATIENCE, asked).await.unwrap_or(Err(DatabaseError::Unavailable.into())),
         };
         match answer {
-            Ok(Some(owner)) => {
-                let caller = Caller { account: owner.account };
-                self.remember(key, caller.clone(), now);
+            Ok(Some((caller, expires_at))) => {
+                self.remember(bearer, Known { caller: caller.clone(), expires_at, asked_at });
                 Ok(Some(caller))
             }
             Ok(None) => {
-                self.forget(key);
+                self.forget(bearer);
                 Ok(None)
             }
             Err(error) => match stale {
                 Some(caller) => {
-                    tracing::debug!(%error, account = %caller.account.id, "the database fails; a remembered key counts");
+                    tracing::debug!(%error, account = %caller.account.id, "a bearer cannot be looked up; what is remembered counts");
                     Ok(Some(caller))
                 }
                 None => Err(error),
@@ -84,43 +173,146 @@ impl Access {
         }
     }
 
-    fn remembered(&self, key: &str, now: Instant, age: Duration) -> Option<Caller> {
-        let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = cache.known.get(&cache.fingerprint(key))?;
-        (now.saturating_duration_since(known.asked_at) < age).then(|| known.caller.clone())
+    /// The same caller in another account, which only admins of the node may enter.
+    pub(crate) async fn act_for(&self, caller: Caller, account: AccountId) -> Result<Caller, ActForError> {
+        let is_person_or_key = match caller.actor.kind {
+            ActorKind::ApiKey(_) | ActorKind::User(..) => true,
+            ActorKind::Platform => false,
+        };
+        if !(caller.node_admin && is_person_or_key && caller.permissions.allow(Permission::Admin)) {
+            return Err(Forbidden::ActsForOthers.into());
+        }
+        let account = self.core.store.account(account).await?.ok_or(ActForError::UnknownAccount)?;
+        let actor = Actor { on_behalf_of: Some(account.id), ..caller.actor };
+        tracing::info!(actor = %actor.name, kind = ?actor.kind, own = %actor.account, account = %account.id, "an admin of the node acts for an account");
+        Ok(Caller { account, actor, permissions: caller.permissions, node_admin: false })
     }
 
-    fn remember(&self, key: &str, caller: Caller, now: Instant) {
+    async fn look_up(
+        &self,
+        bearer: &str,
+        now: Timestamp,
+    ) -> Result<Option<(Caller, Option<Timestamp>)>, AuthenticateError> {
+        if !is_token(bearer) {
+            return Ok(self.look_up_key(bearer, now).await?);
+        }
+        if let Some(claims) = self.sessions.verify(bearer, now) {
+            let owner = self.core.store.session(claims.session, now).await?;
+            let owner = owner.filter(|owner| owner.user.id == claims.user);
+            return Ok(owner.map(|owner| (Caller::of_session(owner), Some(claims.expires_at))));
+        }
+        let Some(platform) = &self.platform else {
+            return Ok(None);
+        };
+        let Some(claims) = platform.verify(bearer, now).await? else {
+            return Ok(None);
+        };
+        let account = match claims.tier {
+            Some(tier) => self.core.store.account_with_tier(claims.account, tier, claims.issued_at).await?,
+            None => self.core.store.account(claims.account).await?,
+        };
+        Ok(account.map(|account| {
+            let actor =
+                Actor { kind: ActorKind::Platform, name: "platform".into(), account: account.id, on_behalf_of: None };
+            let caller = Caller { account, permissions: claims.role.permissions(), actor, node_admin: false };
+            (caller, Some(claims.expires_at))
+        }))
+    }
+
+    async fn look_up_key(
+        &self,
+        key: &str,
+        now: Timestamp,
+    ) -> Result<Option<(Caller, Option<Timestamp>)>, DatabaseError> {
+        let Some(owner) = self.core.store.authenticate(key).await? else {
+            return Ok(None);
+        };
+        if owner.expires_at.is_some_and(|end| end <= now) {
+            return Ok(None);
+        }
+        if owner.is_use_due(now) {
+            let (store, id) = (self.core.store.clone(), owner.key_id);
+            // Nobody waits for it.
+            tokio::spawn(async move { store.note_key_use(id, now).await });
+        }
+        let expires_at = owner.expires_at;
+        Ok(Some((Caller::of_key(owner), expires_at)))
+    }
+
+    fn remembered(&self, bearer: &str, now: Timestamp, asked_at: Instant, age: Duration) -> Option<Caller> {
+        let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = cache.known.get(&cache.fingerprint(bearer))?;
+        let is_young = asked_at.saturating_duration_since(known.asked_at) < age;
+        let is_alive = known.expires_at.is_none_or(|end| now < end);
+        (is_young && is_alive).then(|| known.caller.clone())
+    }
+
+    fn remember(&self, bearer: &str, known: Known) {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         if cache.known.len() >= MAX_REMEMBERED {
+            let now = known.asked_at;
             cache.known.retain(|_, known| now.saturating_duration_since(known.asked_at) < FRESH);
         }
         if cache.known.len() < MAX_REMEMBERED {
-            let fingerprint = cache.fingerprint(key);
-            cache.known.insert(fingerprint, Known { caller, asked_at: now });
+            let fingerprint = cache.fingerprint(bearer);
+            cache.known.insert(fingerprint, known);
         }
     }
 
-    fn forget(&self, key: &str) {
+    fn forget(&self, bearer: &str) {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        let fingerprint = cache.fingerprint(key);
+        let fingerprint = cache.fingerprint(bearer);
         cache.known.remove(&fingerprint);
     }
 }
 
-impl Cache {
-    fn fingerprint(&self, key: &str) -> [u64; 2] {
-        self.hashers.each_ref().map(|hasher| hasher.hash_one(key))
+impl Caller {
+    /// Somebody who may do everything in the account.
+    #[cfg(test)]
+    pub(crate) fn for_tests(account: Account) -> Self {
+        let actor = Actor { kind: ActorKind::Platform, name: "test".into(), account: account.id, on_behalf_of: None };
+        Self { account, permissions: Permissions::ALL, actor, node_admin: false }
+    }
+
+    fn of_key(owner: KeyOwner) -> Self {
+        let actor = Actor {
+            kind: ActorKind::ApiKey(owner.key_id),
+            name: owner.name.into(),
+            account: owner.account.id,
+            on_behalf_of: None,
+        };
+        Self { account: owner.account, permissions: owner.scopes, actor, node_admin: owner.node_admin }
+    }
+
+    fn of_session(owner: SessionOwner) -> Self {
+        let actor = Actor {
+            kind: ActorKind::User(owner.user.id, owner.session.id),
+            name: owner.user.email.into(),
+            account: owner.account.id,
+            on_behalf_of: None,
+        };
+        Self { account: owner.account, permissions: owner.user.role.permissions(), actor, node_admin: owner.node_admin }
     }
 }
 
-/// How long an answer of the store counts: what a revoked key may still do is bounded by it. The contract is 100 ms.
+impl Cache {
+    fn fingerprint(&self, bearer: &str) -> [u64; 2] {
+        self.hashers.each_ref().map(|hasher| hasher.hash_one(bearer))
+    }
+}
+
+/// A signed token has three parts (RFC 7515 §7.1); a key has none of these dots between what begins as JSON does in base64.
+fn is_token(bearer: &str) -> bool {
+    bearer.starts_with("eyJ") && bearer.bytes().filter(|byte| *byte == b'.').count() == 2
+}
+
+/// How long an answer of the store counts: what a revoked bearer may still do is bounded by it. The contract is 100 ms.
 const FRESH: Duration = Duration::from_millis(80);
-/// How long a key counts while the database fails.
+/// How long a bearer counts while the database fails.
 const STALE: Duration = Duration::from_secs(60 * 60);
-/// How long a request with a key that is remembered waits for the store: hundreds of times what a look-up takes.
+/// How long a request with a bearer that is remembered waits for the store: hundreds of times what a look-up takes.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Keys remembered at once; beyond it they are looked up each time.
+/// Bearers remembered at once; beyond it they are looked up each time.
 const MAX_REMEMBERED: usize = 4_096;
-/// Longest key that is looked up at all.
-const MAX_KEY: usize = 512;
+/// Longest bearer that is looked at: some platforms write long tokens.
+const MAX_BEARER: usize = 8_192;

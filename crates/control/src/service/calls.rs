@@ -517,7 +517,7 @@ mod tests {
             remote_ip: None,
             metadata: serde_json::Map::new(),
         };
-        external_record(&Caller { account }, new, CallId::new(at(100), [3; 10]), at(100))
+        external_record(&Caller::for_tests(account), new, CallId::new(at(100), [3; 10]), at(100))
     }
 
     const RATE: Rate = Rate { per_minute: Money::from_micros(60_000), increment_seconds: 1 };

@@ -1,33 +1,52 @@
 //! The use cases. They know the store and the switchboard, and neither HTTP nor SQL.
 
 mod access;
+mod api_keys;
 mod calls;
 mod dialling;
 mod external_calls;
 mod node;
+mod passwords;
+mod platform_tokens;
 mod probing;
 mod refusals;
+mod session_tokens;
+mod sessions;
+mod source_limit;
 mod stale_sweep;
 mod trunks;
+mod users;
 
+use crate::service::passwords::Passwords;
+use crate::service::session_tokens::SessionTokens;
 use crate::{Clock, ControlSettings, Switchboard};
 use std::sync::Arc;
 use tandem_model::{AddressPolicy, Timestamp};
 use tandem_store::{DatabaseError, Store};
 
-pub(crate) use access::{Access, Caller};
+pub(crate) use access::{Access, ActForError, AuthenticateError, Caller, Forbidden};
+pub(crate) use api_keys::{ApiKeys, CreateKeyError, FindKeyError};
 pub(crate) use calls::{Calls, CreateCallError, FindCallError, LogPage, UpdateCallError, was_answered};
 pub(crate) use dialling::{DialCallError, Dialling, ExplainError, HangUpError};
 pub(crate) use external_calls::MAX_OPEN_CALLS;
 pub(crate) use node::Node;
+pub(crate) use passwords::PasswordsError;
+pub use passwords::{PASSWORD_LENGTH, generate_password, hash_password};
+pub use platform_tokens::{KeySet, PlatformKey, PlatformKeyError, PlatformKeys, PlatformTokenSettings};
 pub(crate) use probing::HealthCheckError;
 pub(crate) use refusals::{FindRefusalError, Refusals};
+pub(crate) use session_tokens::ACCESS_LIFE;
+pub(crate) use sessions::{EndSessionError, Sessions, SignInError, SignedIn};
 pub(crate) use trunks::{CreateTrunkError, DeleteTrunkError, ReadTrunkError, ShownTrunk, Trunks, UpdateTrunkError};
+pub(crate) use users::{ChangePasswordError, CreateUserError, EditUserError, Users};
 
 /// Everything the handlers call. Cheap to clone.
 #[derive(Clone)]
 pub struct Services {
     pub(crate) access: Access,
+    pub(crate) api_keys: ApiKeys,
+    pub(crate) users: Users,
+    pub(crate) sessions: Sessions,
     pub(crate) trunks: Trunks,
     pub(crate) calls: Calls,
     pub(crate) refusals: Refusals,
@@ -44,8 +63,13 @@ impl Services {
         let peers = AddressPolicy::new(settings.peer_allow);
         let currency = settings.currency.into();
         let core = Arc::new(Core { store, switchboard, peers, clock: settings.clock });
+        let tokens = Arc::new(SessionTokens::new(&core.store));
+        let passwords = Passwords::new();
         Self {
-            access: Access::new(Arc::clone(&core)),
+            access: Access::new(Arc::clone(&core), Arc::clone(&tokens), settings.platform_tokens),
+            api_keys: ApiKeys::new(Arc::clone(&core)),
+            users: Users::new(Arc::clone(&core), passwords.clone()),
+            sessions: Sessions::new(Arc::clone(&core), passwords, tokens),
             trunks: Trunks::new(Arc::clone(&core)),
             calls: Calls::new(Arc::clone(&core)),
             refusals: Refusals::new(Arc::clone(&core)),

@@ -1,5 +1,6 @@
 //! Parsers of request bodies: JSON objects become model types here, and nowhere else.
 
+mod access;
 mod address;
 mod advanced_config;
 mod call;
@@ -13,6 +14,7 @@ mod number;
 mod outbound_routing;
 mod trunk;
 
+pub(crate) use access::{Credentials, NewKey, NewUser, PasswordChange, Refresh, UserEdit};
 pub(crate) use address::next_hop_address;
 pub(crate) use call::{CallChange, NewCall};
 pub(crate) use dial::DialRequest;
@@ -35,5 +37,11 @@ pub(crate) fn known_fields() -> Vec<(&'static str, Vec<&'static str>)> {
         ("CallCreate", Fields::known(NewCall::read)),
         ("CallUpdate", Fields::known(CallChange::read)),
         ("Dial", Fields::known(DialRequest::read)),
+        ("ApiKeyCreate", Fields::known(NewKey::read)),
+        ("UserCreate", Fields::known(NewUser::read)),
+        ("UserUpdate", Fields::known(UserEdit::read)),
+        ("PasswordChange", Fields::known(PasswordChange::read)),
+        ("SignIn", Fields::known(Credentials::read)),
+        ("SessionRefresh", Fields::known(Refresh::read)),
     ]
 }

@@ -165,6 +165,7 @@ fn services(store: &Store, switchboard: &Arc<ScriptedSwitchboard>, clock: &Arc<S
     let settings = ControlSettings {
         peer_allow: vec!["127.0.0.0/8".parse().unwrap()],
         currency: "USD".to_owned(),
+        platform_tokens: None,
         clock: clock.clone(),
     };
     Services::new(store.clone(), switchboard.clone(), settings)

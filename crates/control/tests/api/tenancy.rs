@@ -25,6 +25,12 @@ async fn another_accounts_ids_are_unknown_everywhere() {
     let refused = refused_invite(api.mine.account.id, 1);
     api.store.write_records(&[Record::Refusal(Box::new(refused.clone()))]).await.unwrap();
     let refusal = refused.id.to_string();
+    let user = api.post("/users", json!({"email": "zoe@example.com", "role": "viewer"})).await.expect(201);
+    let (user, password) = (user["id"].as_str().unwrap().to_owned(), user["password"].clone());
+    let credentials = json!({"email": "zoe@example.com", "password": password});
+    let session = api.send(Method::POST, "/sessions", Some(credentials), None).await.expect(201);
+    let session = session["session_id"].as_str().unwrap().to_owned();
+    let key = api.get("/api-keys").await.expect(200)[0]["id"].as_str().unwrap().to_owned();
     let nowhere = "018f0000-0000-7000-8000-000000000000";
     let before = everything(&api).await;
 
@@ -45,6 +51,24 @@ async fn another_accounts_ids_are_unknown_everywhere() {
             ("PUT", "/calls/{id}") => (Some(json!({"quality_score": 5})), vec![&live, "CA1"], Stranger::NotFound),
             ("POST", "/calls/{id}/hangup") => (Some(json!({})), vec![&live, "CA1"], Stranger::NotFound),
             ("POST", "/calls/dial" | "/routing/explain") => (Some(dial.clone()), vec![], Stranger::OwnOnly),
+            // The stranger's own key is there.
+            ("GET", "/api-keys") => (None, vec![], Stranger::OwnOnly),
+            ("POST", "/api-keys") => (Some(json!({"name": "x", "scopes": ["read"]})), vec![], Stranger::OwnOnly),
+            ("GET" | "DELETE", "/api-keys/{id}") => (None, vec![&key], Stranger::NotFound),
+            ("GET", "/users" | "/sessions") => (None, vec![], Stranger::OwnOnly),
+            ("POST", "/users") => {
+                (Some(json!({"email": "other@example.com", "role": "viewer"})), vec![], Stranger::OwnOnly)
+            }
+            ("GET" | "DELETE", "/users/{id}") => (None, vec![&user], Stranger::NotFound),
+            ("PATCH", "/users/{id}") => (Some(json!({"name": "mine now"})), vec![&user], Stranger::NotFound),
+            ("PUT", "/users/current/password") => {
+                let body = json!({"current_password": password, "new_password": "0123456789ab"});
+                (Some(body), vec![], Stranger::OwnOnly)
+            }
+            ("DELETE", "/sessions/{id}") => (None, vec![&session], Stranger::NotFound),
+            ("DELETE", "/sessions/current") => (None, vec![], Stranger::OwnOnly),
+            // Who signs in needs no key: what they get is a matter of the tests of sessions.
+            ("POST", "/sessions" | "/sessions/refresh") => continue,
             ("GET", "/health/live" | "/health/ready" | "/openapi.json") => (None, vec![], Stranger::Open),
             _ => panic!("{method} {path} has no case here: say what another account gets from it"),
         };
@@ -70,7 +94,11 @@ async fn another_accounts_ids_are_unknown_everywhere() {
             assert_eq!(ask(id).await, ask(nowhere).await, "{method} {path}");
         }
         if matches!(stranger, Stranger::OwnOnly) && method == Method::GET {
-            let reply = api.send(method, &outside, body, Some(&api.other.key)).await.expect(200);
+            let mut reply = api.send(method, &outside, body, Some(&api.other.key)).await.expect(200);
+            if path.ends_with("/api-keys") {
+                let keys = reply.as_array_mut().unwrap();
+                keys.retain(|key| key["user_id"] != api.other.account.id.to_string());
+            }
             assert_eq!(reply, json!([]), "{path}");
         }
     }
@@ -95,5 +123,12 @@ async fn everything(api: &Api) -> Value {
             )
         });
     }
-    json!({"trunks": trunks, "calls": calls})
+    let users = api.get("/users").await.expect(200);
+    let sessions = api.get("/sessions").await.expect(200);
+    let mut keys = api.get("/api-keys").await.expect(200);
+    for key in keys.as_array_mut().unwrap() {
+        // It is in use here.
+        key.as_object_mut().unwrap().remove("last_used_at");
+    }
+    json!({"trunks": trunks, "calls": calls, "users": users, "sessions": sessions, "keys": keys})
 }

@@ -1,12 +1,14 @@
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use std::sync::Arc;
 use std::time::Duration;
+use tandem_control::ClientAddress;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
+use tower::Layer;
 
 /// Serves HTTP until it is told to stop, then lets the requests that are under way finish.
 ///
@@ -24,8 +26,8 @@ pub(super) async fn serve(listener: TcpListener, router: Router, mut stop: onesh
             accepted = accepted => accepted,
             _ = &mut stop => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, client) = match accepted {
+            Ok((stream, client)) => (stream, ClientAddress(client.ip())),
             Err(error) => {
                 // No file is free, or the client left again; the next one may fare better.
                 tracing::warn!(%error, "an HTTP connection could not be taken");
@@ -37,7 +39,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router, mut stop: onesh
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
             .max_headers(MAX_HEADERS)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(Extension(client).layer(router.clone())));
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             // A client that breaks off is its own affair.

@@ -75,7 +75,7 @@ pub(crate) async fn a_key_keeps_its_scopes_and_its_end(store: &Store) {
     assert_eq!(store.api_key(ours, key.id).await.unwrap(), Some(key.clone()));
     assert_eq!(store.api_key(theirs, key.id).await.unwrap(), None);
     assert_eq!(store.api_key(ours, ApiKeyId::from_uuid(Uuid::from_u128(9))).await.unwrap(), None);
-    assert_eq!(store.api_keys(ours, 0, 10).await.unwrap(), [key.clone()]);
+    assert_eq!(store.api_keys(ours, 0, 10).await.unwrap(), std::slice::from_ref(&key));
     let owner = store.authenticate(secret.expose()).await.unwrap().unwrap();
     assert_eq!((owner.key_id, owner.scopes, owner.expires_at), (key.id, scopes, Some(at(60))));
 }

@@ -1,0 +1,112 @@
+use crate::Services;
+use crate::http::access_schema::{ApiKeyCreate, NoSuchKey};
+use crate::http::access_view::{ApiKeyCreatedView, ApiKeyView};
+use crate::http::body::JsonObject;
+use crate::http::problem::{Problem, ProblemDocument};
+use crate::http::problem_schema::{InvalidFields, NoAnswer, Unauthorized};
+use crate::http::query::{Page, PageQuery};
+use crate::service::Caller;
+use crate::wire::NewKey;
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use tandem_model::ApiKeyId;
+
+/// API keys, newest first, revoked ones too. The keys themselves are not kept.
+#[utoipa::path(
+    get,
+    path = "/api-keys",
+    operation_id = "list_api_keys",
+    tag = "access",
+    params(PageQuery),
+    responses(
+        (status = 200, description = "The keys.", body = Vec<ApiKeyView>),
+        Unauthorized,
+        InvalidFields,
+        NoAnswer,
+    )
+)]
+pub(crate) async fn list(
+    State(services): State<Services>,
+    caller: Caller,
+    Page { skip, limit }: Page,
+) -> Result<Json<Vec<ApiKeyView>>, Problem> {
+    let keys = services.api_keys.list(&caller, skip, limit).await?;
+    Ok(Json(keys.into_iter().map(ApiKeyView::from).collect()))
+}
+
+/// Make a key, which may do no more than who makes it. It is shown this once.
+#[utoipa::path(
+    post,
+    path = "/api-keys",
+    operation_id = "create_api_key",
+    tag = "access",
+    request_body = ApiKeyCreate,
+    responses(
+        (status = 201, description = "The key.", body = ApiKeyCreatedView),
+        Unauthorized,
+        (status = 409, description = "The account has all its keys.", body = ProblemDocument,
+            content_type = "application/problem+json"),
+        InvalidFields,
+        NoAnswer,
+    )
+)]
+pub(crate) async fn create(
+    State(services): State<Services>,
+    caller: Caller,
+    JsonObject(body): JsonObject,
+) -> Result<(StatusCode, Json<ApiKeyCreatedView>), Problem> {
+    let new = NewKey::parse(body)?;
+    let (key, secret) = services.api_keys.create(&caller, new).await?;
+    Ok((StatusCode::CREATED, Json(ApiKeyCreatedView::new(key, &secret))))
+}
+
+/// One key, without the key.
+#[utoipa::path(
+    get,
+    path = "/api-keys/{id}",
+    operation_id = "read_api_key",
+    tag = "access",
+    params(("id" = Uuid, Path, description = "The key's id.")),
+    responses(
+        (status = 200, description = "The key.", body = ApiKeyView),
+        Unauthorized,
+        NoSuchKey,
+        NoAnswer,
+    )
+)]
+pub(crate) async fn read(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<ApiKeyView>, Problem> {
+    Ok(Json(services.api_keys.read(&caller, key_id(&id)?).await?.into()))
+}
+
+/// Revoke a key. It stops working within 100 ms and stays in the list.
+#[utoipa::path(
+    delete,
+    path = "/api-keys/{id}",
+    operation_id = "revoke_api_key",
+    tag = "access",
+    params(("id" = Uuid, Path, description = "The key's id.")),
+    responses(
+        (status = 204, description = "It is revoked."),
+        Unauthorized,
+        NoSuchKey,
+        NoAnswer,
+    )
+)]
+pub(crate) async fn revoke(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    services.api_keys.revoke(&caller, key_id(&id)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What is no UUID is no key of anybody.
+fn key_id(text: &str) -> Result<ApiKeyId, Problem> {
+    text.parse().map_err(|_| Problem::no_such("API key"))
+}

@@ -1,0 +1,38 @@
+use crate::Services;
+use crate::http::problem::ProblemDocument;
+use axum::Extension;
+use tandem_model::Permission;
+use utoipa::PartialSchema;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::security::SecurityRequirement;
+use utoipa::openapi::{ContentBuilder, RefOr, ResponseBuilder};
+use utoipa_axum::router::UtoipaMethodRouter;
+
+/// What an endpoint asks of its caller. Without it nobody is let in: see [`Caller`](crate::service::Caller)'s extractor.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Needs(pub(super) Permission);
+
+/// Registers endpoints that ask for a permission, and writes that into the document.
+pub(super) fn needs(
+    permission: Permission,
+    (schemas, mut paths, methods): UtoipaMethodRouter<Services>,
+) -> UtoipaMethodRouter<Services> {
+    for item in paths.paths.values_mut() {
+        for operation in operations(item) {
+            operation.security = Some(vec![SecurityRequirement::new("bearer", [permission.as_str()])]);
+            let description =
+                format!("The caller lacks the permission `{permission}`, or may not act for the account.");
+            let content = ContentBuilder::new().schema(Some(ProblemDocument::schema())).build();
+            let forbidden = ResponseBuilder::new().description(description).content(PROBLEM_JSON, content).build();
+            operation.responses.responses.entry("403".to_owned()).or_insert(RefOr::T(forbidden));
+        }
+    }
+    (schemas, paths, methods.layer(Extension(Needs(permission))))
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    let PathItem { get, put, post, delete, patch, .. } = item;
+    [get, put, post, delete, patch].into_iter().flatten()
+}
+
+const PROBLEM_JSON: &str = "application/problem+json";

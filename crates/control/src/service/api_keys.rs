@@ -1,0 +1,81 @@
+use crate::service::{Caller, Core, Forbidden};
+use crate::wire::{Invalid, NewKey};
+use std::sync::Arc;
+use tandem_model::{ApiKeyId, Permissions, Secret};
+use tandem_store::{ApiKey, DatabaseError, InsertApiKeyError, MAX_LIVE_KEYS, NewApiKey, RevokeApiKeyError};
+
+/// API keys of the account.
+#[derive(Clone)]
+pub(crate) struct ApiKeys {
+    core: Arc<Core>,
+}
+
+/// Why a key is not made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CreateKeyError {
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    #[error("the account has its {MAX_LIVE_KEYS} keys")]
+    TooMany,
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+/// Why a key is not shown or revoked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FindKeyError {
+    #[error("no such key")]
+    NotFound,
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+impl ApiKeys {
+    pub(super) const fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+
+    /// Keys, newest first, revoked ones too.
+    pub(crate) async fn list(&self, caller: &Caller, skip: u32, limit: u32) -> Result<Vec<ApiKey>, DatabaseError> {
+        self.core.store.api_keys(caller.account_id(), skip, limit).await
+    }
+
+    /// One key.
+    pub(crate) async fn read(&self, caller: &Caller, id: ApiKeyId) -> Result<ApiKey, FindKeyError> {
+        self.core.store.api_key(caller.account_id(), id).await?.ok_or(FindKeyError::NotFound)
+    }
+
+    /// Makes a key, which may do no more than who makes it. Its secret is shown this once.
+    pub(crate) async fn create(&self, caller: &Caller, new: NewKey) -> Result<(ApiKey, Secret), CreateKeyError> {
+        let scopes: Permissions = new.scopes;
+        caller.may_give(scopes)?;
+        if new.expires_at.is_some_and(|end| end <= self.core.now()) {
+            return Err(Invalid::field("expires_at", "must be in the future").into());
+        }
+        let new = NewApiKey { account_id: caller.account_id(), name: &new.name, scopes, expires_at: new.expires_at };
+        let made = self.core.store.create_limited_api_key(new).await.map_err(|error| match error {
+            InsertApiKeyError::TooMany => CreateKeyError::TooMany,
+            InsertApiKeyError::Database(error) => error.into(),
+            // The account is there, as somebody has authenticated in it, and what is random is long and new.
+            InsertApiKeyError::UnknownAccount
+            | InsertApiKeyError::KeyTaken
+            | InsertApiKeyError::Revoked
+            | InsertApiKeyError::Length { .. } => DatabaseError::Unavailable.into(),
+        })?;
+        tracing::info!(account = %caller.account.id, actor = %caller.actor.name, key_id = %made.0.id, %scopes, "an API key was made");
+        Ok(made)
+    }
+
+    /// Revokes a key; it stops working within 100 ms.
+    pub(crate) async fn revoke(&self, caller: &Caller, id: ApiKeyId) -> Result<(), FindKeyError> {
+        let revoked = self.core.store.revoke_api_key(caller.account_id(), id).await;
+        revoked.map_err(|error| match error {
+            RevokeApiKeyError::NotFound => FindKeyError::NotFound,
+            RevokeApiKeyError::Database(error) => error.into(),
+        })?;
+        tracing::info!(account = %caller.account.id, actor = %caller.actor.name, key_id = %id, "an API key was revoked");
+        Ok(())
+    }
+}

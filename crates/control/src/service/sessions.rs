@@ -1,0 +1,167 @@
+use crate::service::passwords::{Passwords, PasswordsError};
+use crate::service::session_tokens::SessionTokens;
+use crate::service::source_limit::SourceLimit;
+use crate::service::{Caller, Core};
+use crate::wire::Credentials;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tandem_model::{AccountId, Permission, Secret, SessionId, Timestamp, UserId};
+use tandem_store::{DatabaseError, Refreshed, Session, SessionOwner, SignInAttempt};
+
+/// People who sign in, and stay so.
+#[derive(Clone)]
+pub(crate) struct Sessions {
+    core: Arc<Core>,
+    passwords: Passwords,
+    tokens: Arc<SessionTokens>,
+    sources: Arc<SourceLimit>,
+}
+
+/// The tokens of a session, with whom it speaks for.
+pub(crate) struct SignedIn {
+    pub(crate) access_token: String,
+    pub(crate) refresh_token: Secret,
+    pub(crate) owner: SessionOwner,
+}
+
+/// Why nobody is signed in.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SignInError {
+    /// It does not say whether there is such a user.
+    #[error("the e-mail address or the password is wrong")]
+    WrongPassword,
+    #[error("the sign-in link is unknown, was used, or is too old")]
+    WrongLink,
+    #[error("the refresh token is unknown, was used, or is too old")]
+    WrongRefreshToken,
+    #[error("too many wrong attempts; the next may be in {0:?}")]
+    TooMany(Duration),
+    #[error(transparent)]
+    Passwords(#[from] PasswordsError),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+/// Why a session is not ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EndSessionError {
+    #[error("no such session")]
+    NotFound,
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+impl Sessions {
+    pub(super) fn new(core: Arc<Core>, passwords: Passwords, tokens: Arc<SessionTokens>) -> Self {
+        Self { core, passwords, tokens, sources: Arc::default() }
+    }
+
+    /// Signs somebody in, from this address as far as it is known.
+    pub(crate) async fn sign_in(
+        &self,
+        credentials: Credentials,
+        source: Option<IpAddr>,
+    ) -> Result<SignedIn, SignInError> {
+        let now = self.core.now();
+        self.sources.take(source, now).map_err(SignInError::TooMany)?;
+        let (account, user) = match credentials {
+            Credentials::Password { email, password } => self.by_password(&email, password, now).await?,
+            Credentials::Link(token) => {
+                let taken = self.core.store.take_sign_in_link(token.expose(), now).await?;
+                taken.ok_or(SignInError::WrongLink)?
+            }
+        };
+        self.sources.give_back(source);
+        let address = source.map(|source| source.to_string());
+        let (session, refresh_token) = self.core.store.open_session(account, user, address, now).await?;
+        tracing::info!(%account, %user, session = %session.id, client = ?source, "a user has signed in");
+        self.signed_in(session.id, refresh_token, now).await?.ok_or(SignInError::WrongPassword)
+    }
+
+    /// New tokens for a refresh token, which is spent by it.
+    pub(crate) async fn refresh(&self, token: &Secret) -> Result<SignedIn, SignInError> {
+        let now = self.core.now();
+        match self.core.store.refresh_session(token.expose(), now).await? {
+            Refreshed::Renewed(session, next) => {
+                self.signed_in(session, next, now).await?.ok_or(SignInError::WrongRefreshToken)
+            }
+            Refreshed::Reused(session) => {
+                tracing::warn!(%session, "a refresh token was used twice: somebody else has it, and the session is over");
+                Err(SignInError::WrongRefreshToken)
+            }
+            Refreshed::Unknown => Err(SignInError::WrongRefreshToken),
+        }
+    }
+
+    /// Sessions that have not ended, newest first: the caller's own, or all of the account for its admins.
+    pub(crate) async fn list(&self, caller: &Caller, skip: u32, limit: u32) -> Result<Vec<Session>, DatabaseError> {
+        match scope(caller) {
+            Some(user) => self.core.store.sessions(caller.account_id(), user, self.core.now(), skip, limit).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Ends a session that the caller may see; its tokens stop working within 100 ms.
+    pub(crate) async fn end(&self, caller: &Caller, id: SessionId) -> Result<(), EndSessionError> {
+        let user = scope(caller).ok_or(EndSessionError::NotFound)?;
+        if !self.core.store.end_session(caller.account_id(), user, id).await? {
+            return Err(EndSessionError::NotFound);
+        }
+        tracing::info!(account = %caller.account.id, actor = %caller.actor.name, session = %id, "a session was ended");
+        Ok(())
+    }
+
+    /// Ends the session by which the caller asks.
+    pub(crate) async fn end_current(&self, caller: &Caller) -> Result<(), EndSessionError> {
+        let (_, session) = caller.user().ok_or(EndSessionError::NotFound)?;
+        self.end(caller, session).await
+    }
+
+    /// Removes what has expired.
+    pub(crate) async fn remove_expired(&self) -> Result<(), DatabaseError> {
+        self.core.store.remove_expired_access(self.core.now()).await
+    }
+
+    async fn by_password(
+        &self,
+        email: &str,
+        password: Secret,
+        now: Timestamp,
+    ) -> Result<(AccountId, UserId), SignInError> {
+        // Counted before it is looked at, and whether there is such a user or not.
+        if let SignInAttempt::LockedUntil(until) = self.core.store.count_sign_in(email, now).await? {
+            return Err(SignInError::TooMany(until.since(now)));
+        }
+        let (user, hash) = self.core.store.user_by_email(email).await?.unzip();
+        if !self.passwords.verify(password, hash.flatten()).await? {
+            return Err(SignInError::WrongPassword);
+        }
+        let user = user.ok_or(SignInError::WrongPassword)?;
+        self.core.store.forget_sign_in_failures(email).await?;
+        Ok((user.account_id, user.id))
+    }
+
+    /// `None` when the user has gone in this moment.
+    async fn signed_in(
+        &self,
+        session: SessionId,
+        refresh_token: Secret,
+        now: Timestamp,
+    ) -> Result<Option<SignedIn>, DatabaseError> {
+        let owner = self.core.store.session(session, now).await?;
+        Ok(owner.map(|owner| SignedIn {
+            access_token: self.tokens.issue(session, owner.user.id, now),
+            refresh_token,
+            owner,
+        }))
+    }
+}
+
+/// Whose sessions a caller may see: `Some(None)` is all of the account, `None` is nobody's.
+fn scope(caller: &Caller) -> Option<Option<UserId>> {
+    if caller.permissions.allow(Permission::Admin) {
+        return Some(None);
+    }
+    caller.user().map(|(user, _)| Some(user))
+}

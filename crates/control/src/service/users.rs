@@ -1,0 +1,174 @@
+use crate::service::passwords::{Passwords, PasswordsError, generate_password};
+use crate::service::{Caller, Core, Forbidden, id_bits};
+use crate::wire::{NewUser, PasswordChange, UserEdit};
+use std::sync::Arc;
+use std::time::Duration;
+use tandem_model::{Secret, UserId};
+use tandem_store::{ChangeUserError, DatabaseError, InsertUserError, MAX_USERS, SignInAttempt, User, UserChange};
+
+/// People who act for the account.
+#[derive(Clone)]
+pub(crate) struct Users {
+    core: Arc<Core>,
+    passwords: Passwords,
+}
+
+/// Why a user is not made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CreateUserError {
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
+    #[error("another user has the e-mail address")]
+    EmailTaken,
+    #[error("the account has its {MAX_USERS} users")]
+    TooMany,
+    #[error(transparent)]
+    Passwords(#[from] PasswordsError),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+/// Why a user is not shown, changed or removed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EditUserError {
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
+    #[error("no such user")]
+    NotFound,
+    #[error("the last admin of an account stays one")]
+    LastAdmin,
+    #[error(transparent)]
+    Passwords(#[from] PasswordsError),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+/// Why somebody's own password is not changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ChangePasswordError {
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
+    #[error("the current password is another")]
+    WrongPassword,
+    #[error("too many wrong passwords; none is looked at for {0:?}")]
+    Locked(Duration),
+    #[error(transparent)]
+    Passwords(#[from] PasswordsError),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+impl Users {
+    pub(super) const fn new(core: Arc<Core>, passwords: Passwords) -> Self {
+        Self { core, passwords }
+    }
+
+    /// Users by e-mail address.
+    pub(crate) async fn list(&self, caller: &Caller, skip: u32, limit: u32) -> Result<Vec<User>, DatabaseError> {
+        self.core.store.users(caller.account_id(), skip, limit).await
+    }
+
+    /// One user.
+    pub(crate) async fn read(&self, caller: &Caller, id: UserId) -> Result<User, EditUserError> {
+        self.core.store.user(caller.account_id(), id).await?.ok_or(EditUserError::NotFound)
+    }
+
+    /// Adds a user, who may do no more than who adds them. Gives the password if it was made here; it is shown this once.
+    pub(crate) async fn create(
+        &self,
+        caller: &Caller,
+        new: NewUser,
+    ) -> Result<(User, Option<Secret>), CreateUserError> {
+        caller.may_give(new.role.permissions())?;
+        let (password, shown) = match new.password {
+            Some(password) => (password, None),
+            None => {
+                let password = generate_password().map_err(PasswordsError::Randomness)?;
+                (password.clone(), Some(password))
+            }
+        };
+        let hash = self.passwords.hash(password).await?;
+        let created_at = self.core.now();
+        let user = User {
+            id: UserId::new(created_at, id_bits()?),
+            account_id: caller.account_id(),
+            name: new.name.unwrap_or_else(|| new.email.clone()),
+            email: new.email,
+            role: new.role,
+            created_at,
+        };
+        self.core.store.insert_user(&user, Some(&hash)).await.map_err(|error| match error {
+            InsertUserError::EmailTaken => CreateUserError::EmailTaken,
+            InsertUserError::TooMany => CreateUserError::TooMany,
+            // Somebody has authenticated in it a moment ago.
+            InsertUserError::UnknownAccount => DatabaseError::Unavailable.into(),
+            InsertUserError::Database(error) => error.into(),
+        })?;
+        tracing::info!(account = %caller.account.id, actor = %caller.actor.name, user = %user.id, role = %user.role, "a user was added");
+        Ok((user, shown))
+    }
+
+    /// Changes a user. Who changes somebody must have all that the other has: they could take their place by a new password.
+    pub(crate) async fn update(&self, caller: &Caller, id: UserId, edit: UserEdit) -> Result<User, EditUserError> {
+        let before = self.read(caller, id).await?;
+        caller.may_give(before.role.permissions())?;
+        if let Some(role) = edit.role {
+            caller.may_give(role.permissions())?;
+        }
+        let password = match edit.password {
+            Some(password) => Some(self.passwords.hash(password).await?),
+            None => None,
+        };
+        let change = UserChange { name: edit.name, role: edit.role, password };
+        let user = self.core.store.update_user(caller.account_id(), id, &change).await?;
+        tracing::info!(account = %caller.account.id, actor = %caller.actor.name, user = %id, role = %user.role, password = change.password.is_some(), "a user was changed");
+        Ok(user)
+    }
+
+    /// Removes a user; their sessions end within 100 ms.
+    pub(crate) async fn delete(&self, caller: &Caller, id: UserId) -> Result<(), EditUserError> {
+        self.core.store.delete_user(caller.account_id(), id).await?;
+        tracing::info!(account = %caller.account.id, actor = %caller.actor.name, user = %id, "a user was removed");
+        Ok(())
+    }
+
+    /// Changes the caller's own password, who must know the current one. All their sessions end, this one too.
+    pub(crate) async fn change_password(
+        &self,
+        caller: &Caller,
+        change: PasswordChange,
+    ) -> Result<(), ChangePasswordError> {
+        let (id, _) = caller.user().ok_or(Forbidden::IsNoUser)?;
+        let email = &caller.actor.name;
+        let now = self.core.now();
+        if let SignInAttempt::LockedUntil(until) = self.core.store.count_sign_in(email, now).await? {
+            return Err(ChangePasswordError::Locked(until.since(now)));
+        }
+        let stored = self.core.store.user_by_email(email).await?.filter(|(user, _)| user.id == id);
+        let hash = stored.and_then(|(_, hash)| hash);
+        if !self.passwords.verify(change.current, hash).await? {
+            return Err(ChangePasswordError::WrongPassword);
+        }
+        self.core.store.forget_sign_in_failures(email).await?;
+        let change = UserChange { password: Some(self.passwords.hash(change.new).await?), ..UserChange::default() };
+        match self.core.store.update_user(caller.account_id(), id, &change).await {
+            Ok(_) => {
+                tracing::info!(account = %caller.account.id, user = %id, "a user has changed the password");
+                Ok(())
+            }
+            Err(ChangeUserError::Database(error)) => Err(error.into()),
+            // Gone in this moment; a role is not changed here.
+            Err(ChangeUserError::NotFound | ChangeUserError::LastAdmin) => Err(ChangePasswordError::WrongPassword),
+        }
+    }
+}
+
+impl From<ChangeUserError> for EditUserError {
+    fn from(error: ChangeUserError) -> Self {
+        match error {
+            ChangeUserError::NotFound => Self::NotFound,
+            ChangeUserError::LastAdmin => Self::LastAdmin,
+            ChangeUserError::Database(error) => Self::Database(error),
+        }
+    }
+}
