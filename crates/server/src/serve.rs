@@ -5,6 +5,7 @@ mod http;
 mod identity;
 mod keys;
 mod logging;
+mod platform;
 mod simulated_carrier;
 mod stop;
 
@@ -17,6 +18,7 @@ use crate::runtime::{
 use demo::DemoError;
 use identity::NodeIdError;
 use keys::KeyError;
+use platform::PlatformError;
 use simulated_carrier::SimulatedCarrier;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -67,6 +69,8 @@ pub(crate) enum ServeError {
     #[error(transparent)]
     Key(#[from] KeyError),
     #[error(transparent)]
+    Platform(#[from] PlatformError),
+    #[error(transparent)]
     Demo(#[from] DemoError),
     #[error(transparent)]
     Journal(#[from] journal::OpenError),
@@ -105,6 +109,7 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     // The carrier listens before its trunks are probed.
     let carrier = demo.then(|| SimulatedCarrier::start(config.demo_carrier, media_path)).transpose()?;
 
+    let platform_tokens = platform::tokens(&config)?;
     let store = open_store(&config).await?;
     let key = keys::admin_key(&store, &config, demo).await?;
 
@@ -154,7 +159,7 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     let settings = ControlSettings {
         peer_allow: config.peer_allow.clone(),
         currency: config.currency.clone(),
-        platform_tokens: None,
+        platform_tokens,
         clock: Arc::new(SystemClock),
     };
     let services = Services::new(store.clone(), Arc::new(switchboard), settings);
@@ -168,7 +173,8 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
 
     tracing::info!(http = %http_address, sip = ?listeners, media = ?media_addresses, media_io = %media_path, max_calls, taken_ports, "ready");
     if demo {
-        demo::introduce(http_address, &key, config.demo_carrier).await?;
+        let link = demo::sign_in_link(&store, http_address).await?;
+        demo::introduce(http_address, &key, config.demo_carrier, &link).await?;
     } else {
         keys::announce(&key);
     }

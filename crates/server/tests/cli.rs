@@ -186,6 +186,53 @@ fn a_key_is_shown_once_and_can_be_revoked() {
 }
 
 #[test]
+fn a_key_may_do_what_its_scopes_say_until_it_expires() {
+    let place = Place::new();
+    place.succeeds(&["account", "add", "acme"]);
+    let made = place.succeeds(&["--json", "key", "create", "--scope", "read,calls", "--expires", "90d"]);
+    let made: Value = serde_json::from_str(&made).unwrap();
+    assert_eq!(made["scopes"], json!(["read", "calls"]));
+    assert!(made["expires_at"].is_string() && made["key"].is_string());
+    let all: Value = serde_json::from_str(&place.succeeds(&["--json", "key", "create"])).unwrap();
+    assert_eq!((&all["scopes"], &all["expires_at"]), (&json!(["read", "calls", "write", "admin"]), &Value::Null));
+    let listed = place.succeeds(&["key", "list"]);
+    assert!(listed.contains("read calls  ") && listed.contains("read calls write admin"), "{listed}");
+
+    assert_eq!(place.tandem(&["key", "create", "--scope", "everything"]).status.code(), Some(2));
+    assert_eq!(place.tandem(&["key", "create", "--expires", "soon"]).status.code(), Some(2));
+    let past = place.tandem(&["key", "create", "--expires", "2020-01-01T00:00:00Z"]);
+    assert_eq!(past.status.code(), Some(1));
+    assert!(stderr(&past).contains("before it begins"), "{}", stderr(&past));
+}
+
+#[test]
+fn a_user_gets_the_password_that_was_piped_in_or_one_that_is_shown_once() {
+    let place = Place::new();
+    place.succeeds(&["account", "add", "acme", "--id", "018f0000-0000-7000-8000-000000000001"]);
+    let made = place.succeeds(&["user", "add", "ann@example.com"]);
+    assert!(made.trim().len() >= 32 && made.lines().count() == 1, "the password stands alone: {made}");
+
+    fs::write(place.path("password"), "correct horse battery\n").unwrap();
+    let file = place.path("password");
+    let file = file.to_str().unwrap();
+    let added = place.succeeds(&["--json", "user", "add", "bob@example.com", "--password-file", file]);
+    let added: Value = serde_json::from_str(&added).unwrap();
+    assert_eq!(added["user_id"], "018f0000-0000-7000-8000-000000000001");
+    assert!(added.get("password").is_none());
+
+    fs::write(place.path("password"), "too short\n").unwrap();
+    let short = place.tandem(&["user", "add", "eve@example.com", "--password-file", file]);
+    assert_eq!(short.status.code(), Some(1));
+    assert!(stderr(&short).contains("12 to 128"), "{}", stderr(&short));
+
+    let link: Value = serde_json::from_str(&place.succeeds(&["--json", "user", "link", "Ann@example.com"])).unwrap();
+    let token = link["link_token"].as_str().unwrap();
+    assert!(link["link"].as_str().unwrap().ends_with(&format!("/#sign-in={token}")));
+    let unknown = place.tandem(&["user", "link", "eve@example.com"]);
+    assert!(stderr(&unknown).contains("tandem user list"), "{}", stderr(&unknown));
+}
+
+#[test]
 fn which_account_is_asked_for_when_there_are_two() {
     let place = Place::new();
     place.succeeds(&["account", "add", "acme"]);

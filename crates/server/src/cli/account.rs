@@ -23,6 +23,9 @@ pub(super) struct AddArgs {
     /// 1 to 100 characters, unique on the node
     #[arg(value_parser = name)]
     name: String,
+    /// A UUID that a platform knows it by [default: a new one]
+    #[arg(long)]
+    id: Option<AccountId>,
     /// free, pro or enterprise
     #[arg(long, default_value_t = Tier::Free)]
     tier: Tier,
@@ -101,7 +104,7 @@ impl AddArgs {
     fn perform(self, config: &Config, output: &Output) -> Result<(), Failure> {
         let (created_at, random) = id_parts()?;
         let account = Account {
-            id: AccountId::new(created_at, random),
+            id: self.id.unwrap_or_else(|| AccountId::new(created_at, random)),
             name: self.name,
             tier: self.tier,
             max_trunks: self.max_trunks.and_then(Limit::instead),

@@ -1,6 +1,8 @@
 use super::failure::Failure;
 use super::output::{Output, Table};
-use crate::config::{Config, ConfigError, Preset, Setting, Sources, family_name};
+use crate::config::{
+    Config, ConfigError, PlatformKeysConfig, PlatformTokensConfig, Preset, Setting, Sources, family_name,
+};
 use serde_json::{Value, json};
 use std::fmt::Display;
 use tandem_model::AddressPolicy;
@@ -60,6 +62,9 @@ impl Shown {
 
 /// The value in the spelling in which it is written; secrets are not shown, and what is not built has none.
 fn value_of(setting: Setting, config: &Config) -> Option<String> {
+    let platform = |shown: &dyn Fn(&PlatformTokensConfig) -> Option<String>| {
+        config.platform_tokens.as_ref().and_then(shown).unwrap_or_default()
+    };
     let value = match setting {
         Setting::DataDir => config.data_dir.display().to_string(),
         Setting::DatabaseUrl => config.database.to_string(),
@@ -71,11 +76,17 @@ fn value_of(setting: Setting, config: &Config) -> Option<String> {
         Setting::MediaIo => config.media_io.to_string(),
         Setting::AdminApiKey => if config.admin_api_key.is_some() { "(set)" } else { "" }.to_owned(),
         Setting::MasterKeyFile => config.master_key_file.display().to_string(),
-        Setting::JwtIssuer
-        | Setting::JwtAudience
-        | Setting::JwtKeyFile
-        | Setting::JwtJwksUrl
-        | Setting::TrustedProxies => return None,
+        Setting::JwtIssuer => platform(&|tokens| Some(tokens.issuer.clone())),
+        Setting::JwtAudience => platform(&|tokens| Some(tokens.audience.clone())),
+        Setting::JwtKeyFile => platform(&|tokens| match &tokens.keys {
+            PlatformKeysConfig::File(path) => Some(path.display().to_string()),
+            PlatformKeysConfig::Url(_) => None,
+        }),
+        Setting::JwtJwksUrl => platform(&|tokens| match &tokens.keys {
+            PlatformKeysConfig::File(_) => None,
+            PlatformKeysConfig::Url(url) => Some(url.to_string()),
+        }),
+        Setting::TrustedProxies => return None,
         Setting::PeerAllow => joined(&config.peer_allow),
         Setting::DnsServers => joined(&config.dns_servers),
         Setting::Currency => config.currency.clone(),

@@ -40,6 +40,12 @@ pub(super) enum Failure {
     EmailTaken { email: String },
     #[error("account {id} has its {MAX_USERS} users; remove one first")]
     TooManyUsers { id: AccountId },
+    #[error("there is no user {email:?}; tandem user list shows those of an account")]
+    UnknownUser { email: String },
+    #[error("a password has {least} to {most} characters")]
+    PasswordLength { least: usize, most: usize },
+    #[error("the key would end before it begins; give --expires a time that is to come")]
+    KeyEndsBeforeItBegins,
     #[error("there is no key {id}; tandem key list shows those of an account")]
     UnknownKey { id: ApiKeyId },
     #[error("the key cannot be made: {0}")]

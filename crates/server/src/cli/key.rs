@@ -3,10 +3,13 @@ use super::database::{Missing, account, every, with_store};
 use super::failure::Failure;
 use super::output::{Output, Table, to_the_second};
 use crate::config::Config;
+use crate::runtime::SystemClock;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use tandem_model::{Account, ApiKeyId, Timestamp};
-use tandem_store::{ApiKey, MAX_PAGE, RevokeApiKeyError, Store};
+use std::str::FromStr;
+use std::time::Duration;
+use tandem_model::{Account, ApiKeyId, Permission, Permissions, Timestamp};
+use tandem_store::{ApiKey, MAX_PAGE, NewApiKey, RevokeApiKeyError, Store};
 
 #[derive(Subcommand)]
 pub(super) enum KeyCommand {
@@ -33,6 +36,48 @@ pub(super) struct CreateArgs {
     /// What it is for
     #[arg(long, value_parser = name, default_value = "command line")]
     name: String,
+    /// What it may do: read, calls, write, admin; several by commas or by several options [default: all]
+    #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',')]
+    scopes: Vec<Permission>,
+    /// When it ends: a time as 2027-01-31T12:00:00Z, or from now on as 90d, 12h or 30m [default: never]
+    #[arg(long, value_name = "WHEN")]
+    expires: Option<Expiry>,
+}
+
+/// When a key ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expiry {
+    At(Timestamp),
+    After(Duration),
+}
+
+/// Not an end of a key.
+#[derive(Debug, thiserror::Error)]
+#[error("a key ends at a time as 2027-01-31T12:00:00Z, or after a while as 90d, 12h or 30m")]
+struct ExpiryError;
+
+impl FromStr for Expiry {
+    type Err = ExpiryError;
+
+    fn from_str(text: &str) -> Result<Self, ExpiryError> {
+        if let Ok(at) = text.parse() {
+            return Ok(Self::At(at));
+        }
+        let units = [('d', 86_400), ('h', 3_600), ('m', 60)];
+        let unit = |(letter, seconds): (char, u64)| Some((text.strip_suffix(letter)?, seconds));
+        let (count, seconds) = units.into_iter().find_map(unit).ok_or(ExpiryError)?;
+        let count: u32 = count.parse().map_err(|_| ExpiryError)?;
+        if count == 0 { Err(ExpiryError) } else { Ok(Self::After(Duration::from_secs(seconds * u64::from(count)))) }
+    }
+}
+
+impl Expiry {
+    fn from(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(at) => at,
+            Self::After(span) => now.saturating_add(span),
+        }
+    }
 }
 
 impl KeyCommand {
@@ -47,17 +92,30 @@ impl KeyCommand {
 
 impl CreateArgs {
     fn perform(self, config: &Config, output: &Output) -> Result<(), Failure> {
-        let (owner, id, key) = with_store(config, Missing::Fail, async |store| {
+        let now = SystemClock::utc();
+        let expires_at = self.expires.map(|end| end.from(now));
+        if expires_at.is_some_and(|end| end <= now) {
+            return Err(Failure::KeyEndsBeforeItBegins);
+        }
+        let scopes = if self.scopes.is_empty() { Permissions::ALL } else { self.scopes.iter().copied().collect() };
+        let (owner, key, secret) = with_store(config, Missing::Fail, async |store| {
             let owner = account(store, self.account.as_deref()).await?;
-            let made = store.create_api_key(owner.id, &self.name).await;
-            let (id, key) = made.map_err(|error| Failure::of_insert_key(error, owner.id))?;
-            Ok((owner, id, key))
+            let new = NewApiKey { account_id: owner.id, name: &self.name, scopes, expires_at };
+            let made = store.create_limited_api_key(new).await;
+            let (key, secret) = made.map_err(|error| Failure::of_insert_key(error, owner.id))?;
+            Ok((owner, key, secret))
         })?;
-        let answer = json!({"id": id, "user_id": owner.id, "name": self.name, "key": key.expose()});
+        let mut answer = view(&key);
+        if let Some(answer) = answer.as_object_mut() {
+            answer.insert("key".to_owned(), secret.expose().into());
+        }
         // The key stands alone on its line, and nothing else goes to standard output, so that scripts can take it.
-        output.answer(&answer, || format!("{}\n", key.expose()))?;
+        output.answer(&answer, || format!("{}\n", secret.expose()))?;
         if !output.is_json() {
-            Output::remark(&format!("key {id} of account {:?}; it is not shown again", owner.name));
+            Output::remark(&format!(
+                "key {} of account {:?}, which may {}; it is not shown again",
+                key.id, owner.name, key.scopes
+            ));
         }
         Ok(())
     }
@@ -96,7 +154,9 @@ fn view(key: &ApiKey) -> Value {
         "user_id": key.account_id,
         "name": key.name,
         "prefix": key.prefix,
+        "scopes": key.scopes.iter().collect::<Vec<_>>(),
         "created_at": key.created_at,
+        "expires_at": key.expires_at,
         "last_used_at": key.last_used_at,
         "revoked_at": key.revoked_at,
     })
@@ -104,16 +164,34 @@ fn view(key: &ApiKey) -> Value {
 
 fn table(keys: &[ApiKey]) -> Table {
     let moment = |at: Option<Timestamp>| at.map(|at| to_the_second(&at.to_string())).unwrap_or_default();
-    let mut table = Table::new(&["ID", "NAME", "BEGINS", "CREATED", "LAST USED", "REVOKED"]);
+    let mut table = Table::new(&["ID", "NAME", "BEGINS", "MAY", "CREATED", "EXPIRES", "LAST USED", "REVOKED"]);
     for key in keys {
         table.row([
             key.id.to_string(),
             key.name.clone(),
             format!("{}…", key.prefix),
+            key.scopes.to_string(),
             moment(Some(key.created_at)),
+            moment(key.expires_at),
             moment(key.last_used_at),
             moment(key.revoked_at),
         ]);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_ends_at_a_time_or_after_a_while() {
+        let noon: Timestamp = "2027-01-31T12:00:00Z".parse().unwrap();
+        assert_eq!("2027-01-31T12:00:00Z".parse::<Expiry>().unwrap(), Expiry::At(noon));
+        assert_eq!("90d".parse::<Expiry>().unwrap(), Expiry::After(Duration::from_secs(90 * 86_400)));
+        assert_eq!("12h".parse::<Expiry>().unwrap().from(noon), "2027-02-01T00:00:00Z".parse().unwrap());
+        for wrong in ["", "d", "0d", "-1d", "5", "5s", "soon", "99999999999d", "1.5h"] {
+            assert!(wrong.parse::<Expiry>().is_err(), "{wrong}");
+        }
+    }
 }

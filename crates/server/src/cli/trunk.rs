@@ -248,7 +248,7 @@ fn read_object(path: &Path) -> Result<Map<String, Value>, Failure> {
 }
 
 /// The first line, so that a file made by an editor works.
-fn read_password(path: &Path) -> Result<String, Failure> {
+pub(super) fn read_password(path: &Path) -> Result<String, Failure> {
     if is_stdin(path) && io::stdin().is_terminal() {
         return Err(Failure::PasswordFromTerminal);
     }

@@ -2,6 +2,7 @@
 
 mod address;
 mod error;
+mod jwt;
 mod listen;
 mod log;
 mod media_io;
@@ -13,6 +14,7 @@ mod text;
 
 pub(crate) use address::carrier_pair;
 pub(crate) use error::ConfigError;
+pub(crate) use jwt::{PlatformKeysConfig, PlatformTokensConfig};
 pub(crate) use listen::SipListen;
 pub(crate) use log::LogFormat;
 pub(crate) use media_io::MediaIo;
@@ -27,7 +29,7 @@ use sources::Settings;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
-use tandem_model::{Secret, Transport};
+use tandem_model::{AddressPolicy, Secret, Transport};
 use tandem_store::DatabaseUrl;
 use tandem_switch::{Family, OwnAddresses};
 
@@ -54,7 +56,9 @@ pub(crate) struct Config {
     pub(crate) admin_api_key: Option<Secret>,
     /// Holds the key that seals stored secrets.
     pub(crate) master_key_file: PathBuf,
-    /// Private and loopback ranges that SIP targets may name.
+    /// Whose tokens are taken beside our own keys and sessions.
+    pub(crate) platform_tokens: Option<PlatformTokensConfig>,
+    /// Private and loopback ranges that SIP targets and the URL of the platform's keys may name.
     pub(crate) peer_allow: Vec<IpNet>,
     /// Resolvers to ask; empty stands for the system's.
     pub(crate) dns_servers: Vec<SocketAddr>,
@@ -143,6 +147,7 @@ impl Reading {
             master_key_file: self
                 .parsed(Setting::MasterKeyFile, text::path)
                 .unwrap_or_else(|| data_dir.join(MASTER_KEY_FILE)),
+            platform_tokens: self.platform_tokens(),
             peer_allow: self.parsed(Setting::PeerAllow, address::networks).unwrap_or_else(|| match preset {
                 Preset::Node => Vec::new(),
                 Preset::Demo => vec![LOOPBACK_NETWORK],
@@ -178,24 +183,45 @@ impl Reading {
 
     /// Names that are reserved for what is not there yet: taking them silently would leave a node open or shut by surprise.
     fn refuse_unbuilt(&mut self) {
-        const TOKENS: &str =
-            "platform tokens are not built yet; remove the setting and use API keys (tandem key create)";
-        const PROXIES: &str = "Forwarded headers are not read yet; remove the setting";
-        for (setting, message) in [
-            (Setting::JwtIssuer, TOKENS),
-            (Setting::JwtAudience, TOKENS),
-            (Setting::JwtKeyFile, TOKENS),
-            (Setting::JwtJwksUrl, TOKENS),
-            (Setting::TrustedProxies, PROXIES),
-        ] {
-            if let Some(given) = self.settings.given(setting) {
-                self.problems.push(Problem::new(given.origin.clone(), message));
+        if let Some(given) = self.settings.given(Setting::TrustedProxies) {
+            let message = "Forwarded headers are not read yet; remove the setting";
+            self.problems.push(Problem::new(given.origin.clone(), message));
+        }
+    }
+
+    /// Issuer, audience and one place of keys: all of them or none.
+    fn platform_tokens(&mut self) -> Option<PlatformTokensConfig> {
+        let problems = self.problems.len();
+        let issuer = self.parsed(Setting::JwtIssuer, jwt::issuer);
+        let audience = self.parsed(Setting::JwtAudience, jwt::audience);
+        let file = self.parsed(Setting::JwtKeyFile, text::path);
+        let url = self.parsed(Setting::JwtJwksUrl, jwt::key_set);
+        let settings = [Setting::JwtIssuer, Setting::JwtAudience, Setting::JwtKeyFile, Setting::JwtJwksUrl];
+        let is_set = settings.map(|setting| self.settings.given(setting).is_some());
+        let [has_issuer, has_audience, has_file, has_url] = is_set;
+        // What cannot be read is told first, and alone.
+        if self.problems.len() == problems {
+            if has_file && has_url {
+                let message = "the platform's keys are in a file or behind a URL; set one of the two".to_owned();
+                self.contradiction(&[Setting::JwtKeyFile], message);
+            } else if is_set.contains(&true) && !(has_issuer && has_audience && (has_file || has_url)) {
+                let message = "platform tokens need TANDEM_JWT_ISSUER, TANDEM_JWT_AUDIENCE, and TANDEM_JWT_KEY_FILE or TANDEM_JWT_JWKS_URL";
+                self.contradiction(&settings, message.to_owned());
             }
         }
+        let keys = file.map(PlatformKeysConfig::File).or_else(|| url.map(PlatformKeysConfig::Url))?;
+        Some(PlatformTokensConfig { issuer: issuer?, audience: audience?, keys })
     }
 
     /// What each setting allows and both together do not.
     fn refuse_contradictions(&mut self, config: &Config) {
+        if let Some(PlatformTokensConfig { keys: PlatformKeysConfig::Url(url), .. }) = &config.platform_tokens
+            && jwt::address_of(url)
+                .is_some_and(|address| !AddressPolicy::new(config.peer_allow.clone()).permits(address))
+        {
+            let message = "names an address that is not global; name its network in TANDEM_PEER_ALLOW".to_owned();
+            self.contradiction(&[Setting::JwtJwksUrl], message);
+        }
         let media_for = |address: IpAddr| config.media.of(Family::of(address));
         for public in config.public.iter().filter(|public| media_for(*public).is_none()) {
             let family = own_addresses::name(public);
@@ -327,10 +353,13 @@ mod tests {
             ("TANDEM_LOG_FORMAT", "json"),
             ("TANDEM_DRAIN_TIMEOUT", "5"),
             ("TANDEM_DEMO_CARRIER", "127.0.0.4:5060,127.0.0.5:5060"),
+            ("TANDEM_JWT_ISSUER", "https://id.example.com"),
+            ("TANDEM_JWT_AUDIENCE", "tandem"),
+            ("TANDEM_JWT_KEY_FILE", "/etc/tandem/platform.pem"),
         ];
-        let is_built =
-            |setting: &&Setting| **setting != Setting::TrustedProxies && !setting.variable().starts_with("TANDEM_JWT_");
-        assert_eq!(values.len(), Setting::ALL.iter().filter(is_built).count());
+        // Of the two places of keys one is set.
+        let is_read = |setting: &&Setting| !matches!(setting, Setting::TrustedProxies | Setting::JwtJwksUrl);
+        assert_eq!(values.len(), Setting::ALL.iter().filter(is_read).count());
         let file: String = values
             .iter()
             .map(|(variable, value)| {
@@ -358,6 +387,9 @@ mod tests {
             assert_eq!(config.log_format, LogFormat::Json);
             assert_eq!(config.drain_timeout, Duration::from_secs(5));
             assert_eq!(config.demo_carrier[0].to_string(), "127.0.0.4:5060");
+            let platform = config.platform_tokens.as_ref().unwrap();
+            assert_eq!((platform.issuer.as_str(), platform.audience.as_str()), ("https://id.example.com", "tandem"));
+            assert_eq!(platform.keys, PlatformKeysConfig::File("/etc/tandem/platform.pem".into()));
             assert!(!format!("{config:?}").contains("0123456789abcdef"));
         }
     }
@@ -374,10 +406,10 @@ mod tests {
             ("TANDEM_RTP_PORTS", "30000-20000", "ends before it begins"),
             ("TANDEM_ADMIN_API_KEY", "hunter2", "fewer than 16 characters"),
             ("TANDEM_ADMIN_API_KEY", "hunter2 hunter2 hunter2", "letters, digits"),
-            ("TANDEM_JWT_ISSUER", "https://hunter2.example", "not built yet"),
-            ("TANDEM_JWT_AUDIENCE", "tandem", "not built yet"),
-            ("TANDEM_JWT_KEY_FILE", "/etc/jwt.pem", "not built yet"),
-            ("TANDEM_JWT_JWKS_URL", "https://hunter2.example", "not built yet"),
+            ("TANDEM_JWT_ISSUER", "tandem", "must be another"),
+            ("TANDEM_JWT_AUDIENCE", "other", "need TANDEM_JWT_ISSUER"),
+            ("TANDEM_JWT_KEY_FILE", "/etc/jwt.pem", "need TANDEM_JWT_ISSUER"),
+            ("TANDEM_JWT_JWKS_URL", "http://id.example.com", "must be https"),
             ("TANDEM_TRUSTED_PROXIES", "10.0.0.0/8", "not read yet"),
             ("TANDEM_PEER_ALLOW", "10.0.0.1/8", "10.0.0.0/8"),
             ("TANDEM_DNS_SERVERS", "dns.example", "a resolver"),
@@ -493,6 +525,21 @@ mod tests {
         ];
         let error = node(&apart, None).unwrap_err().to_string();
         assert_eq!(error, "TANDEM_SIP_LISTEN: udp:[::]:5060 lies within the RTP ports 5000-6000; move one of the two");
+    }
+
+    #[test]
+    fn platform_tokens_have_an_issuer_an_audience_and_one_place_of_keys() {
+        let least = [("TANDEM_JWT_ISSUER", "https://id.example.com"), ("TANDEM_JWT_AUDIENCE", "tandem")];
+        let with = |more: &[(&'static str, &'static str)]| node(&[&least[..], more].concat(), None);
+        let published = with(&[("TANDEM_JWT_JWKS_URL", "https://id.example.com/keys")]).unwrap();
+        assert!(matches!(published.platform_tokens.unwrap().keys, PlatformKeysConfig::Url(_)));
+        assert!(with(&[]).unwrap_err().to_string().contains("TANDEM_JWT_JWKS_URL"));
+        let both = [("TANDEM_JWT_JWKS_URL", "https://id.example.com/keys"), ("TANDEM_JWT_KEY_FILE", "key.pem")];
+        assert!(with(&both).unwrap_err().to_string().contains("one of the two"));
+
+        let here = ("TANDEM_JWT_JWKS_URL", "http://127.0.0.1:9000/keys");
+        assert!(with(&[here]).unwrap_err().to_string().contains("TANDEM_PEER_ALLOW"));
+        assert!(with(&[here, ("TANDEM_PEER_ALLOW", "127.0.0.0/8")]).is_ok());
     }
 
     #[test]

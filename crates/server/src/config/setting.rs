@@ -31,7 +31,6 @@ settings! {
     MediaIo = "TANDEM_MEDIA_IO",
     AdminApiKey = "TANDEM_ADMIN_API_KEY",
     MasterKeyFile = "TANDEM_MASTER_KEY_FILE",
-    /// Known, refused until platform tokens are built; so are the other three.
     JwtIssuer = "TANDEM_JWT_ISSUER",
     JwtAudience = "TANDEM_JWT_AUDIENCE",
     JwtKeyFile = "TANDEM_JWT_KEY_FILE",

@@ -28,14 +28,7 @@ impl Resolver {
 
     /// A resolver that asks these servers, or the system's when none is named.
     pub(crate) fn new(servers: &[SocketAddr]) -> Result<Self, NetError> {
-        let mut builder = if servers.is_empty() {
-            TokioResolver::builder_tokio()?
-        } else {
-            let config = ResolverConfig::from_name_servers(servers.iter().map(name_server).collect());
-            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
-        };
-        builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
-        Ok(Self { dns: builder.build()? })
+        Ok(Self { dns: dns(servers)? })
     }
 
     /// Answers lookups until the shard is gone.
@@ -54,6 +47,18 @@ impl Resolver {
             });
         }
     }
+}
+
+/// A client of these DNS servers, or of the system's when none is named.
+pub(crate) fn dns(servers: &[SocketAddr]) -> Result<TokioResolver, NetError> {
+    let mut builder = if servers.is_empty() {
+        TokioResolver::builder_tokio()?
+    } else {
+        let config = ResolverConfig::from_name_servers(servers.iter().map(name_server).collect());
+        TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+    };
+    builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+    builder.build()
 }
 
 async fn look_up(dns: &TokioResolver, host: &str) -> Resolved {

@@ -77,6 +77,6 @@ pub(super) fn announce(key: &AdminKey) {
 }
 
 /// The account that a new node has.
-const ADMIN_ACCOUNT: &str = "admin";
+pub(super) const ADMIN_ACCOUNT: &str = "admin";
 /// Also where the CLI looks for a key.
 const DEMO_KEY_FILE: &str = "demo.key";
