@@ -9,8 +9,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use tandem_control::{
-    Clock, ControlSettings, DialError, HangupError, ProbeError, ProbeResult, Readiness, Services, Switchboard,
-    Unavailable, router,
+    Clock, ControlSettings, DialError, HangupError, PlatformTokenSettings, ProbeError, ProbeResult, Readiness,
+    Services, Switchboard, Unavailable, router,
 };
 use tandem_model::{
     Account, AccountId, CallDirection, CallEvent, CallId, CallRecord, CallStatus, CarriedBy, DialOrder, EventKind,
@@ -102,14 +102,19 @@ impl Api {
         let other = tenant(&store, "other", tier, 2).await;
         let switchboard = Arc::new(ScriptedSwitchboard::default());
         let clock = Arc::new(SetClock(AtomicI64::new(START)));
-        let services = services(&store, &switchboard, &clock);
+        let services = services(&store, &switchboard, &clock, None);
         let router = router(services.clone());
         Self { router, services, switchboard, store, clock, mine, other, _folder: folder }
     }
 
     /// The same with services that remember nothing.
     pub(crate) fn restarted(self) -> Self {
-        let services = services(&self.store, &self.switchboard, &self.clock);
+        self.restarted_with(None)
+    }
+
+    /// The same with tokens of this platform taken.
+    pub(crate) fn restarted_with(self, platform_tokens: Option<PlatformTokenSettings>) -> Self {
+        let services = services(&self.store, &self.switchboard, &self.clock, platform_tokens);
         Self { router: router(services.clone()), services, ..self }
     }
 
@@ -161,11 +166,16 @@ impl Api {
     }
 }
 
-fn services(store: &Store, switchboard: &Arc<ScriptedSwitchboard>, clock: &Arc<SetClock>) -> Services {
+fn services(
+    store: &Store,
+    switchboard: &Arc<ScriptedSwitchboard>,
+    clock: &Arc<SetClock>,
+    platform_tokens: Option<PlatformTokenSettings>,
+) -> Services {
     let settings = ControlSettings {
         peer_allow: vec!["127.0.0.0/8".parse().unwrap()],
         currency: "USD".to_owned(),
-        platform_tokens: None,
+        platform_tokens,
         clock: clock.clone(),
     };
     Services::new(store.clone(), switchboard.clone(), settings)

@@ -1,0 +1,211 @@
+use crate::document::operations;
+use crate::harness::{Api, at};
+use axum::body::Body;
+use axum::http::{Method, Request, header};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use tandem_control::openapi;
+use tandem_model::{Permission, Permissions, Role};
+use tandem_store::NewApiKey;
+
+/// Every endpoint that changes something and that a viewer may nevertheless use: one's own sessions and password.
+const OWN: &[&str] = &[
+    "DELETE /sessions/current",
+    "DELETE /sessions/{id}",
+    "PUT /users/current/password",
+    // It asks, and changes nothing.
+    "POST /routing/explain",
+];
+
+/// Adds a user of this role and signs in; gives the access token.
+async fn signed_in(api: &Api, role: Role) -> String {
+    let email = format!("{role}@example.com");
+    let user = api.post("/users", json!({"email": email, "role": role})).await.expect(201);
+    let credentials = json!({"email": email, "password": user["password"]});
+    let tokens = api.send(Method::POST, "/sessions", Some(credentials), None).await.expect(201);
+    tokens["access_token"].as_str().unwrap().to_owned()
+}
+
+/// Every operation that needs a permission, by method and path below the API, with that permission.
+fn guarded() -> BTreeMap<(String, String), Permission> {
+    let document = serde_json::to_value(openapi()).unwrap();
+    let needs = |(path, method, operation): (String, String, Value)| {
+        let permission = operation["security"][0]["bearer"][0].as_str()?.parse().unwrap();
+        let short = path.strip_prefix("/api/v1/telephony").unwrap().to_owned();
+        Some(((method, short), permission))
+    };
+    operations(&document).into_iter().filter_map(needs).collect()
+}
+
+#[tokio::test]
+async fn each_role_may_do_what_it_holds_and_nothing_else() {
+    let api = Api::start().await;
+    let mut bearers = Vec::new();
+    for role in Role::ALL {
+        bearers.push((role.permissions(), signed_in(&api, *role).await));
+    }
+    for scope in Permission::ALL {
+        let scopes = Permissions::of(&[*scope]);
+        let new = NewApiKey { account_id: api.mine.account.id, name: "scoped", scopes, expires_at: None };
+        let (_, key) = api.store.create_limited_api_key(new).await.unwrap();
+        bearers.push((scopes, key.expose().to_owned()));
+    }
+    let guarded = guarded();
+    assert!(guarded.len() >= 27, "{guarded:?}");
+    let nowhere = "018f0000-0000-7000-8000-000000000000";
+    for (permissions, bearer) in &bearers {
+        for ((method, path), permission) in &guarded {
+            let name = format!("{permissions:?} {method} {path}");
+            // It would end the session with which the others are tried.
+            if path == "/sessions/current" {
+                continue;
+            }
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            let reply = api.send(method, &path.replace("{id}", nowhere), Some(json!({})), Some(bearer)).await;
+            if permissions.allow(*permission) {
+                assert!(!matches!(reply.status.as_u16(), 401 | 403 | 500), "{name}: {} {}", reply.status, reply.body);
+            } else {
+                let problem = reply.expect_problem(403, "forbidden");
+                assert!(problem["detail"].as_str().unwrap().contains(permission.as_str()), "{name}: {problem}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_viewer_changes_nothing_of_the_account() {
+    for ((method, path), permission) in guarded() {
+        let changes = method != "GET" && !OWN.contains(&format!("{method} {path}").as_str());
+        assert!(!(changes && Role::Viewer.permissions().allow(permission)), "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn a_new_role_counts_at_once_and_a_removed_user_is_nobody() {
+    let api = Api::start().await;
+    let token = signed_in(&api, Role::Operator).await;
+    let body = || Some(json!({}));
+    api.send(Method::POST, "/trunks", body(), Some(&token)).await.expect_problem(422, "invalid_field");
+    let users = api.get("/users").await.expect(200);
+    let path = format!("/users/{}", users[0]["id"].as_str().unwrap());
+    let demoted =
+        api.send(Method::PATCH, &path, Some(json!({"role": "viewer"})), Some(&api.mine.key)).await.expect(200);
+    assert_eq!(demoted["role"], "viewer");
+
+    let api = api.restarted();
+    api.send(Method::POST, "/trunks", body(), Some(&token)).await.expect_problem(403, "forbidden");
+    api.send(Method::GET, "/trunks", None, Some(&token)).await.expect(200);
+    api.delete(&path).await.expect(204);
+    let api = api.restarted();
+    api.send(Method::GET, "/trunks", None, Some(&token)).await.expect_problem(401, "unauthorized");
+}
+
+#[tokio::test]
+async fn a_key_is_made_shown_once_listed_and_revoked() {
+    let api = Api::start().await;
+    let made = api.post("/api-keys", json!({"name": "dialler", "scopes": ["read", "calls"]})).await.expect(201);
+    let key = made["key"].as_str().unwrap().to_owned();
+    assert!(key.starts_with("tdm_") && key.starts_with(made["prefix"].as_str().unwrap()));
+    assert_eq!((&made["scopes"], &made["expires_at"]), (&json!(["read", "calls"]), &Value::Null));
+    let path = format!("/api-keys/{}", made["id"].as_str().unwrap());
+    let shown = api.get(&path).await.expect(200);
+    assert!(shown.get("key").is_none() && shown["name"] == "dialler");
+    assert_eq!(api.get("/api-keys").await.expect(200)[0]["id"], made["id"]);
+    api.send(Method::GET, "/calls", None, Some(&key)).await.expect(200);
+
+    api.delete(&path).await.expect(204);
+    let api = api.restarted();
+    api.send(Method::GET, "/calls", None, Some(&key)).await.expect_problem(401, "unauthorized");
+    assert!(api.get(&path).await.expect(200)["revoked_at"].is_string());
+}
+
+#[tokio::test]
+async fn a_key_counts_until_it_expires() {
+    let api = Api::start().await;
+    let body = json!({"name": "short", "scopes": ["read"], "expires_at": at(60).to_string()});
+    let key = api.post("/api-keys", body).await.expect(201)["key"].as_str().unwrap().to_owned();
+    api.clock.advance(59);
+    api.send(Method::GET, "/calls", None, Some(&key)).await.expect(200);
+    // What is remembered of it has not been looked up again, and yet does not count.
+    api.clock.advance(1);
+    api.send(Method::GET, "/calls", None, Some(&key)).await.expect_problem(401, "unauthorized");
+    let past = json!({"name": "late", "scopes": ["read"], "expires_at": at(60).to_string()});
+    api.post("/api-keys", past).await.expect_wrong_field("expires_at");
+}
+
+#[tokio::test]
+async fn nobody_gives_what_they_do_not_have() {
+    let api = Api::start().await;
+    let keeper = json!({"name": "keeper", "scopes": ["read", "admin"]});
+    let keeper = api.post("/api-keys", keeper).await.expect(201)["key"].as_str().unwrap().to_owned();
+    let admin = api.post("/users", json!({"email": "chief@example.com", "role": "admin"})).await.expect(201);
+    let viewer = api.post("/users", json!({"email": "v@example.com", "role": "viewer"})).await.expect(201);
+    let path = |user: &Value| format!("/users/{}", user["id"].as_str().unwrap());
+    for (method, path, body) in [
+        (Method::POST, "/api-keys".to_owned(), json!({"name": "more", "scopes": ["read", "write"]})),
+        (Method::POST, "/users".to_owned(), json!({"email": "o@example.com", "role": "operator"})),
+        (Method::PATCH, path(&viewer), json!({"role": "operator"})),
+        // With a new password they would be the admin.
+        (Method::PATCH, path(&admin), json!({"password": "0123456789ab"})),
+    ] {
+        let problem = api.send(method, &path, Some(body), Some(&keeper)).await.expect_problem(403, "forbidden");
+        assert!(problem["detail"].as_str().unwrap().contains("permission"), "{problem}");
+    }
+    let less = json!({"name": "less", "scopes": ["read"]});
+    api.send(Method::POST, "/api-keys", Some(less), Some(&keeper)).await.expect(201);
+    let rename = json!({"name": "V"});
+    api.send(Method::PATCH, &path(&viewer), Some(rename), Some(&keeper)).await.expect(200);
+}
+
+#[tokio::test]
+async fn bodies_are_strict() {
+    let api = Api::start().await;
+    let wrong = [
+        ("/api-keys", json!({"name": "x", "scopes": []}), "scopes"),
+        ("/api-keys", json!({"name": "x", "scopes": ["everything"]}), "scopes"),
+        ("/api-keys", json!({"name": " x", "scopes": ["read"]}), "name"),
+        ("/api-keys", json!({"name": "x", "scopes": ["read"], "expires": null}), "expires"),
+        ("/api-keys", json!({"name": "x", "scopes": ["read"], "account_id": "y"}), "account_id"),
+        ("/users", json!({"email": "nobody", "role": "viewer"}), "email"),
+        ("/users", json!({"email": "a@b", "role": "owner"}), "role"),
+        ("/users", json!({"email": "a@b", "role": "viewer", "password": "short"}), "password"),
+        ("/users", json!({"email": "a@b", "role": "viewer", "user_id": "x"}), "user_id"),
+        ("/sessions", json!({"email": "a@b"}), "password"),
+        ("/sessions", json!({"link_token": "x", "email": "a@b"}), "email"),
+        ("/sessions/refresh", json!({}), "refresh_token"),
+    ];
+    for (path, body, field) in wrong {
+        api.post(path, body).await.expect_wrong_field(field);
+    }
+}
+
+#[tokio::test]
+async fn an_admin_of_the_node_acts_for_an_account_when_they_say_so() {
+    let api = Api::start().await;
+    let node = api.store.ensure_admin_account("admin").await.unwrap();
+    let (_, all) = api.store.create_api_key(node.id, "operator's").await.unwrap();
+    let no_admin = Permissions::of(&[Permission::Read, Permission::Calls, Permission::Write]);
+    let limited = NewApiKey { account_id: node.id, name: "limited", scopes: no_admin, expires_at: None };
+    let (_, limited) = api.store.create_limited_api_key(limited).await.unwrap();
+    let trunk = api.trunk(json!({})).await;
+    let ask = async |key: &str, account: &str| {
+        let request = Request::builder()
+            .uri(format!("/api/v1/telephony/trunks/{trunk}"))
+            .header(header::AUTHORIZATION, format!("Bearer {key}"))
+            .header("x-act-as", account);
+        api.send_request(request.body(Body::empty()).unwrap()).await
+    };
+    let mine = api.mine.account.id.to_string();
+    assert_eq!(ask(all.expose(), &mine).await.expect(200)["user_id"], mine);
+    // Without saying so, it is another account's.
+    let path = format!("/trunks/{trunk}");
+    api.send(Method::GET, &path, None, Some(all.expose())).await.expect_problem(404, "not_found");
+
+    ask(&api.other.key, &mine).await.expect_problem(403, "forbidden");
+    ask(limited.expose(), &mine).await.expect_problem(403, "forbidden");
+    // Not even for oneself, unless one is an admin of the node.
+    ask(&api.mine.key, &mine).await.expect_problem(403, "forbidden");
+    for unknown in ["018f0000-0000-7000-8000-000000000000", "x", ""] {
+        ask(all.expose(), unknown).await.expect_problem(404, "account_not_found");
+    }
+}
