@@ -14,6 +14,7 @@ use tokio::runtime::Runtime;
 pub struct Api {
     base: String,
     key: String,
+    act_as: Option<String>,
     client: reqwest::Client,
 }
 
@@ -36,13 +37,19 @@ impl Api {
     pub fn new(address: SocketAddr, key: &str) -> Self {
         let client =
             reqwest::Client::builder().timeout(TIMEOUT).build().expect("the client has no options that can fail");
-        Self { base: format!("http://{address}"), key: key.to_owned(), client }
+        Self { base: format!("http://{address}"), key: key.to_owned(), act_as: None, client }
     }
 
     /// The same API with another key.
     #[must_use]
     pub fn with_key(&self, key: &str) -> Self {
         Self { key: key.to_owned(), ..self.clone() }
+    }
+
+    /// The same client, acting for another account.
+    #[must_use]
+    pub fn acting_for(&self, account: &str) -> Self {
+        Self { act_as: Some(account.to_owned()), ..self.clone() }
     }
 
     /// GET. Paths that begin with `/health` or `/openapi.json` are as they are; others are under the API's base.
@@ -87,6 +94,9 @@ impl Api {
         let url = format!("{}{}{path}", self.base, if outside { "" } else { BASE });
         let method = method.parse().map_err(|_| format!("{method:?} is no method"))?;
         let mut request = self.client.request(method, url).bearer_auth(&self.key);
+        if let Some(account) = &self.act_as {
+            request = request.header("x-act-as", account);
+        }
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body);
         }

@@ -10,6 +10,9 @@ struct Things {
     trunk: String,
     call: String,
     refusal: String,
+    key: String,
+    user: String,
+    session: String,
     nothing: String,
     peer: Peer,
 }
@@ -33,7 +36,7 @@ fn like_nothing(ask: impl Fn(&str) -> Answer, owners: &str, nothing: &str) -> An
 
 /// One endpoint as a stranger meets it. `None` when there is no case for it.
 fn meets_nothing(method: &str, path: &str, stranger: &Api, things: &Things) -> Option<()> {
-    let Things { trunk, call, refusal, nothing, peer } = things;
+    let Things { trunk, call, refusal, key, user, session, nothing, peer } = things;
     let not_found = |ask: &dyn Fn(&str) -> Answer, id: &str| {
         let answer = like_nothing(ask, id, nothing);
         assert_eq!(answer.status, 404, "{method} {path}: {}", answer.text);
@@ -92,6 +95,41 @@ fn meets_nothing(method: &str, path: &str, stranger: &Api, things: &Things) -> O
             let body = |id: &str| json!({"to_number": "+12025550100", "connect": {"type": "echo"}, "sip_trunk_id": id});
             refused(&|id| stranger.post("/routing/explain", &body(id)), 404);
         }
+        ("get", "/users" | "/sessions") => assert_eq!(stranger.get(short(path)).expect(200), json!([]), "{path}"),
+        ("get", "/api-keys") => {
+            let listed = stranger.get("/api-keys").expect(200);
+            let owners: Vec<&Value> = listed.as_array().into_iter().flatten().map(|key| &key["user_id"]).collect();
+            assert!(!owners.is_empty() && owners.iter().all(|owner| *owner == owners[0]), "{listed:#}");
+            assert!(!listed.to_string().contains(key.as_str()), "{listed:#}");
+        }
+        ("post", "/api-keys" | "/users") => {
+            // Whose it will be is not for the client to say.
+            let body =
+                json!({"user_id": user, "name": "x", "scopes": ["read"], "email": "x@example.com", "role": "viewer"});
+            let _ = stranger.post(short(path), &body).expect(422);
+        }
+        ("get", "/api-keys/{}") => not_found(&get(""), key),
+        ("delete", "/api-keys/{}") => not_found(&|id| stranger.delete(&format!("/api-keys/{id}")), key),
+        ("get", "/users/{}") => not_found(&get(""), user),
+        ("patch", "/users/{}") => {
+            let body = json!({"name": "mine now"}).to_string();
+            not_found(&|id| stranger.send("PATCH", &format!("/users/{id}"), Some(body.clone())), user);
+        }
+        ("delete", "/users/{}") => not_found(&|id| stranger.delete(&format!("/users/{id}")), user),
+        ("put", "/users/current/password") => {
+            let body = json!({"current_password": PASSWORD, "new_password": PASSWORD});
+            assert_eq!(stranger.put("/users/current/password", &body).code(), "forbidden");
+        }
+        ("delete", "/sessions/{}") => not_found(&|id| stranger.delete(&format!("/sessions/{id}")), session),
+        ("delete", "/sessions/current") => drop(stranger.delete("/sessions/current").expect(404)),
+        ("post", "/sessions") => {
+            let body = json!({"email": EMAIL, "password": "a password that is wrong"});
+            assert_eq!(stranger.post("/sessions", &body).code(), "sign_in_failed");
+        }
+        ("post", "/sessions/refresh") => {
+            let body = json!({"refresh_token": session});
+            assert_eq!(stranger.post("/sessions/refresh", &body).code(), "sign_in_failed");
+        }
         // Open to everybody: they show nothing of any account.
         ("get", "/health/live" | "/health/ready" | "/openapi.json") => {
             let shown = stranger.get(path).text;
@@ -146,6 +184,9 @@ fn refused_call(peer: &Peer, node: SocketAddr, owner: &Api) -> String {
     id
 }
 
+const EMAIL: &str = "zoe@example.com";
+const PASSWORD: &str = "a password of the owner's";
+
 #[test]
 fn every_endpoint_hides_what_belongs_to_another_account() {
     let network = Network::claim();
@@ -158,6 +199,11 @@ fn every_endpoint_hides_what_belongs_to_another_account() {
     let over = text_at(&owner.dial(&peer.uri("s486"), &json!({"sip_trunk_id": trunk})), "/id");
     let _ = owner.wait_for_end(&over, Duration::from_secs(3));
     let refusal = refused_call(&peer, network.sip(1), &owner);
+    let body = json!({"email": EMAIL, "role": "viewer", "password": PASSWORD});
+    let user = text_at(&owner.post("/users", &body).expect(201), "/id");
+    let tokens = owner.post("/sessions", &json!({"email": EMAIL, "password": PASSWORD})).expect(201);
+    let session = text_at(&tokens, "/session_id");
+    let key = text_at(&owner.get("/api-keys").expect(200), "/0/id");
     let stranger = tandem.add_account("stranger", &["--tier", "pro"]);
     let before = [owner.get(&format!("/trunks/{trunk}")).expect(200), owner.call(&over)];
 
@@ -165,7 +211,7 @@ fn every_endpoint_hides_what_belongs_to_another_account() {
     let paths = document["paths"].as_object().expect("an OpenAPI document has paths");
     let mut without_case = Vec::new();
     let nothing = "0198f000-0000-7000-8000-000000000000".to_owned();
-    let mut things = Things { trunk, call, refusal, nothing, peer };
+    let mut things = Things { trunk, call, refusal, key, user, session, nothing, peer };
     // Live and over: the former is known to the shard, the latter to the store.
     for call in [things.call.clone(), over.clone()] {
         things.call = call;
@@ -183,6 +229,9 @@ fn every_endpoint_hides_what_belongs_to_another_account() {
     let after = [owner.get(&format!("/trunks/{}", things.trunk)).expect(200), owner.call(&over)];
     assert_eq!(before[1], after[1]);
     assert_eq!((&before[0]["name"], &before[0]["updated_at"]), (&after[0]["name"], &after[0]["updated_at"]));
+    assert_eq!(owner.get(&format!("/users/{}", things.user)).expect(200)["email"], EMAIL);
+    assert_eq!(owner.get("/sessions").expect(200)[0]["id"], things.session.as_str());
+    assert_eq!(owner.get(&format!("/api-keys/{}", things.key)).expect(200)["revoked_at"], Value::Null);
     let live = owner.get("/calls").expect(200);
     assert!(live.as_array().is_some_and(|calls| !calls.is_empty()));
 }
@@ -194,19 +243,26 @@ fn a_request_without_a_right_key_is_refused_everywhere() {
     let wrong = tandem.api().with_key("tdm_0000000000000000000000000000000000000000000000000000000000000000");
     let document = wrong.get("/openapi.json").expect(200);
     let mut asked = 0;
+    let mut open = Vec::new();
     for (path, methods) in document["paths"].as_object().expect("an OpenAPI document has paths") {
         if !path.starts_with("/api/") {
             continue;
         }
         let path = without_names(path).replace("{}", "0198f000-0000-7000-8000-000000000000");
-        for method in methods.as_object().into_iter().flatten().map(|(name, _)| name) {
+        for (method, operation) in methods.as_object().into_iter().flatten() {
+            // Whoever signs in has nothing yet.
+            if operation["security"][0] == json!({}) {
+                open.push(format!("{method} {path}"));
+                continue;
+            }
             let answer = wrong.send(&method.to_uppercase(), &path, Some("{}".to_owned()));
             assert_eq!(answer.status, 401, "{method} {path}: {}", answer.text);
             assert!(answer.headers.contains_key("www-authenticate"), "{method} {path}");
             asked += 1;
         }
     }
-    assert!(asked >= 16, "{asked}");
+    assert!(asked >= 27, "{asked}");
+    assert_eq!(open, ["post /sessions", "post /sessions/refresh"]);
 }
 
 #[test]
