@@ -23,12 +23,9 @@ impl SourceLimit {
             buckets.retain(|_, bucket| bucket.full_at > now);
         }
         let key = key_of(source);
-        let Some(bucket) = buckets.get_mut(&key) else {
-            // However many addresses somebody has, the memory for them ends; those beyond it have the shared bucket's luck.
-            let key = if buckets.len() < MAX_SOURCES { key } else { UNKNOWN };
-            buckets.entry(key).or_insert(Bucket { full_at: now }).full_at = now.saturating_add(REFILL);
-            return Ok(());
-        };
+        // However many addresses somebody has, the memory for them ends: those beyond it share a bucket.
+        let is_known = buckets.contains_key(&key) || buckets.len() < MAX_SOURCES;
+        let bucket = buckets.entry(if is_known { key } else { UNKNOWN }).or_insert(Bucket { full_at: now });
         let start = bucket.full_at.max(now);
         let wait = start.since(now).saturating_sub(REFILL.saturating_mul(BURST - 1));
         if !wait.is_zero() {
@@ -106,9 +103,11 @@ mod tests {
     #[test]
     fn memory_is_bounded() {
         let limit = SourceLimit::default();
-        for number in 0..20_000_u32 {
-            let _ = limit.take(Some(IpAddr::from(number.to_be_bytes())), at(0));
-        }
-        assert!(limit.buckets.lock().unwrap().len() <= MAX_SOURCES + 1);
+        let takes =
+            (0..20_000_u32).filter(|number| limit.take(Some(IpAddr::from(number.to_be_bytes())), at(0)).is_ok());
+        assert_eq!(takes.count(), MAX_SOURCES + BURST as usize, "those beyond it share one bucket");
+        assert_eq!(limit.buckets.lock().unwrap().len(), MAX_SOURCES + 1);
+        assert_eq!(limit.take(Some(IpAddr::from([255, 0, 0, 1])), at(60)), Ok(()), "what is full again is forgotten");
+        assert_eq!(limit.buckets.lock().unwrap().len(), 1);
     }
 }
