@@ -171,10 +171,17 @@ impl Store {
         tier: Tier,
         claimed_at: Timestamp,
     ) -> Result<Option<Account>, DatabaseError> {
-        let Some(account) = self.account(id).await? else {
+        let found = on_pool!(self, pools => sqlx::query("SELECT * FROM accounts WHERE id = $1")
+            .bind(id.as_uuid())
+            .fetch_optional(&pools.reader)
+            .await?
+            .map(|row| Ok::<_, DatabaseError>((read_account(&row)?, row.time_opt("tier_claimed_at")?)))
+            .transpose()?);
+        let Some((account, last_claimed_at)) = found else {
             return Ok(None);
         };
-        if account.tier == tier {
+        // Nothing is written for a token that changes nothing.
+        if account.tier == tier || last_claimed_at.is_some_and(|last| claimed_at <= last) {
             return Ok(Some(account));
         }
         let followed = on_pool!(self, pools => {
