@@ -32,7 +32,9 @@ pub(super) enum Failure {
     WhichAccount { count: usize },
     #[error("there is no account yet; make one by tandem account add")]
     NoAccount,
-    #[error("an account named {name:?} exists; choose another name, or change that one by tandem account set")]
+    #[error(
+        "an account named {name:?}, or of the same id, exists; choose another name, or change that one by tandem account set"
+    )]
     AccountNameTaken { name: String },
     #[error("account {id} is gone; tandem account list shows those there are")]
     AccountGone { id: AccountId },

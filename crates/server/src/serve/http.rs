@@ -27,7 +27,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router, mut stop: onesh
             _ = &mut stop => break,
         };
         let (stream, client) = match accepted {
-            Ok((stream, client)) => (stream, ClientAddress(client.ip())),
+            Ok((stream, client)) => (stream, ClientAddress(client.ip().to_canonical())),
             Err(error) => {
                 // No file is free, or the client left again; the next one may fare better.
                 tracing::warn!(%error, "an HTTP connection could not be taken");
