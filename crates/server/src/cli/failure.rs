@@ -33,7 +33,7 @@ pub(super) enum Failure {
     #[error("there is no account yet; make one by tandem account add")]
     NoAccount,
     #[error(
-        "an account named {name:?}, or of the same id, exists; choose another name, or change that one by tandem account set"
+        "an account named {name:?} exists, or one of that id; choose another, or change that one by tandem account set"
     )]
     AccountNameTaken { name: String },
     #[error("account {id} is gone; tandem account list shows those there are")]
