@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tandem_e2e::{Api, Network, Options, SecretSearch, Tandem, eventually, files_below, text_at};
+use tandem_e2e::{Api, Network, Options, Postgres, SecretSearch, Tandem, eventually, files_below, text_at};
 
 const PLATFORM_KEY: &[u8] = include_bytes!("../../../crates/control/tests/data/platform/rsa.key");
 const OTHER_KEY: &[u8] = include_bytes!("../../../crates/control/tests/data/platform/other.key");
@@ -135,6 +135,37 @@ fn a_key_that_is_revoked_over_the_api_is_out_soon() {
     });
     assert_eq!(tandem.api().delete(&path).status, 204);
     eventually("refusal of the key", SOON, || (api.get("/trunks").status == 401).then_some(()));
+}
+
+#[test]
+fn what_ends_on_one_node_is_over_on_the_other() {
+    let postgres = Postgres::start();
+    let networks = [Network::claim(), Network::claim()];
+    let options = Options::default().env("DATABASE_URL", &postgres.url());
+    let one = Tandem::start(&networks[0], &options);
+    let master_key = one.data_dir().join("master.key").display().to_string();
+    let other = Tandem::start(&networks[1], &options.env("TANDEM_MASTER_KEY_FILE", &master_key));
+
+    let (here, tokens) = signed_in(&one, "zoe@example.com", "viewer");
+    let there = other.api().with_key(&text_at(&tokens, "/access_token"));
+    assert_eq!((here.get("/trunks").status, there.get("/trunks").status), (200, 200));
+    let made = other.api().post("/api-keys", &json!({"name": "ci", "scopes": ["read"]})).expect(201);
+    let key = one.api().with_key(&text_at(&made, "/key"));
+    assert_eq!(key.get("/trunks").status, 200);
+
+    assert_eq!(there.delete("/sessions/current").status, 204);
+    eventually("end of the session", SOON, || (here.get("/trunks").status == 401).then_some(()));
+    assert_eq!(other.api().delete(&format!("/api-keys/{}", text_at(&made, "/id"))).status, 204);
+    eventually("end of the key", SOON, || (key.get("/trunks").status == 401).then_some(()));
+
+    // Guesses on one count on the other.
+    let guess = |tandem: &Tandem| {
+        tandem.api().post("/sessions", &json!({"email": "zoe@example.com", "password": "a wrong password"}))
+    };
+    for tandem in [&one, &other, &one, &other, &one] {
+        assert_eq!(guess(tandem).code(), "sign_in_failed");
+    }
+    assert_eq!(guess(&other).code(), "too_many_attempts");
 }
 
 #[test]
