@@ -12,6 +12,7 @@ use crate::route::{self, Identification};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
+use std::net::SocketAddr;
 use std::time::Instant;
 use tandem_media::engine;
 use tandem_model::{
@@ -74,6 +75,9 @@ impl Switch {
 
     /// Takes a SIP message.
     pub fn handle_datagram(&mut self, flow: Flow, octets: &[u8], now: Now) {
+        if self.is_stranger(flow.remote) && call::turn_stranger_away(&flow, octets, &mut self.resources, now) {
+            return self.handle_endpoint_outputs(now);
+        }
         self.resources.endpoint.handle_datagram(flow, octets, now.instant);
         if let Some(LegKey { call, leg }) = self.challenged_leg(octets) {
             self.with_call(call, |call, resources| call.handle_challenge(leg, resources));
@@ -336,6 +340,12 @@ impl Switch {
         if let Some(LegKey { call, leg }) = self.resources.sessions.get(&session).copied() {
             self.with_call(call, |call, resources| call.handle_session_event(leg, event, resources, now));
         }
+    }
+
+    /// Whether no trunk knows that address.
+    fn is_stranger(&self, source: SocketAddr) -> bool {
+        let Resources { table, named_sources, .. } = &self.resources;
+        !table.sources().knows(source) && !named_sources.knows(source)
     }
 
     /// Somebody calls: the trunk by which they do takes the call.

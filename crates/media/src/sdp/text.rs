@@ -30,7 +30,11 @@ impl Text {
 /// Drops the three octets that would end a line, so that no value can forge another line.
 impl From<&str> for Text {
     fn from(text: &str) -> Self {
-        Self(text.bytes().filter(|octet| !is_forbidden(*octet)).collect())
+        let octets = text.as_bytes();
+        if octets.iter().copied().any(is_forbidden) {
+            return Self(octets.iter().copied().filter(|octet| !is_forbidden(*octet)).collect());
+        }
+        Self(octets.into())
     }
 }
 

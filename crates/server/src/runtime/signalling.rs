@@ -284,6 +284,7 @@ impl<M: Machine> Loop<M> {
         if let Err(error) = socket.receive_batch(received) {
             return tracing::error!(%error, local = %socket.local_addr(), "receiving failed");
         }
+        self.pace.heard(received.len());
         for datagram in received.iter_mut() {
             if datagram.truncated {
                 // It was longer than any message may be; what is left of it is none.
@@ -314,7 +315,10 @@ impl<M: Machine> Loop<M> {
     fn take_arrivals(&mut self, now: Now) {
         for _ in 0..ARRIVALS_PER_TURN {
             match self.streams.poll() {
-                Some(Arrival::Message { flow, octets }) => self.machine.handle_datagram(flow, &octets, now),
+                Some(Arrival::Message { flow, octets }) => {
+                    self.pace.heard(1);
+                    self.machine.handle_datagram(flow, &octets, now);
+                }
                 Some(Arrival::Failed(flow)) => self.machine.handle_transport_error(&flow, now),
                 Some(Arrival::Idle(idle)) => {
                     if !idle.flows.iter().any(|flow| self.machine.uses_stream(flow)) {

@@ -142,6 +142,30 @@ impl Endpoint {
         }
     }
 
+    /// Answers an INVITE that would begin a call, and keeps nothing of it (RFC 3261 §8.2.7): each repeat gets an answer as small, and
+    /// its ACK is a stray one. Says its Call-ID; `None` when the octets are no such INVITE, or one that is known already, so that
+    /// they are to be [handled](Self::handle_datagram).
+    pub fn turn_away(
+        &mut self,
+        flow: &Flow,
+        octets: &[u8],
+        status: StatusCode,
+        headers: Vec<Header>,
+    ) -> Option<String> {
+        if self.context.outbox.len() >= self.limits.outputs || !octets.starts_with(b"INVITE ") {
+            return None;
+        }
+        let message = Message::parse(octets).ok().filter(|message| message.to_tag().is_none())?;
+        let via = message.top_via();
+        let fingerprint = self.context.fingerprint(&message, &Method::Invite, &via, flow);
+        if self.context.transactions.find_server(fingerprint).is_some() {
+            return None;
+        }
+        let incoming = Incoming { message: &message, flow, via: &via, fingerprint };
+        self.context.answer_stateless(&incoming, Reply::with_headers(status, headers));
+        Some(message.call_id().to_string())
+    }
+
     /// The flow is broken (ICMP unreachable, connection refused or lost): what waits on it fails now.
     ///
     /// Over UDP, report only what the socket itself reported, and not faster than the network layer limits it: anybody

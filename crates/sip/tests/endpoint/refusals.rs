@@ -218,6 +218,29 @@ fn a_stranger_is_refused_once_and_forgotten() {
 }
 
 #[test]
+fn an_invite_is_turned_away_without_a_trace_and_each_repeat_alike() {
+    let mut lab = Lab::new();
+    let flow = lab.flow(STRANGER);
+    let knock = invite("a").replace('\n', "\r\n");
+    for _ in 0..2 {
+        let told = lab.endpoint.turn_away(&flow, knock.as_bytes(), StatusCode::FORBIDDEN, Vec::new());
+        assert!(told.is_some());
+    }
+    let answers = lab.sent();
+    assert_eq!(answers.len(), 2);
+    assert_eq!(answers[0].header("To"), answers[1].header("To"));
+    assert_eq!(lab.counts(), Counts::default());
+
+    // What is no new call is for the endpoint: another method, a request in a dialog, an INVITE that is known.
+    lab.receive_from(STRANGER, &invite("b"));
+    lab.sent();
+    for text in [request("OPTIONS", "o", 1, "", "", ""), request("INVITE", "i", 2, "x", "", ""), invite("b")] {
+        let text = text.replace('\n', "\r\n");
+        assert!(lab.endpoint.turn_away(&flow, text.as_bytes(), StatusCode::FORBIDDEN, Vec::new()).is_none(), "{text}");
+    }
+}
+
+#[test]
 fn user_methods_are_the_users_to_answer() {
     let mut config = EndpointConfig::new("Tandem", Identity::default());
     config.user_methods = vec![Method::Info, Method::Message];

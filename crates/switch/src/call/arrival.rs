@@ -184,11 +184,23 @@ impl NotTaken {
     }
 }
 
-/// No trunk knows the address that this came from: one small answer, and nothing is kept.
+/// Answers an INVITE that begins a call and comes from where no trunk is known, and keeps nothing of it: strangers knock all day long.
+/// False when the octets are something else.
+pub(crate) fn turn_stranger_away(flow: &Flow, octets: &[u8], resources: &mut Resources, now: Now) -> bool {
+    let id = RefusalId::new(now.utc, resources.random_bytes());
+    let status = StatusCode::FORBIDDEN;
+    match resources.endpoint.turn_away(flow, octets, status, vec![reference(id)]) {
+        Some(sip_call_id) => log(id, *flow, sip_call_id, status, STRANGER, Vec::new(), resources),
+        None => return false,
+    }
+    true
+}
+
+/// The same for one that was taken in before that was known, for its octets are unusual.
 pub(crate) fn refuse_stranger(arrival: &Arrival, resources: &mut Resources, now: Now) {
     let id = RefusalId::new(now.utc, resources.random_bytes());
     resources.endpoint.refuse(arrival.session, StatusCode::FORBIDDEN, vec![reference(id)], now.instant);
-    log(id, arrival, StatusCode::FORBIDDEN, "no trunk names this address", Vec::new(), resources);
+    log(id, arrival.flow, arrival.sip_call_id.clone(), StatusCode::FORBIDDEN, STRANGER, Vec::new(), resources);
 }
 
 /// Several trunks may be the one that is calling, or none of those that may takes calls. Each account is told of its own trunks only.
@@ -207,7 +219,7 @@ pub(crate) fn refuse_unidentified(
     let is_ambiguous = !steps.is_empty();
     let explanation =
         if is_ambiguous { "several trunks may be the one that is calling" } else { "its trunks take no calls" };
-    log(id, arrival, status, explanation, names, resources);
+    log(id, arrival.flow, arrival.sip_call_id.clone(), status, explanation, names, resources);
     for account_id in accounts_of(trunks).into_iter().take(MAX_ACCOUNTS_TOLD) {
         let own: Vec<_> = trunks.iter().filter(|entry| entry.trunk.account_id == account_id).collect();
         let trunks = u32::try_from(own.len()).unwrap_or(u32::MAX);
@@ -236,7 +248,8 @@ pub(super) fn refuse(
     let trunk = &entrance.trunk.trunk;
     log(
         id,
-        arrival,
+        arrival.flow,
+        arrival.sip_call_id.clone(),
         not_taken.status,
         not_taken.reason.code(),
         vec![format!("{} ({})", trunk.name, trunk.id)],
@@ -247,21 +260,18 @@ pub(super) fn refuse(
 
 fn log(
     id: RefusalId,
-    arrival: &Arrival,
+    flow: Flow,
+    sip_call_id: String,
     status: StatusCode,
     explanation: &'static str,
     trunks: Vec<String>,
     resources: &mut Resources,
 ) {
-    resources.push(Output::Refused(InboundRefusal {
-        id,
-        flow: arrival.flow,
-        sip_call_id: arrival.sip_call_id.clone(),
-        sip_status: status.as_u16(),
-        explanation,
-        trunks,
-    }));
+    let sip_status = status.as_u16();
+    resources.push(Output::Refused(InboundRefusal { id, flow, sip_call_id, sip_status, explanation, trunks }));
 }
+
+const STRANGER: &str = "no trunk names this address";
 
 #[expect(clippy::too_many_arguments, reason = "a record says all there is to say")]
 fn record(

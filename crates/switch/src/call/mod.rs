@@ -23,7 +23,7 @@ mod outcome;
 mod parties;
 mod taken_up;
 
-pub(crate) use arrival::{Arrival, Entrance, refuse_stranger, refuse_unidentified};
+pub(crate) use arrival::{Arrival, Entrance, refuse_stranger, refuse_unidentified, turn_stranger_away};
 pub(crate) use parties::explain;
 pub(crate) use taken_up::take_up;
 

@@ -47,6 +47,11 @@ impl Sources {
         push(of_length.entry(range.network()).or_default(), trunk);
     }
 
+    /// Whether any trunk agrees with a source.
+    pub(crate) fn knows(&self, source: SocketAddr) -> bool {
+        self.matching(source).next().is_some()
+    }
+
     /// The trunks that agree with a source, in groups: the exact target first, then by the length of the range.
     pub(crate) fn matching(&self, source: SocketAddr) -> impl Iterator<Item = (Match, &[TrunkId])> {
         let source = canonical(source);
