@@ -204,6 +204,15 @@ pub(crate) fn decode_payload(payload: &[u8]) -> Result<Entry, DamageReason> {
     decoded.map_err(|detail| DamageReason::Content { detail })
 }
 
+/// Whether it is what is kept of a leg, or that nothing is any more: for a later process, not for the store.
+pub(crate) fn is_about_keeping(payload: &[u8]) -> bool {
+    matches!(payload.first(), Some(&KEEP | &FORGET))
+}
+
+/// The numbers of the variants [`Entry::Keep`] and [`Entry::Forget`].
+const KEEP: u8 = 1;
+const FORGET: u8 = 2;
+
 /// How far behind the beginning of `bytes`, at least one byte, the next whole frame begins. `budget` is how many bytes may still be
 /// summed up in such searches.
 pub(crate) fn find_frame(bytes: &[u8], budget: &mut u64) -> Option<usize> {
@@ -249,7 +258,7 @@ const PREFIX_BYTES: usize = MAGIC.len() + 4 + CHECKSUM_BYTES;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tandem_model::Timestamp;
+    use tandem_model::{CallId, LegId, Timestamp};
 
     #[test]
     fn reads_back_its_header_and_knows_damage_from_a_newer_version() {
@@ -273,6 +282,20 @@ mod tests {
         newer.extend_from_slice(&3_u32.to_le_bytes());
         push_checksum(&mut newer);
         assert_eq!(SegmentHeader::decode(&newer), Err(UnknownVersion(3)));
+    }
+
+    #[test]
+    fn what_is_kept_of_a_leg_is_told_by_its_first_byte() {
+        let leg = LegId::new(Timestamp::from_unix_micros(1), [7; 10]);
+        let call = CallId::new(Timestamp::from_unix_micros(1), [8; 10]);
+        let is_about_keeping = |entry: &Entry| {
+            let mut frame = Vec::new();
+            push_frame(&mut frame, entry).unwrap();
+            is_about_keeping(&frame[FRAME_HEAD_BYTES..])
+        };
+        assert!(is_about_keeping(&Entry::Keep { leg, call, kept: crate::Kept::Dialog { text: String::new() } }));
+        assert!(is_about_keeping(&Entry::Forget { leg }));
+        assert!(!is_about_keeping(&Entry::Heartbeat { at: Timestamp::from_unix_micros(1) }));
     }
 
     #[test]

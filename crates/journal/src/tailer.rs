@@ -1,7 +1,7 @@
 use crate::directory::ShardDirectory;
 use crate::format::{
     HEADER_BYTES, HEADER_END, MAX_FRAME_BYTES, Parsed, SEARCH_BUDGET_BYTES, SegmentHeader, decode_payload, find_frame,
-    parse_frame,
+    is_about_keeping, parse_frame,
 };
 use crate::segment::size;
 use crate::set_aside::SetAsideDirectory;
@@ -284,17 +284,19 @@ impl Tailer {
                 Parsed::Incomplete => return Taken { bytes: taken, stop: Some(Stop::Torn) },
                 Parsed::Bad(reason) => return Taken { bytes: taken, stop: Some(Stop::Bad(reason)) },
             };
-            match decode_payload(payload) {
-                Ok(Entry::Record(record)) => {
+            let entry = if is_about_keeping(payload) { None } else { Some(decode_payload(payload)) };
+            match entry {
+                Some(Ok(Entry::Record(record))) => {
                     if records.is_empty() {
                         room.oldest = self.heartbeat;
                     }
                     records.push(record);
                     room.records -= 1;
                 }
-                Ok(Entry::Heartbeat { at }) => self.heartbeat = Some(at),
-                Ok(Entry::Keep { .. } | Entry::Forget { .. }) => {}
-                Err(reason) => self.pass_over(self.position(), reason, rest.get(..bytes).unwrap_or_default()),
+                Some(Ok(Entry::Heartbeat { at })) => self.heartbeat = Some(at),
+                // In the first version of the format these are told only when they are read.
+                None | Some(Ok(Entry::Keep { .. } | Entry::Forget { .. })) => {}
+                Some(Err(reason)) => self.pass_over(self.position(), reason, rest.get(..bytes).unwrap_or_default()),
             }
             taken += bytes;
             room.bytes = room.bytes.saturating_sub(size(bytes));

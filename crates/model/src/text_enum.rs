@@ -1,5 +1,10 @@
 //! One macro for enums that have exactly one spelling on the wire and in the database.
 
+use serde::de::Visitor;
+use std::fmt;
+use std::marker::PhantomData;
+use std::str::FromStr;
+
 /// Defines an enum whose variants have one spelling each, with `ALL`, `as_str`, `Display`, `FromStr` and serde by that spelling.
 macro_rules! text_enum {
     (
@@ -50,8 +55,7 @@ macro_rules! text_enum {
 
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
+                deserializer.deserialize_str($crate::text_enum::Spelling(std::marker::PhantomData))
             }
         }
 
@@ -67,6 +71,21 @@ macro_rules! text_enum_error {
         #[error("{0:?} is not a {what}; known: {known}", what = $what, known = concat!($first $(, ", ", $text)*))]
         pub struct $error(pub String);
     };
+}
+
+/// Reads a value by its spelling, without keeping the text.
+pub(crate) struct Spelling<T>(pub(crate) PhantomData<T>);
+
+impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Spelling<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
 }
 
 pub(crate) use text_enum;
