@@ -1,7 +1,5 @@
 //! What a person or a peer can get wrong.
 
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
@@ -98,90 +96,6 @@ fn a_full_disk_at_the_start_is_told() {
     std::fs::write(disk.path().join("more"), vec![0; 4 << 12]).unwrap_err();
     let line = refused_start(&network, &Options::default(), folder.path());
     assert!(line.contains("full") || line.contains("No space"), "{line}");
-}
-
-#[test]
-fn broken_datagrams_get_the_answer_they_deserve_and_the_node_lives() {
-    let network = Network::claim();
-    let mut tandem = Tandem::start(&network, &Options::default());
-    let api = tandem.api();
-    let peer = Peer::start(network.sip(2));
-    let _ = api.create_trunk("peer", peer.address(), &json!({"allowed_ips": [network.host(2).to_string()]}));
-    let before = api.ready_numbers();
-
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/torture");
-    let index = std::fs::read(data.join("index.json")).unwrap();
-    let cases: Vec<Value> = serde_json::from_slice(&index).unwrap();
-    let mut wrong = Vec::new();
-    for (number, case) in cases.iter().enumerate() {
-        let octets = std::fs::read(data.join(case["file"].as_str().unwrap())).unwrap();
-        let seen = peer.others().len();
-        peer.send(tandem.sip(), &octets);
-        // Datagrams of one socket are handled in order: once this is answered, the case was looked at.
-        let probe = format!("probe-{number}");
-        peer.send(tandem.sip(), options(&network, &probe).as_bytes());
-        let answers = eventually("answer to OPTIONS", Duration::from_secs(2), || {
-            let answers: Vec<_> = peer.others().into_iter().skip(seen).map(|(_, text)| text).collect();
-            answers.iter().any(|text| text.call_id() == probe && text.status() == Some(200)).then_some(answers)
-        });
-        // What is resent for an earlier case has another Call-ID; one that could not be read may have none.
-        let finals: Vec<u16> = answers
-            .iter()
-            .filter(|text| !text.call_id().starts_with("probe-") && belongs(text.call_id(), &octets))
-            .filter_map(|text| text.status())
-            .filter(|status| *status >= 200)
-            .collect();
-        if let Some(complaint) = judge(case, &finals) {
-            wrong.push(format!("{}: {complaint}", case["id"]));
-        }
-    }
-    assert!(tandem.is_running());
-    assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
-    assert!(cases.len() > 100);
-
-    // Nothing of it is left: no call, no leg, no port, no dialog.
-    let numbers = |all: BTreeMap<String, u64>| -> BTreeMap<String, u64> {
-        all.into_iter().filter(|(name, _)| !name.contains("transactions")).collect()
-    };
-    let before = numbers(before);
-    eventually("node at rest", Duration::from_secs(3), || (numbers(api.ready_numbers()) == before).then_some(()));
-}
-
-fn belongs(call_id: &str, octets: &[u8]) -> bool {
-    call_id.is_empty() || octets.windows(call_id.len()).any(|window| window == call_id.as_bytes())
-}
-
-/// What is wrong with the final answers to a case.
-fn judge(case: &Value, finals: &[u16]) -> Option<String> {
-    let answer = &case["answer"];
-    let list = |name: &str| -> Option<Vec<u64>> {
-        answer[name].as_array().map(|list| list.iter().filter_map(Value::as_u64).collect())
-    };
-    let must = case["must"] == true;
-    let silence = answer["silence"].as_str().unwrap_or_default();
-    let Some(status) = finals.first() else {
-        let may_be_silent =
-            silence == "required" || silence == "ok-if-unanswerable" || answer["or"].is_string() || !must;
-        return (!may_be_silent).then(|| format!("no answer; wanted {answer}"));
-    };
-    if silence == "required" {
-        return Some(format!("answered {status}, and must not be"));
-    }
-    let status = u64::from(*status);
-    let is_right = match (list("any_of"), list("not")) {
-        (Some(good), _) => good.contains(&status) || (answer["or"].is_string() && status != 500),
-        (None, Some(bad)) => !bad.contains(&status),
-        (None, None) => true,
-    };
-    (must && !is_right).then(|| format!("answered {status}; wanted {answer}"))
-}
-
-fn options(network: &Network, call_id: &str) -> String {
-    let (us, peer) = (network.sip(1), network.sip(2));
-    format!(
-        "OPTIONS sip:{us} SIP/2.0\r\nVia: SIP/2.0/UDP {peer};branch=z9hG4bK{call_id}\r\nMax-Forwards: 70\r\n\
-         From: <sip:peer@{peer}>;tag=1\r\nTo: <sip:{us}>\r\nCall-ID: {call_id}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
-    )
 }
 
 #[test]

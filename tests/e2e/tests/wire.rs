@@ -79,10 +79,10 @@ fn every_message_is_well_formed() {
         let _ = api.wait_for_end(id, SOON);
     }
     // What is answered to strange requests is in order as well.
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/torture");
-    for entry in std::fs::read_dir(&data).expect("the data is beside the tests") {
-        let path = entry.expect("and can be listed").path();
-        if path.extension().is_some_and(|extension| extension == "dat") {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/sip/tests/data/torture");
+    for source in ["rfc4475", "rfc5118", "sip"] {
+        for entry in std::fs::read_dir(data.join(source)).expect("the corpus is where its own tests have it") {
+            let path = entry.expect("and can be listed").path();
             peer.send(tandem.sip(), &std::fs::read(&path).expect("a file can be read"));
         }
     }
