@@ -29,7 +29,7 @@ impl Store {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn revision(&self) -> Result<u64, DatabaseError> {
-        on_pool!(self, pools => pools.look(READ_REVISION).await?.number("revision"))
+        on_pool!(self, pools => pools.look(READ_REVISION, "revision").await)
     }
 
     /// Whether the database answered when [`Store::revision`] was last asked; true before that.

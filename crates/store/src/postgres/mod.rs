@@ -11,13 +11,14 @@ use crate::OpenError;
 use crate::error::Refusal;
 use crate::migrations;
 use crate::pulse::{Pulse, no_answer};
+use crate::row::Columns;
 use crate::store::Migrated;
 use address::SCHEMA;
 use lookout::Lookout;
 use session::{PING_DEADLINE, STATEMENT_DEADLINE, STATEMENT_TIMEOUT, Session, Sessions, Transaction};
 use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgPoolOptions, PgRow};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, Row};
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,9 +97,9 @@ impl PostgresPools {
         timeout(SPARE_WAIT, self.writer.session()).await.ok()?.ok().map(Box::new)
     }
 
-    /// Asks for one row, to see whether the server answers. As long as it does not, everything else fails at once.
-    pub(crate) async fn look(&self, question: &'static str) -> Result<PgRow, sqlx::Error> {
-        self.lookout.ask(question).await
+    /// Asks for one number, to see whether the server answers. As long as it does not, everything else fails at once.
+    pub(crate) async fn look(&self, question: &'static str, column: &'static str) -> Result<u64, crate::DatabaseError> {
+        self.lookout.ask(question).await?.number(column)
     }
 
     /// Whether the last look had an answer; true before the first.

@@ -2,13 +2,16 @@
 
 mod file_error;
 mod recording;
+mod stamp;
 
 use self::file_error::FileError;
 use self::recording::Recording;
+use self::stamp::Watch;
 use crate::error::Refusal;
 use crate::migrations;
 use crate::pulse::{Pulse, no_answer};
 use crate::records::{Rejected, Writer};
+use crate::row::Columns;
 use crate::store::Migrated;
 use crate::{JournalPosition, OpenError};
 use sqlx::error::DatabaseError;
@@ -23,7 +26,7 @@ use std::fs::OpenOptions;
 use std::future::{Ready, ready};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 use tandem_model::{AccountId, Record};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::timeout;
@@ -36,6 +39,7 @@ pub(crate) struct SqlitePools {
     pub(crate) reader: SqlitePool,
     recording: Recording,
     pulse: Pulse,
+    watch: Watch,
 }
 
 impl SqlitePools {
@@ -57,7 +61,7 @@ impl SqlitePools {
             .await
             .map_err(|error| open_error(path, error))?;
         let recording = Recording::open(path).map_err(|error| open_error(path, error))?;
-        Ok(Self { writer, reader, recording, pulse: Pulse::default() })
+        Ok(Self { writer, reader, recording, pulse: Pulse::default(), watch: Watch::new(path) })
     }
 
     /// Brings the schema up to date and closes the file again.
@@ -101,9 +105,19 @@ impl SqlitePools {
         ready(self.writer.try_acquire())
     }
 
-    /// Asks for one row, to see whether the file can be read in time. A disk that hangs is not waited for; what else waits for it has
-    /// limits of its own.
-    pub(crate) async fn look(&self, question: &'static str) -> Result<SqliteRow, sqlx::Error> {
+    /// Asks for one number, to see whether the file can be read in time. A disk that hangs is not waited for; what else waits for it has
+    /// limits of its own. It is not asked again while nothing is written to it.
+    pub(crate) async fn look(&self, question: &'static str, column: &'static str) -> Result<u64, crate::DatabaseError> {
+        let stamp = self.watch.stamp();
+        if let Some(known) = self.watch.known(stamp, Instant::now(), SystemTime::now()) {
+            return Ok(known);
+        }
+        let number = self.ask(question).await?.number(column)?;
+        self.watch.found(stamp, number, Instant::now());
+        Ok(number)
+    }
+
+    async fn ask(&self, question: &'static str) -> Result<SqliteRow, sqlx::Error> {
         let asked = timeout(LOOK_DEADLINE, sqlx::query(question).fetch_one(&self.reader)).await;
         let answer = asked.unwrap_or_else(|_| Err(no_answer()));
         self.pulse.found(answer.is_err());
