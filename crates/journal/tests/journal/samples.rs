@@ -76,7 +76,7 @@ pub(crate) fn call_with_receipt(number: u8, status: CallStatus, receipt: u32) ->
             record.receipt = Some(JsonText::from_stored(receipt.to_string()));
             Entry::Record(Record::Call(record))
         }
-        other => other,
+        other @ (Entry::Record(_) | Entry::Keep { .. } | Entry::Forget { .. } | Entry::Heartbeat { .. }) => other,
     }
 }
 
