@@ -5,6 +5,7 @@ use crate::service::Caller;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, header};
+use tandem_model::Permission;
 
 impl FromRequestParts<Services> for Caller {
     type Rejection = Problem;
@@ -15,10 +16,7 @@ impl FromRequestParts<Services> for Caller {
         let wrong = "the API key or token is unknown, expired or was revoked";
         let caller = services.access.authenticate(bearer).await?;
         let caller = caller.ok_or_else(|| Problem::new(ProblemCode::Unauthorized, wrong))?;
-        let Some(Needs(permission)) = parts.extensions.get() else {
-            tracing::error!("an endpoint asks who calls and does not say what they must be allowed to do");
-            return Err(Problem::new(ProblemCode::Forbidden, "nobody may do this"));
-        };
+        let permission = needed(parts)?;
         let caller = match parts.headers.get(ACT_AS) {
             None => caller,
             Some(account) => {
@@ -28,8 +26,19 @@ impl FromRequestParts<Services> for Caller {
                 services.access.act_for(caller, account).await?
             }
         };
-        caller.require(*permission)?;
+        caller.require(permission)?;
         Ok(caller)
+    }
+}
+
+/// What the endpoint asks of its caller. One that was registered without saying so lets nobody in.
+fn needed(parts: &Parts) -> Result<Permission, Problem> {
+    match parts.extensions.get() {
+        Some(Needs(permission)) => Ok(*permission),
+        None => {
+            tracing::error!(path = parts.uri.path(), "an endpoint does not say what its caller must be allowed to do");
+            Err(Problem::new(ProblemCode::Forbidden, "nobody may do this"))
+        }
     }
 }
 
@@ -44,3 +53,17 @@ fn bearer(parts: &Parts) -> Option<&str> {
 const ACT_AS: HeaderName = HeaderName::from_static("x-act-as");
 /// What is said of an account that is not there.
 pub(super) const NO_ACCOUNT: &str = "X-Act-As names no account of the node";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::{Request, StatusCode};
+
+    #[test]
+    fn an_endpoint_that_declares_no_permission_lets_nobody_in() {
+        let (mut parts, ()) = Request::new(()).into_parts();
+        assert_eq!(needed(&parts).unwrap_err().status(), StatusCode::FORBIDDEN);
+        parts.extensions.insert(Needs(Permission::Calls));
+        assert_eq!(needed(&parts).unwrap(), Permission::Calls);
+    }
+}
