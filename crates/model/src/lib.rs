@@ -10,6 +10,7 @@ mod cause;
 mod codec;
 mod dial;
 mod e164;
+mod health;
 mod id;
 mod inbound;
 mod json_text;
@@ -32,6 +33,10 @@ pub use cause::{HangupCause, ParseHangupCauseError};
 pub use codec::{Codec, ParseCodecError};
 pub use dial::{Connect, DialOrder, DialTarget, EMERGENCY_NUMBERS, ParseConnectError};
 pub use e164::{E164, ParseE164Error};
+pub use health::{
+    BreakerState, HealthReason, HealthReport, HealthSpan, HealthStatus, MeasuredHealth, ParseBreakerStateError,
+    ParseHealthReasonError, ParseHealthStatusError, TrunkHealth,
+};
 pub use id::{AccountId, ApiKeyId, BootId, CallId, LegId, NodeId, ParseIdError, RefusalId, SessionId, TrunkId, UserId};
 pub use inbound::{Closeness, InboundRouting, InboundRule, NumberPattern, ParseNumberPatternError};
 pub use json_text::JsonText;
@@ -44,7 +49,7 @@ pub use secret::Secret;
 pub use time::{Now, ParseTimestampError, Timestamp};
 pub use transport::{ParseTransportError, SrtpPolicy, Transport};
 pub use trunk::{
-    CallDirection, DEFAULT_PROGRESS_TIMEOUT, DEFAULT_RTP_TIMEOUT, DtmfMode, HealthStatus, MAX_BILLING_INCREMENT,
-    MAX_RTP_TIMEOUT_SECONDS, OutboundRouting, Provider, SHORTEST_V4_PREFIX, SHORTEST_V6_PREFIX, Trunk, TrunkHealth,
-    TrunkState, TrunkStatus, can_identify,
+    CallDirection, DEFAULT_OPTIONS_INTERVAL, DEFAULT_PROGRESS_TIMEOUT, DEFAULT_RTP_TIMEOUT, DtmfMode,
+    MAX_BILLING_INCREMENT, MAX_OPTIONS_INTERVAL_SECONDS, MAX_RTP_TIMEOUT_SECONDS, OutboundRouting, Provider,
+    SHORTEST_V4_PREFIX, SHORTEST_V6_PREFIX, Trunk, TrunkState, TrunkStatus, can_identify,
 };

@@ -1,4 +1,6 @@
-use crate::{AccountId, HangupCause, JsonText, RefusalId, Timestamp, Transport, TrunkId, TrunkStatus};
+use crate::{
+    AccountId, HangupCause, HealthReason, HealthStatus, JsonText, RefusalId, Timestamp, Transport, TrunkId, TrunkStatus,
+};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -268,6 +270,20 @@ reasons! {
         /// INVITEs a second.
         max_cps: u32,
     } = "trunk_cps_limit",
+    /// Probes say that it would take no call.
+    TrunkUnhealthy {
+        /// Its health: unhealthy or error.
+        status: HealthStatus,
+        /// Why.
+        reason: HealthReason,
+    } = "trunk_unhealthy",
+    /// Calls over it failed one after the other, and its circuit breaker keeps them away.
+    CircuitOpen {
+        /// Until when, at least.
+        until: Timestamp,
+    } = "circuit_open",
+    /// Its circuit breaker lets one call through to try it, which is under way.
+    CircuitHalfOpen = "circuit_half_open",
     /// Its transport is not built yet.
     TransportUnsupported {
         /// Which.
@@ -397,6 +413,15 @@ impl Reason {
             }
             Self::TrunkResting { until } => format!("it answered 503 with Retry-After and rests until {until}"),
             Self::TrunkCpsLimit { max_cps } => format!("it has had its {max_cps} INVITEs of this second (max_cps)"),
+            Self::TrunkUnhealthy { status, reason } => {
+                format!("its health is {status} ({reason}); it is tried again once its probes are answered")
+            }
+            Self::CircuitOpen { until } => {
+                format!("calls over it failed one after the other; none is tried before {until}")
+            }
+            Self::CircuitHalfOpen => {
+                "calls over it failed one after the other; the one that tries it now has not been answered yet".into()
+            }
             Self::TransportUnsupported { transport } => {
                 format!(
                     "its transport is {transport}, which this build does not carry yet; set advanced_config.transport to udp or tcp"

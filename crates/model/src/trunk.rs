@@ -1,5 +1,8 @@
 use crate::text_enum::text_enum;
-use crate::{AccountId, Codec, InboundRouting, Money, Reason, Secret, SrtpPolicy, Timestamp, Transport, TrunkId};
+use crate::{
+    AccountId, Codec, InboundRouting, MeasuredHealth, Money, Reason, Secret, SrtpPolicy, Timestamp, Transport,
+    TrunkHealth, TrunkId,
+};
 use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -45,22 +48,6 @@ text_enum! {
         Outbound = "outbound",
         /// Both; only a trunk can be this.
         Bidirectional = "bidirectional",
-    }
-}
-
-text_enum! {
-    /// What the last probes of a trunk found.
-    pub enum HealthStatus, error ParseHealthStatusError("health status") {
-        /// Never probed.
-        Unknown = "unknown",
-        /// Answers.
-        Healthy = "healthy",
-        /// Answers, but badly.
-        Degraded = "degraded",
-        /// Does not answer, or says 503.
-        Unhealthy = "unhealthy",
-        /// Could not be probed: its name does not resolve, or no transport leads there.
-        Error = "error",
     }
 }
 
@@ -147,25 +134,6 @@ pub struct Trunk {
     pub updated_at: Timestamp,
 }
 
-/// What the probes of a trunk found; `None` is "not measured".
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TrunkHealth {
-    /// The verdict.
-    pub status: HealthStatus,
-    /// When it was last probed.
-    pub checked_at: Option<Timestamp>,
-    /// Round trip of the last answered probe, in microseconds.
-    pub latency_us: Option<u64>,
-    /// Unanswered probes of the last round, in percent times 100 (0 to 10,000).
-    pub loss_basis_points: Option<u16>,
-}
-
-impl TrunkHealth {
-    /// Never probed.
-    pub const UNKNOWN: Self =
-        Self { status: HealthStatus::Unknown, checked_at: None, latency_us: None, loss_basis_points: None };
-}
-
 /// What a trunk carries now.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TrunkState {
@@ -175,8 +143,10 @@ pub struct TrunkState {
     pub resting_until: Option<Timestamp>,
     /// It refused our credentials and has not accepted them since.
     pub auth_failed: bool,
-    /// Why no call can go out over it as it is configured.
+    /// Why no call can go out over it: as it is configured, or by its health.
     pub unroutable_reason: Option<Reason>,
+    /// How it is, if it is watched.
+    pub health: Option<Box<MeasuredHealth>>,
 }
 
 /// `outbound_routing`, parsed.
@@ -292,6 +262,15 @@ impl Trunk {
         seconds.map_or(Some(DEFAULT_RTP_TIMEOUT), |seconds| (seconds > 0).then(|| Duration::from_secs(seconds)))
     }
 
+    /// `advanced_config.options_interval` in seconds, default 30: how often the trunk is probed. `None` for 0, which is never.
+    #[must_use]
+    pub fn options_interval(&self) -> Option<Duration> {
+        let configured = self.advanced_config.get("options_interval");
+        let whole = configured.and_then(|value| value.as_u64().or_else(|| value.as_f64().and_then(whole_seconds)));
+        let seconds = whole.filter(|seconds| *seconds <= MAX_OPTIONS_INTERVAL_SECONDS);
+        seconds.map_or(Some(DEFAULT_OPTIONS_INTERVAL), |seconds| (seconds > 0).then(|| Duration::from_secs(seconds)))
+    }
+
     /// INVITEs a second that the carrier allows: `outbound_routing.max_cps`, else `advanced_config.max_cps`.
     #[must_use]
     pub fn max_cps(&self) -> Option<u32> {
@@ -328,3 +307,14 @@ pub const DEFAULT_RTP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Longest `advanced_config.rtp_timeout`: one hour.
 pub const MAX_RTP_TIMEOUT_SECONDS: u64 = 3_600;
+
+/// How often a trunk is probed: a carrier that is gone is out of routing within a minute, and nobody takes two OPTIONS a minute amiss.
+pub const DEFAULT_OPTIONS_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Longest `advanced_config.options_interval`: one day.
+pub const MAX_OPTIONS_INTERVAL_SECONDS: u64 = 86_400;
+
+/// JSON may write a whole number with a fraction of zero.
+fn whole_seconds(seconds: f64) -> Option<u64> {
+    Duration::try_from_secs_f64(seconds).ok().filter(|span| span.subsec_nanos() == 0).map(|span| span.as_secs())
+}
