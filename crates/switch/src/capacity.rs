@@ -1,8 +1,9 @@
+use crate::health::{Breaker, BreakerVerdict, CallFailure, Trial};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
-use tandem_model::{AccountId, Now, Timestamp, TrunkId};
+use tandem_model::{AccountId, BreakerState, HealthReason, HealthStatus, Now, Reason, Timestamp, TrunkId};
 
-/// What is taken and what rests: slots per trunk and per account, calls per second, trunks that asked for a pause.
+/// What is taken and what rests: slots per trunk and per account, calls per second, trunks that asked for a pause or are not well.
 ///
 /// A slot is a value that cannot be copied: it is reserved before an attempt and given back exactly once.
 #[derive(Debug, Default)]
@@ -16,6 +17,9 @@ struct TrunkLoad {
     active: u32,
     rest: Option<Rest>,
     auth_failed: bool,
+    /// What its probes say, if that keeps calls away.
+    sick: Option<(HealthStatus, HealthReason)>,
+    breaker: Breaker,
     /// When the INVITEs of the last second went out, at most `max_cps` of them.
     recent_invites: VecDeque<Instant>,
 }
@@ -29,7 +33,11 @@ struct Rest {
 /// One leg's place on a trunk.
 #[derive(Debug)]
 #[must_use = "a slot that is dropped is lost: give it back with Capacity::release_trunk"]
-pub(crate) struct TrunkSlot(TrunkId);
+pub(crate) struct TrunkSlot {
+    trunk: TrunkId,
+    /// It is of the call by which the trunk's breaker sees whether calls fare better now.
+    trial: Option<Trial>,
+}
 
 /// One call's place in an account.
 #[derive(Debug)]
@@ -44,15 +52,25 @@ impl Capacity {
             return None;
         }
         load.active += 1;
-        Some(TrunkSlot(trunk))
+        Some(TrunkSlot { trunk, trial: None })
+    }
+
+    /// The same for a call that goes out, which may be the trial of the trunk's breaker.
+    pub(crate) fn reserve_outbound(&mut self, trunk: TrunkId, limit: u32, now: Instant) -> Option<TrunkSlot> {
+        let slot = self.reserve_trunk(trunk, limit)?;
+        let trial = self.trunks.get_mut(&trunk).and_then(|load| load.breaker.call_begins(now));
+        Some(TrunkSlot { trial, ..slot })
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "who gives a slot back has it no more")]
     pub(crate) fn release_trunk(&mut self, slot: TrunkSlot) {
-        let TrunkSlot(trunk) = slot;
+        let TrunkSlot { trunk, trial } = slot;
         if let Some(load) = self.trunks.get_mut(&trunk) {
             debug_assert!(load.active > 0, "a slot is given back once");
             load.active = load.active.saturating_sub(1);
+            if let Some(trial) = trial {
+                load.breaker.trial_over(trial);
+            }
         }
     }
 
@@ -115,6 +133,56 @@ impl Capacity {
     pub(crate) fn set_auth_failed(&mut self, trunk: TrunkId, failed: bool) {
         if failed || self.trunks.contains_key(&trunk) {
             self.trunks.entry(trunk).or_default().auth_failed = failed;
+        }
+    }
+
+    /// Why the health of the trunk keeps calls away at this moment, if it does.
+    #[must_use]
+    pub fn health_reason(&self, trunk: TrunkId, now: Instant) -> Option<Reason> {
+        let load = self.trunks.get(&trunk)?;
+        if let Some((status, reason)) = load.sick {
+            return Some(Reason::TrunkUnhealthy { status, reason });
+        }
+        match load.breaker.verdict(now) {
+            BreakerVerdict::Passes => None,
+            BreakerVerdict::Open(until) => Some(Reason::CircuitOpen { until }),
+            BreakerVerdict::Tried => Some(Reason::CircuitHalfOpen),
+        }
+    }
+
+    /// What the trunk's breaker does, and until when while it is open.
+    pub(crate) fn breaker(&self, trunk: TrunkId, now: Instant) -> (BreakerState, Option<Timestamp>) {
+        self.trunks.get(&trunk).map_or((BreakerState::Closed, None), |load| load.breaker.shown(now))
+    }
+
+    /// What the trunk's probes say, if that keeps calls away.
+    pub(crate) fn set_sick(&mut self, trunk: TrunkId, sick: Option<(HealthStatus, HealthReason)>) {
+        if sick.is_some() || self.trunks.contains_key(&trunk) {
+            self.trunks.entry(trunk).or_default().sick = sick;
+        }
+    }
+
+    pub(crate) fn call_failed(&mut self, trunk: TrunkId, by: CallFailure, now: Now) {
+        self.trunks.entry(trunk).or_default().breaker.call_failed(by, now);
+    }
+
+    pub(crate) fn call_succeeded(&mut self, trunk: TrunkId) {
+        if let Some(load) = self.trunks.get_mut(&trunk) {
+            load.breaker.call_succeeded();
+        }
+    }
+
+    pub(crate) fn probe_succeeded(&mut self, trunk: TrunkId, now: Now) {
+        if let Some(load) = self.trunks.get_mut(&trunk) {
+            load.breaker.probe_succeeded(now);
+        }
+    }
+
+    /// The trunk leads elsewhere now, or is out of service: what was learnt of where it led is of no use.
+    pub(crate) fn forget_health(&mut self, trunk: TrunkId) {
+        if let Some(load) = self.trunks.get_mut(&trunk) {
+            load.sick = None;
+            load.breaker = Breaker::default();
         }
     }
 

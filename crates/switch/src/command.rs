@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tandem_media::engine;
 use tandem_model::{
-    AccountId, CallId, CallRecord, DialOrder, HangupCause, HealthStatus, LegId, LiveCall, Reason, Receipt, Record,
-    RefusalId, Timestamp, TrunkHealth, TrunkId, TrunkState,
+    AccountId, CallId, CallRecord, DialOrder, HangupCause, HealthReport, HealthStatus, LegId, LiveCall, MeasuredHealth,
+    Reason, Receipt, Record, RefusalId, Timestamp, TrunkHealth, TrunkId, TrunkState,
 };
 use tandem_sip::endpoint::{self, Flow};
 
@@ -127,8 +127,10 @@ pub enum Reply {
 /// What a probe of a trunk found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProbeResult {
-    /// The verdict.
+    /// The verdict on this probe alone.
     pub health: TrunkHealth,
+    /// The verdict on the trunk, of which this probe is a part; `None` when it is not in service.
+    pub trunk: Option<Box<MeasuredHealth>>,
     /// The code that OPTIONS was answered with.
     pub sip_status: Option<u16>,
     /// Where the probe was sent.
@@ -171,7 +173,7 @@ impl ProbeResult {
             ProbeFailure::Busy => HealthStatus::Unknown,
         };
         let health = TrunkHealth { status, checked_at: Some(at), ..TrunkHealth::UNKNOWN };
-        Self { health, sip_status: None, target, failure: Some(failure) }
+        Self { health, trunk: None, sip_status: None, target, failure: Some(failure) }
     }
 }
 
@@ -285,6 +287,8 @@ pub enum Output {
         /// A name; never an address.
         host: String,
     },
+    /// Keep this of the health of a trunk. It may be lost: another one follows within minutes.
+    Health(Box<HealthReport>),
     /// Log this.
     Refused(InboundRefusal),
 }

@@ -27,6 +27,14 @@ impl<K: Ord + Copy> Deadlines<K> {
         }
     }
 
+    pub(crate) fn get(&self, key: K) -> Option<Instant> {
+        self.by_key.get(&key).copied()
+    }
+
+    pub(crate) fn keys(&self) -> impl Iterator<Item = K> {
+        self.by_key.keys().copied()
+    }
+
     pub(crate) fn earliest(&self) -> Option<Instant> {
         self.by_time.first().map(|(deadline, _)| *deadline)
     }

@@ -9,6 +9,7 @@ mod command;
 mod config;
 mod deadlines;
 mod family;
+mod health;
 mod kept;
 mod named;
 mod peers;

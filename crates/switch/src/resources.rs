@@ -1,6 +1,7 @@
 use crate::capacity::Capacity;
 use crate::command::{Output, QuestionId, ResolveId};
 use crate::config::SwitchConfig;
+use crate::health::{CallFailure, HealthBook};
 use crate::kept::Kept;
 use crate::ports::LocalPort;
 use crate::route::{RouteTable, Sources};
@@ -9,7 +10,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tandem_media::engine;
-use tandem_model::{CallId, LegId, LegRecord, Record};
+use tandem_model::{CallId, LegId, LegRecord, Now, Record, TrunkId};
 use tandem_sip::endpoint::{Endpoint, SessionId};
 use tandem_sip::random::Randomness;
 
@@ -18,6 +19,7 @@ pub(crate) struct Resources {
     pub(crate) config: SwitchConfig,
     pub(crate) endpoint: Endpoint,
     pub(crate) capacity: Capacity,
+    pub(crate) health: HealthBook,
     pub(crate) table: Arc<RouteTable>,
     /// The addresses that host names of trunks stand for.
     pub(crate) named_sources: Sources,
@@ -54,6 +56,7 @@ impl Resources {
             config,
             endpoint,
             capacity: Capacity::default(),
+            health: HealthBook::default(),
             table: Arc::new(RouteTable::default()),
             named_sources: Sources::default(),
             sessions: HashMap::new(),
@@ -137,6 +140,15 @@ impl Resources {
     pub(crate) fn session_ended(&mut self, session: SessionId) {
         if let Some((_, leg_id)) = self.releasing.remove(&session) {
             self.forget(leg_id);
+        }
+    }
+
+    /// What an attempt shows of its trunk: that calls over it fail, or that they get through.
+    pub(crate) fn note_attempt(&mut self, trunk: TrunkId, failure: Option<CallFailure>, got_through: bool, now: Now) {
+        if let Some(by) = failure {
+            self.capacity.call_failed(trunk, by, now);
+        } else if got_through {
+            self.health.call_got_through(trunk, &mut self.capacity, now);
         }
     }
 

@@ -10,9 +10,9 @@ use crate::probe::Probes;
 use crate::resources::{LegKey, Resources};
 use crate::route::{self, Identification};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
-use std::net::SocketAddr;
 use std::time::Instant;
 use tandem_media::engine;
 use tandem_model::{
@@ -165,6 +165,7 @@ impl Switch {
                 let peers = TrunkPeers::new(&table, self.resources.config.address_policy.clone());
                 self.resources.endpoint.set_peer_policy(Box::new(peers));
                 self.named.take_routes(&table, &mut self.resources, now);
+                self.probes.take_routes(&table, &mut self.resources, now);
                 self.resources.table = table;
             }
             Command::EndAll { cause } => self.end_all(cause, now),
@@ -403,11 +404,13 @@ impl Switch {
     fn trunk_state(&self, trunk_id: TrunkId, now: Now) -> TrunkState {
         let capacity = &self.resources.capacity;
         let trunk = self.resources.table.trunk(trunk_id);
+        let unroutable = trunk.and_then(|trunk| trunk.unroutable_reason(&self.resources.config.address_policy));
         TrunkState {
             active_calls: capacity.trunk_active(trunk_id),
             resting_until: capacity.resting_until(trunk_id, now.instant),
             auth_failed: capacity.auth_failed(trunk_id),
-            unroutable_reason: trunk.and_then(|trunk| trunk.unroutable_reason(&self.resources.config.address_policy)),
+            unroutable_reason: unroutable.or_else(|| capacity.health_reason(trunk_id, now.instant)),
+            health: self.resources.health.measured(trunk_id, capacity, now).map(Box::new),
         }
     }
 

@@ -16,6 +16,10 @@ impl World {
     pub(crate) fn finish(&mut self) {
         self.actions.clear();
         self.deaths_due.clear();
+        for trunk in self.configuration.trunks.iter_mut().chain(&mut self.configuration.deleted) {
+            trunk.advanced_config.insert("options_interval".into(), 0.into());
+        }
+        self.tell_routes();
         self.run_until(self.now + SETTLING);
         self.signalling.finish(u64::try_from(self.deaths.len()).ok().filter(|deaths| *deaths > 0));
         for what in self.signalling.take_faults() {
@@ -30,7 +34,11 @@ impl World {
             match ended {
                 Ok(ended) => {
                     self.reached.insert(format!("cause: {}", ended.cause()));
-                    self.reached.extend(ended.outcomes().into_iter().map(|code| format!("outcome: {code}")));
+                    if ended.record.receipt.is_some() {
+                        self.reached.extend(ended.outcomes().into_iter().map(|code| format!("outcome: {code}")));
+                    } else if !self.torn.contains(&id) {
+                        self.fault(format!("{id} has no receipt"));
+                    }
                     self.reached.extend(ended.event_kinds().into_iter().map(|kind| format!("event: {kind}")));
                     self.check_call(id, &ended);
                 }

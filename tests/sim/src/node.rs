@@ -182,7 +182,7 @@ impl Process {
                     None => turn.questions.push(question.id),
                 },
                 Output::Resolve { id, host } => turn.lookups.push((id, host)),
-                Output::Refused(_) => {}
+                Output::Refused(_) | Output::Health(_) => {}
             }
         }
         while let Some(output) = self.engine.poll_output() {

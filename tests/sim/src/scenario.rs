@@ -163,6 +163,7 @@ fn draw_trunk(random: &mut Seeded, number: u8, address: SocketAddr) -> Trunk {
         2 if random.below(3) == 0 => trunk.sip_domain = NEVER.into(),
         _ => {}
     }
+    trunk.advanced_config.insert("options_interval".into(), [0, 30, 1, 0, 5][usize::from(number) % 5].into());
     trunk
 }
 

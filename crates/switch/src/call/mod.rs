@@ -402,7 +402,11 @@ impl Call {
         let (id, limit) = (entry.trunk.id, entry.trunk.max_concurrent_calls);
         let against = match route::reason_at_this_moment(entry, &resources.capacity, attempt.is_emergency, now) {
             Some(reason) => reason,
-            None => match resources.capacity.reserve_trunk(id, if attempt.is_emergency { u32::MAX } else { limit }) {
+            None => match resources.capacity.reserve_outbound(
+                id,
+                if attempt.is_emergency { u32::MAX } else { limit },
+                now.instant,
+            ) {
                 Some(slot) => return Ok(Some(slot)),
                 None => Reason::TrunkFull { limit },
             },
@@ -491,6 +495,9 @@ impl Call {
         let Some(leg) = self.legs.get_mut(index) else { return };
         let leg_id = leg.record.id;
         let Some(progress) = leg.handle_provisional(status, body, resources, now) else { return };
+        if let Some(trunk) = leg.record.trunk_id {
+            resources.note_attempt(trunk, None, true, now);
+        }
         if progress.begins_to_ring {
             self.event(EventKind::LegRinging, Some(leg_id), json!({"sip_status": status.as_u16()}), resources, now);
         }
@@ -557,6 +564,9 @@ impl Call {
             None => return,
         }
         let (leg_id, codec) = (leg.record.id, leg.record.codec);
+        if let Some(trunk) = leg.record.trunk_id {
+            resources.note_attempt(trunk, None, true, now);
+        }
         self.log.attempt_decided(index, &Outcome::answered(answer.status.as_u16()), now.utc);
         self.event(EventKind::LegAnswered, Some(leg_id), json!({"codec": codec}), resources, now);
         let Phase::Hunting(hunt) = &self.phase else { return };
@@ -682,6 +692,7 @@ impl Call {
             if let Some(refused) = outcome.credentials_refused() {
                 resources.capacity.set_auth_failed(entry.trunk.id, refused);
             }
+            resources.note_attempt(entry.trunk.id, outcome.call_failure(), outcome.got_through(), now);
         }
         let leg_id = leg.record.id;
         leg.end(outcome.ending(), outcome.gives_up, resources, now);
@@ -798,6 +809,9 @@ impl Call {
             engine::Event::Closed { stats, .. } => {
                 leg.record.media = Some(leg_media(&stats));
                 leg.port = None;
+                if let Some(trunk) = leg.record.trunk_id {
+                    resources.health.note_audio(trunk, stats.received.packets, stats.received.lost, now);
+                }
                 resources.record_leg(&leg.record);
                 self.finish_if_closed(resources);
             }

@@ -1,4 +1,5 @@
 use super::leg::LegEnding;
+use crate::health::CallFailure;
 use crate::route::RoutedTrunk;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -136,6 +137,22 @@ impl Outcome {
             (_, Some(UNAUTHORIZED | FORBIDDEN | PROXY_AUTHENTICATION_REQUIRED | 500..=599) | None) => None,
             (_, Some(_)) => Some(false),
         }
+    }
+
+    /// How the trunk failed, where that is what came of it: the callee has no part in that.
+    pub(super) const fn call_failure(&self) -> Option<CallFailure> {
+        match (&self.reason, self.sip_status) {
+            (Reason::TransportError | Reason::NoResponse { .. } | Reason::NoProgress { .. }, _) => {
+                Some(CallFailure::Silence)
+            }
+            (_, Some(SERVICE_UNAVAILABLE)) => Some(CallFailure::Refused),
+            (_, _) => None,
+        }
+    }
+
+    /// Whether somebody at the far end has decided about the call, if only to refuse it.
+    pub(super) fn got_through(&self) -> bool {
+        self.sip_status.is_some_and(|status| !ALWAYS_RETRIED.contains(&status))
     }
 
     fn authentication_failed(status: u16) -> Self {

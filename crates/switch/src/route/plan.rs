@@ -14,7 +14,7 @@ pub struct Query<'a> {
     pub account_id: AccountId,
     /// Whom to call.
     pub to: &'a DialTarget,
-    /// Only this trunk, and what it fails over to: after it, or instead of it while it is full, too fast or resting.
+    /// Only this trunk, and what it fails over to: after it, or instead of it while it is full, too fast, resting or not well.
     pub trunk_id: Option<TrunkId>,
 }
 
@@ -40,7 +40,7 @@ pub struct Planned {
 
 /// Chooses trunks for a call: a pure function of the table, of what is taken now, and of the order.
 ///
-/// By priority, then by the smallest (active + 1) ÷ (limit × weight), then by id; after each trunk the one it names as its failover
+/// Those that are well first, then by priority, then by the smallest (active + 1) ÷ (limit × weight), then by id; after each trunk the one it names as its failover
 /// trunk. Whether the account has a free call is not judged here: it is one question for the whole call, not one for each trunk.
 #[must_use]
 pub fn plan(table: &RouteTable, capacity: &Capacity, policy: &AddressPolicy, query: Query<'_>, now: Now) -> Plan {
@@ -53,7 +53,7 @@ pub fn plan(table: &RouteTable, capacity: &Capacity, policy: &AddressPolicy, que
             Some(reason) => skipped.push((Arc::clone(trunk), reason)),
         }
     }
-    eligible.sort_by(|one, other| by_priority_and_load(one, other, capacity));
+    eligible.sort_by(|one, other| by_health_priority_and_load(one, other, capacity, now));
 
     let mut attempts = Vec::new();
     match query.trunk_id {
@@ -105,7 +105,7 @@ fn reason_against(
 }
 
 /// Why a trunk cannot take a call at this moment, though it could at another. An emergency call is not held back by
-/// what was bought or agreed with the carrier: who decides about that is the carrier.
+/// what was bought or agreed with the carrier: who decides about that is the carrier. Nor by a trunk's health, which may be misjudged.
 pub(crate) fn reason_at_this_moment(
     trunk: &RoutedTrunk,
     capacity: &Capacity,
@@ -118,6 +118,9 @@ pub(crate) fn reason_at_this_moment(
     }
     if is_emergency {
         return None;
+    }
+    if let Some(reason) = capacity.health_reason(configured.id, now.instant) {
+        return Some(reason);
     }
     if capacity.trunk_active(configured.id) >= configured.max_concurrent_calls {
         return Some(Reason::TrunkFull { limit: configured.max_concurrent_calls });
@@ -140,16 +143,18 @@ fn take_failovers_of(trunk: &Trunk, eligible: &[Arc<RoutedTrunk>], attempts: &mu
     }
 }
 
-fn by_priority_and_load(one: &RoutedTrunk, other: &RoutedTrunk, capacity: &Capacity) -> Ordering {
+fn by_health_priority_and_load(one: &RoutedTrunk, other: &RoutedTrunk, capacity: &Capacity, now: Now) -> Ordering {
+    // Of trunks that are not well only an emergency call gets here: it tries them too, and last.
+    let is_unwell = |trunk: &RoutedTrunk| capacity.health_reason(trunk.trunk.id, now.instant).is_some();
     let load = |trunk: &RoutedTrunk| {
         let active = u64::from(capacity.trunk_active(trunk.trunk.id)) + 1;
         let size = u64::from(trunk.trunk.max_concurrent_calls) * u64::from(trunk.trunk.outbound.weight);
         (active, size)
     };
     let ((one_active, one_size), (other_active, other_size)) = (load(one), load(other));
-    one.trunk
-        .priority
-        .cmp(&other.trunk.priority)
+    is_unwell(one)
+        .cmp(&is_unwell(other))
+        .then(one.trunk.priority.cmp(&other.trunk.priority))
         // a ÷ b against c ÷ d, without division.
         .then((one_active * other_size).cmp(&(other_active * one_size)))
         .then(one.trunk.id.cmp(&other.trunk.id))
@@ -187,7 +192,15 @@ fn refusal(query: Query<'_>, not_taken: &[(Arc<RoutedTrunk>, Reason)]) -> Refusa
 
 /// Whether it passes by itself; every other reason stays until a person changes something.
 const fn is_passing(reason: &Reason) -> bool {
-    matches!(reason, Reason::TrunkFull { .. } | Reason::TrunkResting { .. } | Reason::TrunkCpsLimit { .. })
+    matches!(
+        reason,
+        Reason::TrunkFull { .. }
+            | Reason::TrunkResting { .. }
+            | Reason::TrunkCpsLimit { .. }
+            | Reason::TrunkUnhealthy { .. }
+            | Reason::CircuitOpen { .. }
+            | Reason::CircuitHalfOpen
+    )
 }
 
 /// Trunks tried for one call. More would keep a caller waiting longer than a ring time-out.
@@ -334,7 +347,7 @@ mod tests {
             outbound: OutboundRouting { weight: drawn.weight, ..OutboundRouting::default() },
             failover_trunk_id: failover.map(trunk_id),
             priority: drawn.priority,
-            // Until there are periodic probes, what one of them found takes no trunk away.
+            // What is stored is what somebody saw once; routing goes by what the switch sees.
             health: TrunkHealth { status: HealthStatus::Unhealthy, ..TrunkHealth::UNKNOWN },
             ..crate::route::tests::trunk(u8::try_from(number).unwrap(), ACCOUNT)
         }

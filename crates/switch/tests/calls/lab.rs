@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use tandem_media::engine::{self, Channel, Engine, PortId};
 use tandem_model::{
-    Account, AddressPolicy, CallId, CallRecord, DialOrder, LegId, LiveCall, Now, Receipt, Record, RefusedInvite,
-    Timestamp, Transport, Trunk, TrunkState,
+    Account, AddressPolicy, CallId, CallRecord, DialOrder, HealthReport, LegId, LiveCall, Now, Receipt, Record,
+    RefusedInvite, Timestamp, Transport, Trunk, TrunkState,
 };
 use tandem_sip::endpoint::{Flow, Identity, SentBy};
 use tandem_switch::route::RouteTable;
@@ -95,6 +95,7 @@ pub(crate) struct Lab {
     own: Own,
     seed: u64,
     pub(crate) refused: Vec<InboundRefusal>,
+    pub(crate) health: Vec<HealthReport>,
     pub(crate) asked_names: Vec<String>,
     pub(crate) audio: Vec<Audio>,
     replies: BTreeMap<ReplyId, Reply>,
@@ -156,6 +157,7 @@ impl Lab {
             own,
             seed,
             refused: Vec::new(),
+            health: Vec::new(),
             asked_names: Vec::new(),
             audio: Vec::new(),
             replies: BTreeMap::new(),
@@ -333,6 +335,10 @@ impl Lab {
             Reply::TrunkStates(states) => states.into_iter().next().unwrap().1,
             other => panic!("{other:?}"),
         }
+    }
+
+    pub(crate) fn trunks_made(&self) -> u8 {
+        u8::try_from(self.trunks.len()).unwrap()
     }
 
     pub(crate) fn probe(&mut self, number: u8) -> ReplyId {
@@ -565,6 +571,7 @@ impl Lab {
                 }
                 self.asked_names.push(host);
             }
+            Output::Health(report) => self.health.push(*report),
             Output::Refused(refusal) => self.refused.push(refusal),
         }
     }

@@ -13,6 +13,7 @@ mod failover;
 mod families;
 mod far_end;
 mod given_up;
+mod health;
 mod inbound;
 mod lab;
 mod limits;

@@ -387,7 +387,7 @@ impl World {
             }
             Output::Ask(question) => self.questions.push_back(question),
             Output::Resolve { id, .. } => self.lookups.push_back(id),
-            Output::Refused(_) => {}
+            Output::Refused(_) | Output::Health(_) => {}
         }
     }
 
