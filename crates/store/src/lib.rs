@@ -25,6 +25,7 @@ mod sqlite;
 mod store;
 mod timeline;
 mod trunk;
+mod trunk_health;
 mod user;
 
 pub use account::{AccountChange, InsertAccountError, UpdateAccountError};
@@ -43,4 +44,5 @@ pub use session::{MAX_SESSIONS, Refreshed, SESSION_LIFE, Session, SessionOwner};
 pub use sign_in::{MakeLinkError, SignInAttempt};
 pub use store::{MAX_PAGE, Migrated, OpenError, Store, StoreOptions};
 pub use trunk::{ChangeTrunkError, DeleteTrunkError, InsertTrunkError, UpdateTrunkError};
+pub use trunk_health::KnownHealth;
 pub use user::{ChangeUserError, InsertUserError, MAX_USERS, PasswordHash, User, UserChange};

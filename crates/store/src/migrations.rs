@@ -12,6 +12,7 @@ const SQLITE: &[Step] = &[
     (4, "legs without trunk index", include_str!("../migrations/sqlite/0004_legs_without_trunk_index.sql")),
     (5, "access", include_str!("../migrations/sqlite/0005_access.sql")),
     (6, "timelines by rowid", include_str!("../migrations/sqlite/0006_timelines_by_rowid.sql")),
+    (7, "trunk health history", include_str!("../migrations/sqlite/0007_trunk_health_history.sql")),
 ];
 
 /// The migrations of PostgreSQL: the same versions, under the same rule.
@@ -22,6 +23,7 @@ const POSTGRES: &[Step] = &[
     (4, "legs without trunk index", include_str!("../migrations/postgres/0004_legs_without_trunk_index.sql")),
     (5, "access", include_str!("../migrations/postgres/0005_access.sql")),
     (6, "timelines by rowid", include_str!("../migrations/postgres/0006_timelines_by_rowid.sql")),
+    (7, "trunk health history", include_str!("../migrations/postgres/0007_trunk_health_history.sql")),
 ];
 
 /// The migrations of SQLite, ready to run.

@@ -337,28 +337,6 @@ impl Store {
         });
         Ok(())
     }
-
-    /// Writes what a probe found; `false` when there is no such trunk. Neither `status`, `updated_at` nor the routing revision
-    /// change: who probes knows already, and a probe must not make every node load its routes anew.
-    ///
-    /// # Errors
-    /// [`DatabaseError`].
-    pub async fn set_trunk_health(&self, id: TrunkId, health: TrunkHealth) -> Result<bool, DatabaseError> {
-        let written = on_pool!(self, pools => sqlx::query(
-                "UPDATE trunks SET health_status = $2, health_checked_at = $3, health_latency_us = $4,
-                     health_loss_basis_points = $5
-                 WHERE id = $1 AND deleted_at IS NULL",
-            )
-            .bind(id.as_uuid())
-            .bind(health.status.as_str())
-            .bind(health.checked_at.map(Timestamp::unix_micros))
-            .bind(health.latency_us.map(stored))
-            .bind(health.loss_basis_points.map(i64::from))
-            .execute(&pools.writer)
-            .await?
-            .rows_affected());
-        Ok(written > 0)
-    }
 }
 
 /// A trunk that is not deleted; `$1` is its id, `$2` the account.

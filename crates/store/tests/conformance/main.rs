@@ -11,6 +11,7 @@ mod records;
 mod refusals;
 mod samples;
 mod sessions;
+mod trunk_health;
 mod trunks;
 mod users;
 
@@ -121,6 +122,10 @@ suite!([sqlite: super::Sqlite, postgres: super::Postgres], [
     trunks::every_change_of_routing_counts_up,
     trunks::the_snapshot_shows_everything_of_one_moment,
     trunks::the_snapshot_reads_past_one_page,
+    trunk_health::spans_come_back_newest_first_and_grow,
+    trunk_health::the_share_of_time_that_a_trunk_was_up_is_of_what_is_known,
+    trunk_health::old_spans_are_removed,
+    trunk_health::accounts_do_not_see_each_others_history,
     calls::an_external_call_comes_back_as_it_was_written,
     calls::a_call_id_is_unique_in_the_account,
     calls::an_external_call_needs_a_trunk_of_the_account,

@@ -1,0 +1,184 @@
+use crate::pool::on_pool;
+use crate::row::{Columns, page, stored};
+use crate::{DatabaseError, Store};
+use std::time::Duration;
+use tandem_model::{AccountId, HealthReport, HealthSpan, Timestamp, TrunkHealth, TrunkId};
+
+/// The health of a trunk, for [`SET_HEALTH`].
+macro_rules! bind_health {
+    ($query:expr, $id:expr, $health:expr) => {
+        $query
+            .bind($id.as_uuid())
+            .bind($health.status.as_str())
+            .bind($health.checked_at.map(Timestamp::unix_micros))
+            .bind($health.latency_us.map(stored))
+            .bind($health.loss_basis_points.map(i64::from))
+    };
+}
+
+impl Store {
+    /// Writes what a probe found; `false` when there is no such trunk. Neither `status`, `updated_at` nor the routing revision
+    /// change: who probes knows already, and a probe must not make every node load its routes anew.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn set_trunk_health(&self, id: TrunkId, health: TrunkHealth) -> Result<bool, DatabaseError> {
+        let written = on_pool!(self, pools => bind_health!(sqlx::query(SET_HEALTH), id, health)
+            .execute(&pools.writer)
+            .await?
+            .rows_affected());
+        Ok(written > 0)
+    }
+
+    /// Writes the health of trunks with its history, all of it in one transaction. Trunks that are gone are passed over.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn record_health(&self, reports: &[HealthReport]) -> Result<(), DatabaseError> {
+        on_pool!(self, pools => {
+            let mut transaction = pools.begin().await?;
+            for report in reports {
+                bind_health!(sqlx::query(SET_HEALTH), report.trunk_id, report.health).execute(&mut *transaction).await?;
+                for span in &report.spans {
+                    sqlx::query(WRITE_SPAN)
+                        .bind(report.trunk_id.as_uuid())
+                        .bind(report.account_id.as_uuid())
+                        .bind(span.began_at.unix_micros())
+                        .bind(span.until.unix_micros())
+                        .bind(span.status.as_str())
+                        .bind(span.reason.as_str())
+                        .bind(span.latency_us.map(stored))
+                        .bind(span.loss_basis_points.map(i64::from))
+                        .execute(&mut *transaction)
+                        .await?;
+                }
+            }
+            transaction.commit().await?;
+        });
+        Ok(())
+    }
+
+    /// Spans of the health of a trunk, newest first, at most [`MAX_PAGE`](crate::MAX_PAGE).
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn health_history(
+        &self,
+        account: AccountId,
+        trunk: TrunkId,
+        skip: u32,
+        limit: u32,
+    ) -> Result<Vec<HealthSpan>, DatabaseError> {
+        let (limit, skip) = page(skip, limit);
+        on_pool!(self, pools => sqlx::query(
+                "SELECT * FROM trunk_health_history WHERE trunk_id = $1 AND account_id = $2
+                 ORDER BY began_at DESC LIMIT $3 OFFSET $4",
+            )
+            .bind(trunk.as_uuid())
+            .bind(account.as_uuid())
+            .bind(limit)
+            .bind(skip)
+            .fetch_all(&pools.reader)
+            .await?
+            .iter()
+            .map(read_span)
+            .collect())
+    }
+
+    /// For how much of the time since then the health of a trunk is known, and for how much of that it took calls: healthy or
+    /// degraded.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn known_health(
+        &self,
+        account: AccountId,
+        trunk: TrunkId,
+        since: Timestamp,
+    ) -> Result<KnownHealth, DatabaseError> {
+        on_pool!(self, pools => {
+            let row = sqlx::query(
+                "SELECT CAST(COALESCE(SUM(lasted), 0) AS BIGINT) AS known,
+                        CAST(COALESCE(SUM(CASE WHEN status IN ('healthy', 'degraded') THEN lasted END), 0) AS BIGINT) AS up
+                 FROM (SELECT status, until_at - CASE WHEN began_at < $3 THEN $3 ELSE began_at END AS lasted
+                       FROM trunk_health_history WHERE trunk_id = $1 AND account_id = $2 AND until_at > $3) AS spans",
+            )
+            .bind(trunk.as_uuid())
+            .bind(account.as_uuid())
+            .bind(since.unix_micros())
+            .fetch_one(&pools.reader)
+            .await?;
+            let span = |column| row.number(column).map(Duration::from_micros);
+            Ok(KnownHealth { known: span("known")?, up: span("up")? })
+        })
+    }
+
+    /// Removes spans that ended before then; gives how many.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn remove_health_before(&self, before: Timestamp) -> Result<u64, DatabaseError> {
+        Ok(on_pool!(self, pools => sqlx::query("DELETE FROM trunk_health_history WHERE until_at < $1")
+            .bind(before.unix_micros())
+            .execute(&pools.writer)
+            .await?
+            .rows_affected()))
+    }
+}
+
+/// How long the health of a trunk is known, and how long of that it took calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KnownHealth {
+    /// All the time that is known of.
+    pub known: Duration,
+    /// The time of it in which the trunk was healthy or degraded.
+    pub up: Duration,
+}
+
+impl KnownHealth {
+    /// Its share in percent times 100 (0 to 10,000), rounded down, so that only a trunk without any failure has all of it; `None`
+    /// when nothing is known.
+    #[must_use]
+    pub fn up_basis_points(&self) -> Option<u16> {
+        let points = (self.up.as_micros() * 10_000).checked_div(self.known.as_micros())?;
+        u16::try_from(points).ok()
+    }
+}
+
+const SET_HEALTH: &str = "UPDATE trunks SET health_status = $2, health_checked_at = $3, health_latency_us = $4,
+         health_loss_basis_points = $5
+     WHERE id = $1 AND deleted_at IS NULL";
+
+/// The account is that of the trunk.
+const WRITE_SPAN: &str = "INSERT INTO trunk_health_history
+         (account_id, trunk_id, began_at, until_at, status, reason, latency_us, loss_basis_points)
+     SELECT account_id, id, $3, $4, $5, $6, $7, $8 FROM trunks WHERE id = $1 AND account_id = $2 AND deleted_at IS NULL
+     ON CONFLICT (trunk_id, began_at) DO UPDATE SET until_at = excluded.until_at, status = excluded.status,
+         reason = excluded.reason, latency_us = excluded.latency_us, loss_basis_points = excluded.loss_basis_points";
+
+fn read_span<R: Columns>(row: &R) -> Result<HealthSpan, DatabaseError> {
+    Ok(HealthSpan {
+        began_at: row.time("began_at")?,
+        until: row.time("until_at")?,
+        status: row.parsed("status")?,
+        reason: row.parsed("reason")?,
+        latency_us: row.number_opt("latency_us")?,
+        loss_basis_points: row.number_opt("loss_basis_points")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_trunk_without_any_failure_was_up_all_the_time() {
+        let of = |up, known| {
+            KnownHealth { up: Duration::from_secs(up), known: Duration::from_secs(known) }.up_basis_points()
+        };
+        assert_eq!(
+            [of(0, 0), of(0, 9), of(1, 3), of(99_999, 100_000), of(7, 7)],
+            [None, Some(0), Some(3_333), Some(9_999), Some(10_000)]
+        );
+    }
+}
