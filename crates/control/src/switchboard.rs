@@ -104,8 +104,10 @@ pub enum ProbeError {
 /// What a probe found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProbeResult {
-    /// The verdict, with the time and the round trip.
+    /// The verdict on this probe alone, with the time and the round trip.
     pub health: TrunkHealth,
+    /// The health of the trunk, of which this probe is a part; `None` when the call path does not watch it.
+    pub trunk: Option<TrunkHealth>,
     /// The SIP answer, if one came.
     pub sip_status: Option<u16>,
     /// Where the OPTIONS went, once the name was resolved.

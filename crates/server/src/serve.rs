@@ -11,9 +11,9 @@ mod stop;
 
 use crate::config::{Config, MediaIo};
 use crate::runtime::{
-    Admission, BindPortsError, BindSignallingError, JournalGauge, MAX_CONNECTIONS, MediaSockets, MediaThread, OsRandom,
-    Recorder, Resolver, RouteLoader, Shard, ShardCommand, ShardHandle, ShardSwitchboard, SignallingSockets,
-    SwitchMachine, SwitchboardParts, SystemClock, TurnJournal, open_calls,
+    Admission, BindPortsError, BindSignallingError, HealthKeeper, JournalGauge, MAX_CONNECTIONS, MediaSockets,
+    MediaThread, OsRandom, Recorder, Resolver, RouteLoader, Shard, ShardCommand, ShardHandle, ShardSwitchboard,
+    SignallingSockets, SwitchMachine, SwitchboardParts, SystemClock, TurnJournal, open_calls,
 };
 use demo::DemoError;
 use identity::NodeIdError;
@@ -124,6 +124,7 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     let gauge = Arc::new(JournalGauge::new(journal_dir.clone(), SHARD, tailer.position()));
     let turn_journal = TurnJournal::new(writer, written, Arc::clone(&admission), Arc::clone(&gauge), journal_dir);
     let (lookups, looked_up) = Resolver::queue();
+    let (health, health_reports) = HealthKeeper::queue();
     let resolver = Resolver::new(&config.dns_servers).map_err(|error| ServeError::Dns(error.to_string()))?;
 
     let ports = media_sockets.ports();
@@ -134,7 +135,7 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     let shard = Shard::new(signalling)?;
     let media = MediaThread::new(media_sockets, media_path)?;
     let (shard_handle, media_handle) = (shard.handle(), media.handle());
-    let machine = SwitchMachine::new(switch, turn_journal, lookups, Arc::clone(&admission));
+    let machine = SwitchMachine::new(switch, turn_journal, lookups, health, Arc::clone(&admission));
     let media_thread = media.spawn("media", shard_handle.clone())?;
     let shard_thread = shard.spawn("signalling", machine, &media_handle, tokio::runtime::Handle::current())?;
     let mut recorder =
@@ -148,6 +149,7 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     shard_handle.open();
     let route_task = tokio::spawn(Arc::clone(&routes).run());
     tokio::spawn(resolver.run(looked_up, shard_handle.clone()));
+    tokio::spawn(HealthKeeper::new(store.clone(), health_reports).run());
     let switchboard = ShardSwitchboard::new(SwitchboardParts {
         shard: shard_handle.clone(),
         media: media_handle.clone(),

@@ -11,6 +11,8 @@ mod calls;
 mod client_address;
 mod dialling;
 mod envelope;
+mod health;
+mod health_view;
 mod model_schema;
 mod node;
 mod permission;
@@ -92,6 +94,7 @@ fn endpoints() -> OpenApiRouter<Services> {
         .routes(needs(Read, routes!(trunks::read)))
         .routes(needs(Write, routes!(trunks::update, trunks::delete)))
         .routes(needs(Write, routes!(trunks::check_health)))
+        .routes(needs(Read, routes!(health::read)))
         .routes(needs(Read, routes!(calls::list)))
         .routes(needs(Calls, routes!(calls::create)))
         .routes(needs(Read, routes!(calls::read)))

@@ -34,6 +34,10 @@ text_schema! {
     CallDirection of tandem_model::CallDirection,
     /// [`tandem_model::HealthStatus`].
     HealthStatus of tandem_model::HealthStatus,
+    /// [`tandem_model::HealthReason`].
+    HealthReason of tandem_model::HealthReason,
+    /// [`tandem_model::BreakerState`].
+    BreakerState of tandem_model::BreakerState,
     /// [`tandem_model::DtmfMode`].
     DtmfMode of tandem_model::DtmfMode,
     /// [`tandem_model::Transport`].

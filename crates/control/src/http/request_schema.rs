@@ -178,7 +178,7 @@ pub(crate) struct AdvancedConfig {
     #[schema(minimum = 60, maximum = 86400)]
     register_expires: Option<u32>,
     /// Seconds between probes; 0 is never.
-    #[schema(minimum = 0, maximum = 86400)]
+    #[schema(minimum = 0, maximum = 86400, default = 30)]
     options_interval: Option<u32>,
     /// Media goes to whoever sends first.
     comedia: Option<bool>,

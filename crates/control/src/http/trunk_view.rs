@@ -8,7 +8,7 @@ use serde_json::{Map, Number, Value};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use tandem_model::{
-    CallDirection, DtmfMode, HealthStatus, Provider, Reason, SrtpPolicy, Timestamp, Transport, TrunkHealth, TrunkStatus,
+    CallDirection, DtmfMode, HealthStatus, Provider, Reason, SrtpPolicy, Timestamp, Transport, TrunkStatus,
 };
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -41,11 +41,12 @@ pub(crate) struct TrunkView {
     last_health_check: Option<Timestamp>,
     #[schema(value_type = model_schema::HealthStatus)]
     health_status: HealthStatus,
-    /// Round trip of the last answered probe, in milliseconds with its fraction.
+    /// Round trip of probes, smoothed, in milliseconds with its fraction.
     latency_ms: Option<f64>,
     /// The same in microseconds.
     latency_us: Option<u64>,
-    /// Unanswered probes of the last round.
+    /// Audio that was lost on its way to us in calls that ended within five minutes; where there were none, unanswered probes. None
+    /// until there were enough to tell.
     packet_loss_percent: Option<f64>,
     /// Price of a minute.
     #[schema(value_type = f64)]
@@ -113,9 +114,9 @@ impl TrunkView {
             current_active_calls: state.active_calls,
             last_health_check: trunk.health.checked_at,
             health_status: trunk.health.status,
-            latency_ms: latency_ms(trunk.health),
+            latency_ms: milliseconds(trunk.health.latency_us),
             latency_us: trunk.health.latency_us,
-            packet_loss_percent: loss_percent(trunk.health),
+            packet_loss_percent: percent(trunk.health.loss_basis_points),
             cost_per_minute: money_number(trunk.cost_per_minute),
             monthly_cost: money_number(trunk.monthly_cost),
             currency: currency.to_owned(),
@@ -164,7 +165,7 @@ pub(crate) struct HealthCheckView {
     status: HealthStatus,
     /// Round trip in milliseconds with its fraction; none without an answer.
     latency_ms: Option<f64>,
-    /// Unanswered probes.
+    /// What one probe cannot tell: see `GET /trunks/{id}/health`.
     packet_loss_percent: Option<f64>,
     /// When it was probed.
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -191,8 +192,8 @@ impl HealthCheckView {
         Self {
             trunk_id,
             status: found.health.status,
-            latency_ms: latency_ms(found.health),
-            packet_loss_percent: loss_percent(found.health),
+            latency_ms: milliseconds(found.health.latency_us),
+            packet_loss_percent: percent(found.health.loss_basis_points),
             timestamp: found.health.checked_at,
             details: HealthCheckDetails {
                 sip_status: found.sip_status,
@@ -205,13 +206,14 @@ impl HealthCheckView {
 }
 
 /// As a fraction: most round trips within one data centre are shorter than a millisecond.
-fn latency_ms(health: TrunkHealth) -> Option<f64> {
+pub(super) fn milliseconds(latency_us: Option<u64>) -> Option<f64> {
     // The quotient of whole numbers is the float nearest to the decimal. An hour, where u32 ends, is longer than any probe waits.
-    health.latency_us.map(|micros| f64::from(u32::try_from(micros).unwrap_or(u32::MAX)) / 1_000.0)
+    latency_us.map(|micros| f64::from(u32::try_from(micros).unwrap_or(u32::MAX)) / 1_000.0)
 }
 
-fn loss_percent(health: TrunkHealth) -> Option<f64> {
-    health.loss_basis_points.map(|points| f64::from(points) / 100.0)
+/// With two decimals, as it is measured.
+pub(super) fn percent(basis_points: Option<u16>) -> Option<f64> {
+    basis_points.map(|points| f64::from(points) / 100.0)
 }
 
 /// To two decimals.
@@ -231,8 +233,7 @@ mod tests {
     #[test]
     fn a_latency_is_shown_to_the_microsecond() {
         for (micros, shown) in [(489, "0.489"), (1_600, "1.6"), (3, "0.003"), (2_000, "2.0"), (123_456, "123.456")] {
-            let health = TrunkHealth { latency_us: Some(micros), ..TrunkHealth::UNKNOWN };
-            assert_eq!(serde_json::to_string(&latency_ms(health)).unwrap(), shown);
+            assert_eq!(serde_json::to_string(&milliseconds(Some(micros))).unwrap(), shown);
         }
     }
 }

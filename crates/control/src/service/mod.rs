@@ -5,6 +5,7 @@ mod api_keys;
 mod calls;
 mod dialling;
 mod external_calls;
+mod health;
 mod node;
 mod passwords;
 mod platform_tokens;
@@ -29,6 +30,7 @@ pub(crate) use api_keys::{ApiKeys, CreateKeyError, FindKeyError};
 pub(crate) use calls::{Calls, CreateCallError, FindCallError, LogPage, UpdateCallError, was_answered};
 pub(crate) use dialling::{DialCallError, Dialling, ExplainError, HangUpError};
 pub(crate) use external_calls::MAX_OPEN_CALLS;
+pub(crate) use health::{Health, ShownHealth};
 pub(crate) use node::Node;
 pub(crate) use passwords::PasswordsError;
 pub use passwords::{PASSWORD_LENGTH, generate_password, hash_password};
@@ -48,6 +50,7 @@ pub struct Services {
     pub(crate) users: Users,
     pub(crate) sessions: Sessions,
     pub(crate) trunks: Trunks,
+    pub(crate) health: Health,
     pub(crate) calls: Calls,
     pub(crate) refusals: Refusals,
     pub(crate) dialling: Dialling,
@@ -71,6 +74,7 @@ impl Services {
             users: Users::new(Arc::clone(&core), passwords.clone()),
             sessions: Sessions::new(Arc::clone(&core), passwords, tokens),
             trunks: Trunks::new(Arc::clone(&core)),
+            health: Health::new(Arc::clone(&core)),
             calls: Calls::new(Arc::clone(&core)),
             refusals: Refusals::new(Arc::clone(&core)),
             dialling: Dialling::new(Arc::clone(&core)),

@@ -1,6 +1,5 @@
 use crate::service::Core;
 use crate::{ProbeError, ProbeResult};
-use serde_json::Value;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, PoisonError};
@@ -52,13 +51,13 @@ impl Probing {
         let _place = self.under_way.begin(account).ok_or(ProbeError::Busy)?;
         let mut found = self.core.switchboard.probe(id).await?;
         found.health.checked_at.get_or_insert_with(|| self.core.now());
-        self.keep(&trunk, found.health).await?;
+        self.keep(&trunk, found.trunk.unwrap_or(found.health)).await?;
         Ok(found)
     }
 
     /// Probes a trunk whose target is new, once, in the background, unless its configuration says never.
     pub(super) fn probe_by_itself(&self, trunk: &Trunk) {
-        if trunk.advanced_config.get("options_interval").and_then(Value::as_f64) == Some(0.0) {
+        if trunk.options_interval().is_none() {
             return;
         }
         let (account, id) = (trunk.account_id, trunk.id);

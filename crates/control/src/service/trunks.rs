@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tandem_model::{
-    CallDirection, DtmfMode, InboundRouting, Money, OutboundRouting, Reason, Timestamp, Trunk, TrunkHealth, TrunkId,
-    TrunkState, TrunkStatus,
+    CallDirection, DtmfMode, HealthStatus, InboundRouting, Money, OutboundRouting, Reason, Timestamp, Trunk,
+    TrunkHealth, TrunkId, TrunkState, TrunkStatus,
 };
 use tandem_store::DatabaseError;
 
@@ -28,8 +28,9 @@ pub(crate) struct ShownTrunk {
 }
 
 impl ShownTrunk {
-    fn new(trunk: Trunk, state: TrunkState, mut warnings: Vec<String>) -> Self {
+    pub(super) fn new(mut trunk: Trunk, state: TrunkState, mut warnings: Vec<String>) -> Self {
         warnings.extend(capability_warnings(&trunk));
+        trunk.health = health_of(&trunk, &state);
         Self { trunk, state, warnings }
     }
 
@@ -52,6 +53,12 @@ impl ShownTrunk {
         let learnt = self.state.unroutable_reason.clone().filter(|reason| !is_of_configuration(reason));
         learnt.or_else(|| self.state.resting_until.map(|until| Reason::TrunkResting { until }))
     }
+}
+
+/// What the call path knows at this moment; before it knows anything, what is stored.
+fn health_of(trunk: &Trunk, state: &TrunkState) -> TrunkHealth {
+    let live = state.health.as_ref().map(|measured| measured.health);
+    live.filter(|health| health.status != HealthStatus::Unknown).unwrap_or(trunk.health)
 }
 
 /// Whether a reason was judged above. The call path may not have loaded a change yet, and would still give the old one.
@@ -185,11 +192,16 @@ impl Trunks {
             tandem_store::ChangeTrunkError::Database(error) => error.into(),
         })?;
         self.core.switchboard.routing_changed();
-        if target_before != Some(Target::of(&trunk)) {
+        let leads_elsewhere = target_before != Some(Target::of(&trunk));
+        if leads_elsewhere {
             self.probing.target_changed(&trunk).await;
             trunk.health = TrunkHealth::UNKNOWN;
         }
-        let state = self.state(id).await?;
+        let mut state = self.state(id).await?;
+        if leads_elsewhere {
+            // The call path may not have heard of it yet.
+            state.health = None;
+        }
         Ok(ShownTrunk::new(trunk, state, warnings))
     }
 

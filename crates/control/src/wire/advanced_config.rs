@@ -1,6 +1,8 @@
 use crate::wire::fields::Fields;
 use serde_json::{Map, Value};
-use tandem_model::{MAX_BILLING_INCREMENT, MAX_RTP_TIMEOUT_SECONDS, SrtpPolicy, Transport};
+use tandem_model::{
+    MAX_BILLING_INCREMENT, MAX_OPTIONS_INTERVAL_SECONDS, MAX_RTP_TIMEOUT_SECONDS, SrtpPolicy, Transport,
+};
 
 /// Checks the known keys of `advanced_config` and keeps the others. `None` only when an error was noted.
 pub(crate) fn read_advanced_config(fields: &mut Fields) -> Option<Map<String, Value>> {
@@ -21,7 +23,7 @@ pub(crate) fn read_advanced_config(fields: &mut Fields) -> Option<Map<String, Va
         );
     }
     fields.integer("register_expires", REGISTER_SECONDS);
-    fields.integer("options_interval", 0..=MAX_OPTIONS_INTERVAL);
+    fields.integer("options_interval", 0..=MAX_OPTIONS_INTERVAL_SECONDS);
     fields.boolean("comedia");
     fields.integer("session_expires", SESSION_SECONDS);
     fields.integer("billing_increment", 1..=u64::from(MAX_BILLING_INCREMENT));
@@ -95,8 +97,6 @@ fn looks_secret(name: &str) -> bool {
 const SECRET_WORDS: &[&str] = &["password", "passwd", "secret", "token", "apikey", "credential", "privatekey"];
 /// Shortest and longest registration: a minute, and the hour of RFC 3261 §10.2 times 24.
 const REGISTER_SECONDS: std::ops::RangeInclusive<u64> = 60..=86_400;
-/// Seconds between probes; 0 is never, a day the most that still is a probe.
-const MAX_OPTIONS_INTERVAL: u64 = 86_400;
 /// RFC 4028 §4 and §5: not below 90 s; a day at most.
 const SESSION_SECONDS: std::ops::RangeInclusive<u64> = 90..=86_400;
 /// As `outbound_routing.max_cps`.

@@ -23,6 +23,7 @@ async fn what_needs_the_database_says_when_to_try_again_and_what_does_not_goes_o
         (Method::PUT, trunk_path.clone(), Some(json!({"priority": 7}))),
         (Method::DELETE, trunk_path.clone(), None),
         (Method::POST, format!("{trunk_path}/health-check"), Some(json!({}))),
+        (Method::GET, format!("{trunk_path}/health"), None),
         (Method::GET, "/calls".to_owned(), None),
         (Method::POST, "/calls".to_owned(), Some(call_body(&trunk, json!({"call_id": "CA2"})))),
         (Method::GET, logged_path.clone(), None),

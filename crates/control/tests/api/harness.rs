@@ -350,7 +350,7 @@ impl Switchboard for ScriptedSwitchboard {
                 loss_basis_points: Some(0),
             };
             let target = Some("127.0.0.2:5060".parse().unwrap());
-            Ok(ProbeResult { health, sip_status: Some(200), target, failure: None })
+            Ok(ProbeResult { health, trunk: None, sip_status: Some(200), target, failure: None })
         })?
     }
 

@@ -39,6 +39,7 @@ async fn another_accounts_ids_are_unknown_everywhere() {
         let (body, ids, stranger): (Option<Value>, Vec<&str>, Stranger) = match (method.as_str(), short) {
             ("GET", "/trunks" | "/calls" | "/refusals") => (None, vec![], Stranger::OwnOnly),
             ("POST", "/trunks") => (Some(trunk_body(json!({}))), vec![], Stranger::OwnOnly),
+            ("GET", "/trunks/{id}/health") => (None, vec![&trunk], Stranger::NotFound),
             ("GET" | "DELETE", "/trunks/{id}") => (None, vec![&trunk], Stranger::NotFound),
             ("PUT", "/trunks/{id}") => (Some(json!({"priority": 9})), vec![&trunk], Stranger::NotFound),
             ("POST", "/trunks/{id}/health-check") => (Some(json!({})), vec![&trunk], Stranger::NotFound),

@@ -373,7 +373,7 @@ async fn shows_what_is_going_on_at_a_trunk() {
     let id = api.trunk(json!({"max_concurrent_calls": 3})).await;
     let path = format!("/trunks/{id}");
     api.post(&format!("{path}/health-check"), json!({})).await.expect(200);
-    let state = TrunkState { active_calls: 1, resting_until: Some(at(30)), auth_failed: true, unroutable_reason: None };
+    let state = TrunkState { active_calls: 1, resting_until: Some(at(30)), auth_failed: true, ..TrunkState::default() };
     let trunk: TrunkId = id.parse().unwrap();
     api.switchboard.script(|script| script.states.insert(trunk, state));
     let shown = api.get(&path).await.expect(200);

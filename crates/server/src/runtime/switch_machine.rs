@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 use tandem_media::engine;
-use tandem_model::{Now, Timestamp};
+use tandem_model::{HealthReport, Now, Timestamp};
 use tandem_sip::endpoint::Flow;
 use tandem_switch::{
     Command, InboundRefusal, OpenCall, Output, Reply, ReplyId, ResolveError, ResolveId, Resolved, Switch,
@@ -36,6 +36,7 @@ pub(crate) struct SwitchMachine {
     /// Replies of this turn: nobody hears of a call before it is written down.
     answers: Vec<(oneshot::Sender<Reply>, Reply)>,
     lookups: mpsc::Sender<Lookup>,
+    health: mpsc::Sender<HealthReport>,
     admission: Arc<Admission>,
     when_idle: Vec<oneshot::Sender<()>>,
 }
@@ -45,6 +46,7 @@ impl SwitchMachine {
         switch: Switch,
         journal: TurnJournal,
         lookups: mpsc::Sender<Lookup>,
+        health: mpsc::Sender<HealthReport>,
         admission: Arc<Admission>,
     ) -> Self {
         Self {
@@ -54,6 +56,7 @@ impl SwitchMachine {
             journal,
             answers: Vec::new(),
             lookups,
+            health,
             admission,
             when_idle: Vec::new(),
         }
@@ -132,6 +135,10 @@ impl Machine for SwitchMachine {
                     if self.lookups.try_send(Lookup { id, host }).is_err() {
                         self.switch.handle_resolved(id, &Err(ResolveError::Unavailable), now);
                     }
+                }
+                Output::Health(report) => {
+                    // The next one comes within minutes.
+                    let _ = self.health.try_send(*report);
                 }
                 Output::Refused(refusal) => {
                     log_refusal(&refusal);

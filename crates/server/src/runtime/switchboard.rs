@@ -145,6 +145,7 @@ impl Switchboard for ShardSwitchboard {
         }
         Ok(ProbeResult {
             health: result.health,
+            trunk: result.trunk.map(|trunk| trunk.health),
             sip_status: result.sip_status,
             target: result.target,
             failure: result.failure.map(|failure| failure.to_string()),

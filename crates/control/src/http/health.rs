@@ -1,0 +1,35 @@
+use crate::Services;
+use crate::http::health_view::TrunkHealthView;
+use crate::http::problem::Problem;
+use crate::http::problem_schema::{InvalidFields, NoAnswer, NoSuchTrunk, Unauthorized};
+use crate::http::query::{Page, PageQuery};
+use crate::service::Caller;
+use axum::Json;
+use axum::extract::{Path, State};
+use tandem_model::TrunkId;
+
+/// The health of a trunk as it is measured, what its circuit breaker does, and how it was.
+#[utoipa::path(
+    get,
+    path = "/trunks/{id}/health",
+    operation_id = "read_trunk_health",
+    tag = "trunks",
+    params(("id" = Uuid, Path, description = "The trunk."), PageQuery),
+    responses(
+        (status = 200, description = "Its health. `skip` and `limit` are of `history`.", body = TrunkHealthView),
+        Unauthorized,
+        NoSuchTrunk,
+        InvalidFields,
+        NoAnswer,
+    )
+)]
+pub(crate) async fn read(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Page { skip, limit }: Page,
+) -> Result<Json<TrunkHealthView>, Problem> {
+    // What is no UUID is no trunk of anybody.
+    let id: TrunkId = id.parse().map_err(|_| Problem::no_such("trunk"))?;
+    Ok(Json(services.health.read(&caller, id, skip, limit).await?.into()))
+}

@@ -1,0 +1,102 @@
+use super::clock::SystemClock;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tandem_model::{HealthReport, Timestamp, TrunkId};
+use tandem_store::Store;
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+
+/// Writes what the shard says of the health of trunks into the store, off the call path.
+///
+/// A report may be lost: with the database away the latest of each trunk is kept, and its history shows no more than that nothing was
+/// known meanwhile.
+pub(crate) struct HealthKeeper {
+    store: Store,
+    reports: mpsc::Receiver<HealthReport>,
+    /// Not stored yet.
+    unstored: BTreeMap<TrunkId, HealthReport>,
+    is_failing: bool,
+}
+
+impl HealthKeeper {
+    /// The queue from the shard.
+    pub(crate) fn queue() -> (mpsc::Sender<HealthReport>, mpsc::Receiver<HealthReport>) {
+        mpsc::channel(QUEUED_REPORTS)
+    }
+
+    pub(crate) const fn new(store: Store, reports: mpsc::Receiver<HealthReport>) -> Self {
+        Self { store, reports, unstored: BTreeMap::new(), is_failing: false }
+    }
+
+    /// Runs until the shard is gone.
+    pub(crate) async fn run(mut self) {
+        let mut sweep = tokio::time::interval(SWEEP_EVERY);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut received = Vec::new();
+        loop {
+            tokio::select! {
+                count = self.reports.recv_many(&mut received, QUEUED_REPORTS) => {
+                    if count == 0 {
+                        return;
+                    }
+                    received.drain(..).for_each(|report| self.take(report));
+                    self.write().await;
+                    // What comes meanwhile is written in one transaction with what follows.
+                    tokio::time::sleep(if self.is_failing { RETRY_EVERY } else { WRITE_EVERY }).await;
+                }
+                _ = sweep.tick() => self.sweep().await,
+            }
+        }
+    }
+
+    fn take(&mut self, report: HealthReport) {
+        match self.unstored.entry(report.trunk_id) {
+            std::collections::btree_map::Entry::Vacant(entry) => drop(entry.insert(report)),
+            std::collections::btree_map::Entry::Occupied(mut entry) => {
+                let mut spans = std::mem::take(&mut entry.get_mut().spans);
+                spans.retain(|span| report.spans.iter().all(|newer| newer.began_at != span.began_at));
+                let spare = (spans.len() + report.spans.len()).saturating_sub(MAX_UNSTORED_SPANS);
+                spans.drain(..spare.min(spans.len()));
+                spans.extend(report.spans);
+                entry.insert(HealthReport { spans, ..report });
+            }
+        }
+    }
+
+    async fn write(&mut self) {
+        let reports: Vec<HealthReport> = self.unstored.values().cloned().collect();
+        match self.store.record_health(&reports).await {
+            Ok(()) => {
+                self.unstored.clear();
+                self.is_failing = false;
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.is_failing, true) {
+                    tracing::warn!(%error, "the health of trunks is not stored; it is tried again");
+                }
+            }
+        }
+    }
+
+    /// Removes history that nobody asks for any more.
+    async fn sweep(&self) {
+        let kept = i64::try_from(KEPT_FOR.as_micros()).unwrap_or(i64::MAX);
+        let before = Timestamp::from_unix_micros(SystemClock::utc().unix_micros().saturating_sub(kept));
+        if let Err(error) = self.store.remove_health_before(before).await {
+            tracing::warn!(%error, "old health of trunks was not removed; it is tried again");
+        }
+    }
+}
+
+/// Reports that wait: of as many trunks in the same moment.
+const QUEUED_REPORTS: usize = 4_096;
+/// Reports are gathered for so long, so that a thousand trunks are one transaction a second.
+const WRITE_EVERY: Duration = Duration::from_secs(1);
+/// How often a database that fails is tried.
+const RETRY_EVERY: Duration = Duration::from_secs(5);
+/// Spans kept of each trunk while the database is away: a day of hours.
+const MAX_UNSTORED_SPANS: usize = 24;
+/// How often old history is removed.
+const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
+/// History is kept for a little longer than the 30 days that uptime is told of.
+const KEPT_FOR: Duration = Duration::from_secs(32 * 24 * 60 * 60);
