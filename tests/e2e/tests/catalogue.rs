@@ -205,6 +205,26 @@ fn routing(met: &mut Met) {
         met.call(&api, id);
     }
 
+    // Nobody is there who would answer probes.
+    let _ = api.create_trunk("gone", network.sip(99), &json!({"advanced_config": {"options_interval": 1}}));
+    eventually("a trunk that is not well", Duration::from_secs(9), || {
+        let receipt = api.explain("+12025550100", &json!({}));
+        met.receipt(&receipt);
+        receipt.to_string().contains("trunk_unhealthy").then_some(())
+    });
+    // Five calls that are refused open the circuit; an answered probe lets one try it, which is left waiting.
+    let broken = to_peer("broken", &json!({"priority": 3}));
+    let over_broken = json!({"sip_trunk_id": broken});
+    for _ in 0..5 {
+        let id = text_at(&api.dial(&peer.uri("s503"), &over_broken), "/id");
+        let _ = api.wait_for_end(&id, Duration::from_secs(3));
+    }
+    met.receipt(&api.explain(&peer.uri("echo"), &over_broken));
+    let _ = api.post(&format!("/trunks/{broken}/health-check"), &json!({})).expect(200);
+    let trial = text_at(&api.dial(&peer.uri("silent"), &over_broken), "/id");
+    met.receipt(&api.explain(&peer.uri("echo"), &over_broken));
+    let _ = api.hang_up(&trial).expect(200);
+
     // An account of the free tier has two calls, and here no trunk.
     let poor = tandem.add_account("poor", &["--tier", "free"]);
     met.refusal(&poor, "+12025550100", &json!({}), "no_route");

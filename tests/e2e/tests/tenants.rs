@@ -61,6 +61,7 @@ fn meets_nothing(method: &str, path: &str, stranger: &Api, things: &Things) -> O
             refused(&|id| stranger.post("/trunks", &body(id)), 422);
         }
         ("get", "/trunks/{}") => not_found(&get(""), trunk),
+        ("get", "/trunks/{}/health") => not_found(&get("/health"), trunk),
         ("put", "/trunks/{}") => {
             not_found(&|id| stranger.put(&format!("/trunks/{id}"), &json!({"name": "mine now"})), trunk);
         }
