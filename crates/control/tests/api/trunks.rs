@@ -3,7 +3,10 @@ use axum::http::Method;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
-use tandem_model::{Tier, TrunkId, TrunkState};
+use tandem_model::{
+    BreakerState, HealthReason, HealthReport, HealthSpan, HealthStatus, MeasuredHealth, Reason, Tier, TrunkHealth,
+    TrunkId, TrunkState,
+};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -548,4 +551,74 @@ async fn a_failover_is_another_trunk_of_the_account() {
     api.put(&path, json!({"failover_trunk_id": theirs["id"]})).await.expect_wrong_field("failover_trunk_id");
     let second = api.trunk(json!({"name": "second", "failover_trunk_id": id})).await;
     assert_eq!(api.get(&format!("/trunks/{second}")).await.expect(200)["failover_trunk_id"], json!(id));
+}
+
+#[tokio::test]
+async fn the_health_of_a_trunk_is_shown_as_the_call_path_measures_it_with_its_history() {
+    let api = Api::start().await;
+    let id = api.trunk(json!({"advanced_config": {"options_interval": 0}})).await;
+    let (trunk, path): (TrunkId, _) = (id.parse().unwrap(), format!("/trunks/{id}"));
+    let unknown = api.get(&format!("{path}/health")).await.expect(200);
+    assert_eq!(
+        unknown,
+        json!({
+            "trunk_id": id, "status": "unknown", "reason": null, "since": null, "last_health_check": null, "options_interval": 0,
+            "latency_ms": null, "latency_p95_ms": null, "packet_loss_percent": null, "probe_loss_percent": null,
+            "audio_loss_percent": null, "circuit": {"state": "closed", "until": null}, "routable": true,
+            "unroutable_reason": null, "uptime_percent": null, "history": [],
+        })
+    );
+
+    let health = TrunkHealth {
+        status: HealthStatus::Unhealthy,
+        checked_at: Some(at(7)),
+        latency_us: Some(20_500),
+        loss_basis_points: Some(125),
+    };
+    let measured = MeasuredHealth {
+        health,
+        reason: HealthReason::NoAnswer,
+        since: at(5),
+        latency_p95_us: Some(31_000),
+        probe_loss_basis_points: Some(500),
+        audio_loss_basis_points: Some(125),
+        breaker: BreakerState::Open,
+        breaker_until: Some(at(30)),
+    };
+    let sick = Reason::TrunkUnhealthy { status: HealthStatus::Unhealthy, reason: HealthReason::NoAnswer };
+    let state = TrunkState { unroutable_reason: Some(sick), health: Some(Box::new(measured)), ..TrunkState::default() };
+    api.switchboard.script(|script| script.states.insert(trunk, state));
+    let span = |began, until, status, reason| HealthSpan {
+        began_at: at(began),
+        until: at(until),
+        status,
+        reason,
+        latency_us: Some(1_500),
+        loss_basis_points: None,
+    };
+    let spans = vec![
+        span(-25, -5, HealthStatus::Healthy, HealthReason::Answers),
+        span(-5, 0, HealthStatus::Unhealthy, HealthReason::NoAnswer),
+    ];
+    let report = HealthReport { trunk_id: trunk, account_id: api.mine.account.id, health, spans };
+    api.store.record_health(&[report]).await.unwrap();
+    let shown = api.get(&format!("{path}/health?limit=1")).await.expect(200);
+    assert_eq!(
+        shown,
+        json!({
+            "trunk_id": id, "status": "unhealthy", "reason": "no_answer", "since": "2026-01-31T12:00:05.000000Z",
+            "last_health_check": "2026-01-31T12:00:07.000000Z", "options_interval": 0, "latency_ms": 20.5, "latency_p95_ms": 31.0,
+            "packet_loss_percent": 1.25, "probe_loss_percent": 5.0, "audio_loss_percent": 1.25,
+            "circuit": {"state": "open", "until": "2026-01-31T12:00:30.000000Z"}, "routable": false,
+            "unroutable_reason": "trunk_unhealthy", "uptime_percent": 80.0,
+            "history": [{
+                "began_at": "2026-01-31T11:59:55.000000Z", "until": "2026-01-31T12:00:00.000000Z", "status": "unhealthy",
+                "reason": "no_answer", "latency_ms": 1.5, "packet_loss_percent": null,
+            }],
+        })
+    );
+    let trunk = api.get(&path).await.expect(200);
+    let seen = (&trunk["status"], &trunk["health_status"], &trunk["routable"], &trunk["packet_loss_percent"]);
+    assert_eq!(seen, (&json!("active"), &json!("unhealthy"), &json!(false), &json!(1.25)));
+    api.get(&format!("{path}/health?limit=0")).await.expect_wrong_field("limit");
 }

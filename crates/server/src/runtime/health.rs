@@ -1,5 +1,6 @@
 use super::clock::SystemClock;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 use tandem_model::{HealthReport, Timestamp, TrunkId};
 use tandem_store::Store;
@@ -13,8 +14,7 @@ use tokio::time::MissedTickBehavior;
 pub(crate) struct HealthKeeper {
     store: Store,
     reports: mpsc::Receiver<HealthReport>,
-    /// Not stored yet.
-    unstored: BTreeMap<TrunkId, HealthReport>,
+    unstored: Unstored,
     is_failing: bool,
 }
 
@@ -25,7 +25,7 @@ impl HealthKeeper {
     }
 
     pub(crate) const fn new(store: Store, reports: mpsc::Receiver<HealthReport>) -> Self {
-        Self { store, reports, unstored: BTreeMap::new(), is_failing: false }
+        Self { store, reports, unstored: Unstored(BTreeMap::new()), is_failing: false }
     }
 
     /// Runs until the shard is gone.
@@ -39,7 +39,7 @@ impl HealthKeeper {
                     if count == 0 {
                         return;
                     }
-                    received.drain(..).for_each(|report| self.take(report));
+                    received.drain(..).for_each(|report| self.unstored.take(report));
                     self.write().await;
                     // What comes meanwhile is written in one transaction with what follows.
                     tokio::time::sleep(if self.is_failing { RETRY_EVERY } else { WRITE_EVERY }).await;
@@ -49,25 +49,11 @@ impl HealthKeeper {
         }
     }
 
-    fn take(&mut self, report: HealthReport) {
-        match self.unstored.entry(report.trunk_id) {
-            std::collections::btree_map::Entry::Vacant(entry) => drop(entry.insert(report)),
-            std::collections::btree_map::Entry::Occupied(mut entry) => {
-                let mut spans = std::mem::take(&mut entry.get_mut().spans);
-                spans.retain(|span| report.spans.iter().all(|newer| newer.began_at != span.began_at));
-                let spare = (spans.len() + report.spans.len()).saturating_sub(MAX_UNSTORED_SPANS);
-                spans.drain(..spare.min(spans.len()));
-                spans.extend(report.spans);
-                entry.insert(HealthReport { spans, ..report });
-            }
-        }
-    }
-
     async fn write(&mut self) {
-        let reports: Vec<HealthReport> = self.unstored.values().cloned().collect();
+        let reports: Vec<HealthReport> = self.unstored.0.values().cloned().collect();
         match self.store.record_health(&reports).await {
             Ok(()) => {
-                self.unstored.clear();
+                self.unstored.0.clear();
                 self.is_failing = false;
             }
             Err(error) => {
@@ -88,6 +74,25 @@ impl HealthKeeper {
     }
 }
 
+/// What is not stored yet: of each trunk its latest health, with the latest spans.
+struct Unstored(BTreeMap<TrunkId, HealthReport>);
+
+impl Unstored {
+    fn take(&mut self, report: HealthReport) {
+        match self.0.entry(report.trunk_id) {
+            Entry::Vacant(entry) => drop(entry.insert(report)),
+            Entry::Occupied(mut entry) => {
+                let mut spans = std::mem::take(&mut entry.get_mut().spans);
+                spans.retain(|span| report.spans.iter().all(|newer| newer.began_at != span.began_at));
+                spans.extend_from_slice(&report.spans);
+                let spare = spans.len().saturating_sub(MAX_UNSTORED_SPANS);
+                spans.drain(..spare);
+                entry.insert(HealthReport { spans, ..report });
+            }
+        }
+    }
+}
+
 /// Reports that wait: of as many trunks in the same moment.
 const QUEUED_REPORTS: usize = 4_096;
 /// Reports are gathered for so long, so that a thousand trunks are one transaction a second.
@@ -100,3 +105,43 @@ const MAX_UNSTORED_SPANS: usize = 24;
 const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
 /// History is kept for a little longer than the 30 days that uptime is told of.
 const KEPT_FOR: Duration = Duration::from_secs(32 * 24 * 60 * 60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tandem_model::{AccountId, HealthReason, HealthSpan, HealthStatus, TrunkHealth};
+
+    const EPOCH: Timestamp = Timestamp::from_unix_micros(0);
+
+    fn report(trunk: u8, spans: &[(i64, i64)]) -> HealthReport {
+        let span = |(began, until): &(i64, i64)| HealthSpan {
+            began_at: Timestamp::from_unix_micros(*began),
+            until: Timestamp::from_unix_micros(*until),
+            status: HealthStatus::Healthy,
+            reason: HealthReason::Answers,
+            latency_us: None,
+            loss_basis_points: None,
+        };
+        HealthReport {
+            trunk_id: TrunkId::new(EPOCH, [trunk; 10]),
+            account_id: AccountId::new(EPOCH, [1; 10]),
+            health: TrunkHealth::UNKNOWN,
+            spans: spans.iter().map(span).collect(),
+        }
+    }
+
+    #[test]
+    fn what_waits_is_the_latest_of_each_trunk_with_the_spans_of_a_day() {
+        let mut unstored = Unstored(BTreeMap::new());
+        unstored.take(report(1, &[(0, 10)]));
+        unstored.take(report(2, &[(0, 10)]));
+        unstored.take(report(1, &[(0, 15), (15, 20)]));
+        let waiting: Vec<_> = unstored.0.values().cloned().collect();
+        assert_eq!(waiting, [report(1, &[(0, 15), (15, 20)]), report(2, &[(0, 10)])]);
+        for hour in 0..100 {
+            unstored.take(report(1, &[(20 + hour, 21 + hour)]));
+        }
+        let spans = &unstored.0[&TrunkId::new(EPOCH, [1; 10])].spans;
+        assert_eq!((spans.len(), spans.last().map(|span| span.until.unix_micros())), (MAX_UNSTORED_SPANS, Some(120)));
+    }
+}

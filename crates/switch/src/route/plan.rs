@@ -40,7 +40,7 @@ pub struct Planned {
 
 /// Chooses trunks for a call: a pure function of the table, of what is taken now, and of the order.
 ///
-/// Those that are well first, then by priority, then by the smallest (active + 1) ÷ (limit × weight), then by id; after each trunk the one it names as its failover
+/// By priority, then by the smallest (active + 1) ÷ (limit × weight), then by id; after each trunk the one it names as its failover
 /// trunk. Whether the account has a free call is not judged here: it is one question for the whole call, not one for each trunk.
 #[must_use]
 pub fn plan(table: &RouteTable, capacity: &Capacity, policy: &AddressPolicy, query: Query<'_>, now: Now) -> Plan {
@@ -53,7 +53,11 @@ pub fn plan(table: &RouteTable, capacity: &Capacity, policy: &AddressPolicy, que
             Some(reason) => skipped.push((Arc::clone(trunk), reason)),
         }
     }
-    eligible.sort_by(|one, other| by_health_priority_and_load(one, other, capacity, now));
+    eligible.sort_by(|one, other| by_priority_and_load(one, other, capacity));
+    if matches!(query.to, DialTarget::Emergency(_)) {
+        // Only an emergency call gets this far with trunks that are not well: it tries them too, and last.
+        eligible.sort_by_key(|trunk| capacity.health_reason(trunk.trunk.id, now.instant).is_some());
+    }
 
     let mut attempts = Vec::new();
     match query.trunk_id {
@@ -143,18 +147,16 @@ fn take_failovers_of(trunk: &Trunk, eligible: &[Arc<RoutedTrunk>], attempts: &mu
     }
 }
 
-fn by_health_priority_and_load(one: &RoutedTrunk, other: &RoutedTrunk, capacity: &Capacity, now: Now) -> Ordering {
-    // Of trunks that are not well only an emergency call gets here: it tries them too, and last.
-    let is_unwell = |trunk: &RoutedTrunk| capacity.health_reason(trunk.trunk.id, now.instant).is_some();
+fn by_priority_and_load(one: &RoutedTrunk, other: &RoutedTrunk, capacity: &Capacity) -> Ordering {
     let load = |trunk: &RoutedTrunk| {
         let active = u64::from(capacity.trunk_active(trunk.trunk.id)) + 1;
         let size = u64::from(trunk.trunk.max_concurrent_calls) * u64::from(trunk.trunk.outbound.weight);
         (active, size)
     };
     let ((one_active, one_size), (other_active, other_size)) = (load(one), load(other));
-    is_unwell(one)
-        .cmp(&is_unwell(other))
-        .then(one.trunk.priority.cmp(&other.trunk.priority))
+    one.trunk
+        .priority
+        .cmp(&other.trunk.priority)
         // a ÷ b against c ÷ d, without division.
         .then((one_active * other_size).cmp(&(other_active * one_size)))
         .then(one.trunk.id.cmp(&other.trunk.id))
