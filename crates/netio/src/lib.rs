@@ -42,7 +42,7 @@
 //! - [`SocketSet`]: many sockets that have one packet each, for media, over io_uring or epoll ([`IoPath`]).
 //! - [`UdpSocket::next_delivery_error`]: what ICMP says about datagrams sent earlier.
 //! - [`Poller`], [`Events`], [`Waker`]: wait for sockets, deadlines and other threads.
-//! - [`raise_open_file_limit`], [`interface_addresses`], [`first_global_address`], [`available_bytes`],
+//! - [`raise_open_file_limit`], [`refuse_huge_pages`], [`interface_addresses`], [`available_bytes`],
 //!   [`thread_cpu_time`]: what else must be asked of the kernel.
 //! - [`set_ipv6_only`], [`set_user_timeout`]: options of TCP sockets.
 //!
@@ -68,7 +68,7 @@ mod stream;
 mod syscall;
 
 pub use delivery_error::{DeliveryError, DeliveryErrorKind};
-pub use host::{available_bytes, first_global_address, interface_addresses, raise_open_file_limit, thread_cpu_time};
+pub use host::{available_bytes, interface_addresses, raise_open_file_limit, refuse_huge_pages, thread_cpu_time};
 pub use poller::{Event, Events, Interest, Poller, Waker};
 pub use receive::{RECEIVE_BATCH, ReceiveBatch, ReceiveTotals, Received};
 pub use send::{SEND_BATCH, SendBatch, SendBatchFull, SendFailure, SendOutcome, SendTotals};

@@ -89,6 +89,9 @@ pub(crate) fn serve(config: Config, demo: bool) -> Result<(), ServeError> {
 }
 
 async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
+    if let Err(error) = tandem_netio::refuse_huge_pages() {
+        tracing::warn!(%error, "the kernel may give huge pages, which take twice the memory");
+    }
     let files = tandem_netio::raise_open_file_limit()?;
     make_data_dir(&config)?;
     // Number plans take a quarter of a second to load. A request that came meanwhile would wait for them, and hold up the connections
