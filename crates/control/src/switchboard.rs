@@ -2,7 +2,9 @@ use async_trait::async_trait;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use tandem_model::{AccountId, CallId, CallRecord, DialOrder, LiveCall, Receipt, TrunkHealth, TrunkId, TrunkState};
+use tandem_model::{
+    AccountId, CallId, CallRecord, DialOrder, LiveCall, Receipt, Traffic, TrunkHealth, TrunkId, TrunkLoad, TrunkState,
+};
 use utoipa::ToSchema;
 
 /// The call path, as the API sees it: the one port through which use cases reach live calls.
@@ -55,6 +57,12 @@ pub trait Switchboard: Send + Sync + 'static {
 
     /// Frees the slots that [`Switchboard::external_call_started`] took. Unknown calls are ignored. It waits likewise.
     async fn external_call_ended(&self, call: CallId);
+
+    /// What has been counted since the process began, and what each trunk carries now, by id.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the call path did not answer in time.
+    async fn traffic(&self) -> Result<(Traffic, Vec<TrunkLoad>), Unavailable>;
 
     /// Whether new calls are taken, and the numbers of the node.
     async fn readiness(&self) -> Readiness;

@@ -19,6 +19,7 @@ mod receipt;
 mod secret;
 mod text_enum;
 mod time;
+mod traffic;
 mod transport;
 mod trunk;
 
@@ -47,6 +48,9 @@ pub use receipt::{
 };
 pub use secret::Secret;
 pub use time::{Now, ParseTimestampError, Timestamp};
+pub use traffic::{
+    Histogram, LegTraffic, MediaTraffic, RefusedPeer, Traffic, TrunkLoad, TrunkPlace, TrunkTraffic,
+};
 pub use transport::{ParseTransportError, SrtpPolicy, Transport};
 pub use trunk::{
     CallDirection, DEFAULT_OPTIONS_INTERVAL, DEFAULT_PROGRESS_TIMEOUT, DEFAULT_RTP_TIMEOUT, DtmfMode,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tandem_media::engine;
 use tandem_model::{
     AccountId, CallId, CallRecord, DialOrder, HangupCause, HealthReport, HealthStatus, LegId, LiveCall, MeasuredHealth,
-    Reason, Receipt, Record, RefusalId, Timestamp, TrunkHealth, TrunkId, TrunkState,
+    Reason, Receipt, Record, RefusalId, Timestamp, Traffic, TrunkHealth, TrunkId, TrunkLoad, TrunkState,
 };
 use tandem_sip::endpoint::{self, Flow};
 
@@ -77,6 +77,11 @@ pub enum Command {
         /// For the reply.
         reply: ReplyId,
     },
+    /// What has been counted since the beginning, and what trunks carry: [`Reply::Traffic`].
+    Traffic {
+        /// For the reply.
+        reply: ReplyId,
+    },
     /// A call that something else carries takes its places.
     ExternalStarted {
         /// Whose call.
@@ -122,6 +127,8 @@ pub enum Reply {
     TrunkStates(Vec<(TrunkId, TrunkState)>),
     /// All counts.
     Counted(Box<Counts>),
+    /// All that was counted, and each trunk's load, by id.
+    Traffic(Box<Traffic>, Vec<TrunkLoad>),
 }
 
 /// What a probe of a trunk found.

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tandem_media::engine;
-use tandem_model::{CallId, LegId, LegRecord, Now, Record, TrunkId};
+use tandem_model::{CallId, LegId, LegRecord, Now, Record, Traffic, TrunkId};
 use tandem_sip::endpoint::{Endpoint, SessionId};
 use tandem_sip::random::Randomness;
 
@@ -38,6 +38,7 @@ pub(crate) struct Resources {
     /// Which leg waits for an address.
     pub(crate) resolving: BTreeMap<ResolveId, LegKey>,
     pub(crate) rules: Rules,
+    pub(crate) traffic: Traffic,
     random: Box<dyn Randomness>,
     outputs: VecDeque<Output>,
     next_id: u64,
@@ -67,6 +68,7 @@ impl Resources {
             port_tags: BTreeMap::new(),
             resolving: BTreeMap::new(),
             rules: Rules::default(),
+            traffic: Traffic::default(),
             random,
             outputs: VecDeque::new(),
             next_id: 0,

@@ -8,7 +8,7 @@ use crate::named::NamedHosts;
 use crate::peers::TrunkPeers;
 use crate::probe::Probes;
 use crate::resources::{LegKey, Resources};
-use crate::route::{self, Identification};
+use crate::route::{self, Identification, RoutedTrunk};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use tandem_media::engine;
 use tandem_model::{
-    AccountId, CallId, HangupCause, HungUpBy, LiveCall, Now, Timestamp, Transport, TrunkId, TrunkState,
+    AccountId, CallId, HangupCause, HungUpBy, LiveCall, Now, Timestamp, Transport, TrunkId, TrunkLoad, TrunkState,
 };
 use tandem_sip::endpoint::{self, Endpoint, EndpointConfig, Event, Flow};
 use tandem_sip::message::Message;
@@ -155,6 +155,11 @@ impl Switch {
                 let counts = Box::new(self.counts());
                 self.reply(reply, Reply::Counted(counts));
             }
+            Command::Traffic { reply } => {
+                let traffic = Box::new(self.resources.traffic.clone());
+                let loads = self.trunk_loads();
+                self.reply(reply, Reply::Traffic(traffic, loads));
+            }
             Command::ExternalStarted { account_id, trunk_id, call_id } => {
                 self.external_started(account_id, trunk_id, call_id);
             }
@@ -162,6 +167,7 @@ impl Switch {
             Command::Stored { call_ids } => call_ids.iter().for_each(|id| drop(self.unstored.remove(id))),
             Command::Routes(table) => {
                 self.resources.capacity.retain_trunks(|trunk| table.trunk(trunk).is_some());
+                self.resources.traffic.set_trunks(table.trunks().map(|entry| entry.trunk.id));
                 let peers = TrunkPeers::new(&table, self.resources.config.address_policy.clone());
                 self.resources.endpoint.set_peer_policy(Box::new(peers));
                 self.named.take_routes(&table, &mut self.resources, now);
@@ -412,6 +418,17 @@ impl Switch {
             unroutable_reason: unroutable.or_else(|| capacity.health_reason(trunk_id, now.instant)),
             health: self.resources.health.measured(trunk_id, capacity, now).map(Box::new),
         }
+    }
+
+    fn trunk_loads(&self) -> Vec<TrunkLoad> {
+        let load = |entry: &RoutedTrunk| TrunkLoad {
+            id: entry.trunk.id,
+            account_id: entry.trunk.account_id,
+            name: entry.trunk.name.clone(),
+            active: self.resources.capacity.trunk_active(entry.trunk.id),
+            max: entry.trunk.max_concurrent_calls,
+        };
+        self.resources.table.trunks().map(load).collect()
     }
 
     /// Such a call is never refused: it happens whether there is room for it or not.

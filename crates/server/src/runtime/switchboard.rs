@@ -13,7 +13,9 @@ use tandem_control::{
     DatabaseState, DialError, HangupError, JournalState, LiveNumbers, MediaIo, ProbeError, ProbeResult, QueueDepths,
     Readiness, Switchboard, Unavailable,
 };
-use tandem_model::{AccountId, CallId, CallRecord, DialOrder, LiveCall, Receipt, TrunkId, TrunkState};
+use tandem_model::{
+    AccountId, CallId, CallRecord, DialOrder, LiveCall, Receipt, Traffic, TrunkId, TrunkLoad, TrunkState,
+};
 use tandem_netio::IoPath;
 use tandem_switch::{Answer, Command, Counts, ProbeFailure, Reply, ReplyId};
 use tokio::sync::oneshot;
@@ -164,6 +166,12 @@ impl Switchboard for ShardSwitchboard {
 
     async fn external_call_ended(&self, call_id: CallId) {
         self.tell(|| Command::ExternalEnded { call_id }).await;
+    }
+
+    async fn traffic(&self) -> Result<(Traffic, Vec<TrunkLoad>), Unavailable> {
+        let reply = self.ask(REPLY_TIMEOUT, |reply| Command::Traffic { reply }).await?;
+        let Reply::Traffic(traffic, loads) = reply else { return Err(mismatched(&reply)) };
+        Ok((*traffic, loads))
     }
 
     async fn readiness(&self) -> Readiness {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tandem_model::{
     AccountId, Connect, DialOrder, DialTarget, EMERGENCY_NUMBERS, HangupCause, Identified, InboundReceipt, JsonText,
-    Now, Reason, Receipt, Record, RefusalId, RefusalKind, RefusedInvite, TrunkStatus,
+    Now, Reason, Receipt, Record, RefusalId, RefusalKind, RefusedInvite, RefusedPeer, TrunkStatus,
 };
 use tandem_sip::endpoint::{Flow, InviteSummary, SessionId};
 use tandem_sip::message::{Header, HeaderName, HeaderValue, SipUri, StatusCode, Uri};
@@ -268,6 +268,7 @@ fn log(
     resources: &mut Resources,
 ) {
     let sip_status = status.as_u16();
+    resources.traffic.invite_refused(RefusedPeer { is_stranger: trunks.is_empty(), sip_status });
     resources.push(Output::Refused(InboundRefusal { id, flow, sip_call_id, sip_status, explanation, trunks }));
 }
 

@@ -30,6 +30,8 @@ pub(super) struct Leg {
     slot: Option<TrunkSlot>,
     /// `None` until the family of the far end's address is known, and once the port is closed and given back.
     pub(super) port: Option<LegPort>,
+    /// When our INVITE went out, until something is heard of the far end's telephone.
+    invited_at: Option<Instant>,
 }
 
 /// Who began the leg.
@@ -115,7 +117,8 @@ impl Leg {
             ..new_record(key, account_id, CallDirection::Outbound, resources, now)
         };
         let side = Side::Callee(Box::new(attempt));
-        Self { key, side, record, state: LegState::Idle, kept: LastKept::Nothing, slot, port }
+        let (state, kept) = (LegState::Idle, LastKept::Nothing);
+        Self { key, side, record, state, kept, slot, port, invited_at: None }
     }
 
     /// The leg of somebody who calls us, and waits.
@@ -148,6 +151,7 @@ impl Leg {
             kept: LastKept::Nothing,
             slot: Some(slot),
             port: Some(port),
+            invited_at: None,
         }
     }
 
@@ -316,6 +320,7 @@ impl Leg {
         );
         resources.sessions.insert(session, self.key);
         self.state = LegState::Trying { session, silent_until: now.instant + NO_RESPONSE_TIMEOUT };
+        self.invited_at = Some(now.instant);
         self.record.sip_call_id = resources.endpoint.call_id(session).unwrap_or_default().to_owned();
         self.record.remote_address = Some(remote);
         resources.invited.insert(self.record.sip_call_id.clone(), self.key);
@@ -386,6 +391,7 @@ impl Leg {
         self.record.status = LegStatus::Answered;
         self.record.answered_at = Some(now.utc);
         self.record.sip_status = Some(StatusCode::OK.as_u16());
+        resources.traffic.leg_answered(self.record.trunk_id, self.record.direction);
         self.keep_answered_caller(&arrival, resources);
         self.guard_media(resources);
         resources.record_leg(&self.record);
@@ -465,6 +471,7 @@ impl Leg {
             return None;
         }
         self.state = LegState::Ringing { session };
+        self.count_set_up(resources, now);
         if begins_to_ring {
             self.record.status = LegStatus::Ringing;
             self.record.ringing_at = Some(now.utc);
@@ -505,6 +512,8 @@ impl Leg {
         self.record.answered_at = Some(now.utc);
         self.record.sip_status = Some(answer.status.as_u16());
         resources.invited.remove(&self.record.sip_call_id);
+        self.count_set_up(resources, now);
+        resources.traffic.leg_answered(self.record.trunk_id, self.record.direction);
         // Before its media are looked at: what cannot be used has to be hung up all the same.
         self.keep_dialog(resources);
         if let Some(entry) = self.trunk() {
@@ -513,6 +522,14 @@ impl Leg {
         let media = self.take_answered_media(answer.body.as_deref(), resources);
         resources.record_leg(&self.record);
         Some(media)
+    }
+
+    /// Counts how long the far end took until something was heard of its telephone, once.
+    fn count_set_up(&mut self, resources: &mut Resources, now: Now) {
+        if let Some(invited_at) = self.invited_at.take() {
+            let delay = now.instant.saturating_duration_since(invited_at);
+            resources.traffic.set_up(self.record.trunk_id, delay);
+        }
     }
 
     fn take_answered_media(&mut self, body: Option<&[u8]>, resources: &mut Resources) -> Result<(), Outcome> {
@@ -550,6 +567,7 @@ impl Leg {
     /// peer; else the peer ended it, or its own final answer did.
     pub(super) fn end(&mut self, mut ending: LegEnding, gives_up: bool, resources: &mut Resources, now: Now) {
         let connected = self.answered_since().map(|since| now.instant.saturating_duration_since(since));
+        resources.traffic.leg_ended(self.record.trunk_id, self.record.direction, ending.cause, connected);
         if let LegState::Resolving { lookup, .. } = self.state {
             resources.resolving.remove(&lookup);
         }

@@ -269,6 +269,7 @@ impl CallLog {
     ) {
         let status = self.record.status;
         self.set_end(ending, connected, cost, now.utc);
+        resources.traffic.call_ended(self.record.direction, self.record.status);
         // Ports have yet to tell their counters. Should the process die meanwhile, the next one finds how the call ended, and by its
         // status that it is not closed.
         let record = CallRecord { status, ..self.state() };

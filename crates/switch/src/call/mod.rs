@@ -315,6 +315,7 @@ impl Call {
 
     fn refuse(&mut self, refusal: Refusal, reply: ReplyId, resources: &mut Resources) {
         self.release_account_slot(resources);
+        resources.traffic.order_refused(refusal.kind.code());
         if let Some(receipt) = self.log.refused(refusal) {
             resources.push(Output::Reply(reply, Reply::Dialled(Err(Box::new(receipt)))));
         }
@@ -807,7 +808,9 @@ impl Call {
                 self.end(ending, resources, now);
             }
             engine::Event::Closed { stats, .. } => {
-                leg.record.media = Some(leg_media(&stats));
+                let media = leg_media(&stats);
+                resources.traffic.media_ended(leg.record.trunk_id, &media);
+                leg.record.media = Some(media);
                 leg.port = None;
                 if let Some(trunk) = leg.record.trunk_id {
                     resources.health.note_audio(trunk, stats.received.packets, stats.received.lost, now);

@@ -144,7 +144,7 @@ impl RouteTable {
     }
 
     /// All trunks, by id.
-    pub fn trunks(&self) -> impl Iterator<Item = &RoutedTrunk> {
+    pub fn trunks(&self) -> impl Iterator<Item = &RoutedTrunk> + Clone {
         self.trunks.values().map(Arc::as_ref)
     }
 
