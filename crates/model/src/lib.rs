@@ -48,9 +48,7 @@ pub use receipt::{
 };
 pub use secret::Secret;
 pub use time::{Now, ParseTimestampError, Timestamp};
-pub use traffic::{
-    Histogram, LegTraffic, MediaTraffic, RefusedPeer, Traffic, TrunkLoad, TrunkPlace, TrunkTraffic,
-};
+pub use traffic::{Histogram, LegTraffic, MediaTraffic, RefusedPeer, Traffic, TrunkLoad, TrunkPlace, TrunkTraffic};
 pub use transport::{ParseTransportError, SrtpPolicy, Transport};
 pub use trunk::{
     CallDirection, DEFAULT_OPTIONS_INTERVAL, DEFAULT_PROGRESS_TIMEOUT, DEFAULT_RTP_TIMEOUT, DtmfMode,

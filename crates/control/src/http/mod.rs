@@ -13,6 +13,7 @@ mod dialling;
 mod envelope;
 mod health;
 mod health_view;
+mod metrics;
 mod model_schema;
 mod node;
 mod permission;
@@ -45,11 +46,14 @@ use utoipa_axum::routes;
 /// Every endpoint, ready to be served.
 pub fn router(services: Services) -> Router {
     let (router, _) = endpoints().split_for_parts();
+    let requests = metrics::Requests::default();
     router
         .fallback(unknown_path)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::disable())
         .layer(axum::middleware::from_fn(envelope::envelope))
+        .layer(axum::Extension(requests.clone()))
+        .layer(axum::middleware::from_fn_with_state(requests, metrics::measure))
         .with_state(services)
 }
 
@@ -122,6 +126,7 @@ fn endpoints() -> OpenApiRouter<Services> {
         .routes(routes!(node::live))
         .routes(routes!(node::ready))
         .routes(routes!(node::document))
+        .routes(needs(Read, routes!(metrics::read)))
 }
 
 async fn unknown_path() -> Problem {

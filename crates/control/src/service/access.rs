@@ -55,6 +55,8 @@ pub(crate) enum Forbidden {
     Gives(Permission),
     #[error("only an admin of the node acts for another account")]
     ActsForOthers,
+    #[error("only the operator's own account reads the numbers of the node")]
+    ReadsNode,
     #[error("only a person who has signed in has a password")]
     IsNoUser,
 }
@@ -95,6 +97,11 @@ impl Caller {
     /// Refuses who lacks a permission.
     pub(crate) fn require(&self, permission: Permission) -> Result<(), Forbidden> {
         if self.permissions.allow(permission) { Ok(()) } else { Err(Forbidden::Lacks(permission)) }
+    }
+
+    /// Refuses who is not of the operator's own account, or acts for another.
+    pub(crate) fn require_node(&self) -> Result<(), Forbidden> {
+        if self.node_admin { Ok(()) } else { Err(Forbidden::ReadsNode) }
     }
 
     /// Refuses who would give more than they have.

@@ -1,7 +1,8 @@
-use crate::Readiness;
 use crate::service::Core;
+use crate::{Readiness, Unavailable};
 use std::sync::Arc;
 use std::time::Duration;
+use tandem_model::{Traffic, TrunkLoad};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -21,6 +22,14 @@ struct Answered {
 impl Node {
     pub(super) fn new(core: Arc<Core>) -> Self {
         Self { core, last: Arc::default() }
+    }
+
+    /// What has been counted since the process began, and what each trunk carries now.
+    ///
+    /// # Errors
+    /// The call path does not answer.
+    pub(crate) async fn traffic(&self) -> Result<(Traffic, Vec<TrunkLoad>), Unavailable> {
+        self.core.switchboard.traffic().await
     }
 
     /// Whether new calls are taken, and the numbers, at most [`FRESH`] old: everybody may ask, and the answer costs the call path a

@@ -15,8 +15,8 @@ use tandem_control::{
 use tandem_model::{
     Account, AccountId, CallDirection, CallEvent, CallId, CallRecord, CallStatus, CarriedBy, DialOrder, EventKind,
     HealthStatus, Identified, IdentifiedBy, InboundReceipt, JsonText, LegId, LegKind, LegRecord, LegStatus, LiveCall,
-    Reason, Receipt, Refusal, RefusalId, RefusalKind, RefusedInvite, Tier, Timestamp, Transport, TrunkHealth, TrunkId,
-    TrunkState,
+    Reason, Receipt, Refusal, RefusalId, RefusalKind, RefusedInvite, Tier, Timestamp, Traffic, Transport, TrunkHealth,
+    TrunkId, TrunkLoad, TrunkState,
 };
 use tandem_store::{DatabaseUrl, MasterKey, Store, StoreOptions};
 use tempfile::TempDir;
@@ -148,7 +148,12 @@ impl Api {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await.unwrap();
-        let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
+        let is_text = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/"));
+        let body = match bytes.is_empty() {
+            true => Value::Null,
+            false if is_text => String::from_utf8(bytes.to_vec()).unwrap().into(),
+            false => serde_json::from_slice(&bytes).unwrap(),
+        };
         assert!(parts.headers.contains_key("x-request-id"), "every answer has a request id");
         Reply { status: parts.status, headers: parts.headers, body }
     }
@@ -279,6 +284,7 @@ pub(crate) struct Script {
     pub(crate) probe_gate: Option<Arc<Semaphore>>,
     pub(crate) routing_changes: usize,
     pub(crate) readiness: Readiness,
+    pub(crate) traffic: (Traffic, Vec<TrunkLoad>),
     /// How often it was asked for.
     pub(crate) readiness_asked: usize,
     pub(crate) panics: bool,
@@ -378,6 +384,10 @@ impl Switchboard for ScriptedSwitchboard {
             script.slots.remove(&call);
             script.slot_log.push(("freed", call));
         });
+    }
+
+    async fn traffic(&self) -> Result<(Traffic, Vec<TrunkLoad>), Unavailable> {
+        self.answer(|script| script.traffic.clone())
     }
 
     async fn readiness(&self) -> Readiness {

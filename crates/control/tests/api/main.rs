@@ -11,6 +11,7 @@ mod errors;
 mod harness;
 mod inbound_routing;
 mod jobs;
+mod metrics;
 mod node;
 mod people;
 mod platform;

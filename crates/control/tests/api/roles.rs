@@ -31,7 +31,8 @@ fn guarded() -> BTreeMap<(String, String), Permission> {
     let document = serde_json::to_value(openapi()).unwrap();
     let needs = |(path, method, operation): (String, String, Value)| {
         let permission = operation["security"][0]["bearer"][0].as_str()?.parse().unwrap();
-        let short = path.strip_prefix("/api/v1/telephony").unwrap().to_owned();
+        // What is outside is for the operator's account only, and has tests of its own.
+        let short = path.strip_prefix("/api/v1/telephony")?.to_owned();
         Some(((method, short), permission))
     };
     operations(&document).into_iter().filter_map(needs).collect()

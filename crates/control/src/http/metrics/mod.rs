@@ -1,0 +1,47 @@
+//! `GET /metrics`: the numbers of the node for Prometheus.
+
+mod access;
+mod exposition;
+mod families;
+mod requests;
+
+pub(super) use requests::{Requests, measure};
+
+use crate::Services;
+use crate::http::problem::ProblemDocument;
+use access::NodeReader;
+use axum::Extension;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+use exposition::Exposition;
+
+/// The numbers of the node, for Prometheus.
+///
+/// A program on the node's own host needs no key; from elsewhere it takes one of the operator's own account.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    operation_id = "read_metrics",
+    tag = "node",
+    responses(
+        (status = 200, description = "The text format of Prometheus, version 0.0.4.", body = String, content_type = "text/plain"),
+        (status = 401, description = "The request is not from this host and has no good bearer.", body = ProblemDocument,
+         content_type = "application/problem+json"),
+        (status = 503, description = "The database does not answer, so nobody can tell whose bearer it is.",
+         body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn read(
+    _: NodeReader,
+    State(services): State<Services>,
+    Extension(requests): Extension<Requests>,
+) -> impl IntoResponse {
+    let traffic = services.node.traffic().await.ok();
+    let readiness = services.node.readiness().await;
+    let mut exposition = Exposition::default();
+    families::of_node(&readiness, traffic.is_some(), &mut exposition);
+    families::of_traffic(traffic.as_ref(), &mut exposition);
+    requests.expose(&mut exposition);
+    ([(header::CONTENT_TYPE, exposition::CONTENT_TYPE)], exposition.into_text())
+}
