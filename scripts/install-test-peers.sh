@@ -12,6 +12,7 @@ peers=(
 	"tcpdump tcpdump"
 	"curl curl"
 	"postgres postgresql"
+	"prometheus prometheus"
 )
 
 postgres=$(printf '%s:' /usr/lib/postgresql/*/bin)

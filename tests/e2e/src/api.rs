@@ -52,7 +52,7 @@ impl Api {
         Self { act_as: Some(account.to_owned()), ..self.clone() }
     }
 
-    /// GET. Paths that begin with `/health` or `/openapi.json` are as they are; others are under the API's base.
+    /// GET. Paths that begin with `/health`, `/openapi.json` or `/metrics` are as they are; others are under the API's base.
     #[must_use]
     pub fn get(&self, path: &str) -> Answer {
         self.send("GET", path, None)
@@ -90,7 +90,7 @@ impl Api {
     /// # Errors
     /// As text: the node is not there, or does not answer.
     pub fn try_send(&self, method: &str, path: &str, body: Option<String>) -> Result<Answer, String> {
-        let outside = path.starts_with("/health") || path.starts_with("/openapi");
+        let outside = ["/health", "/openapi", "/metrics"].iter().any(|outside| path.starts_with(outside));
         let url = format!("{}{}{path}", self.base, if outside { "" } else { BASE });
         let method = method.parse().map_err(|_| format!("{method:?} is no method"))?;
         let mut request = self.client.request(method, url).bearer_auth(&self.key);

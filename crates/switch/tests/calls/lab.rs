@@ -256,7 +256,7 @@ impl Lab {
         self.drain();
     }
 
-    fn ask(&mut self, make: impl FnOnce(ReplyId) -> Command) -> ReplyId {
+    pub(crate) fn ask(&mut self, make: impl FnOnce(ReplyId) -> Command) -> ReplyId {
         self.next_reply += 1;
         let reply = ReplyId(self.next_reply);
         self.command(make(reply));

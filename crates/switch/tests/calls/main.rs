@@ -22,4 +22,5 @@ mod probes;
 mod random_calls;
 mod records;
 mod restart;
+mod traffic;
 mod two_parties;

@@ -8,7 +8,13 @@ use tandem_model::{CallDirection, LegTraffic, Traffic, TrunkLoad, TrunkPlace, Tr
 pub(super) fn of_node(readiness: &Readiness, call_path_up: bool, exposition: &mut Exposition) {
     let Readiness { ready, draining, journal, database, live, .. } = readiness;
     let mut gauge = |name, help, value| exposition.gauge(name, help, value);
-    exposition_info(&mut gauge, *ready, *draining, call_path_up);
+    gauge("tandem_ready", "1 while new calls are taken.", u64::from(*ready));
+    gauge("tandem_draining", "1 while the node is stopping: calls that are up go on.", u64::from(*draining));
+    gauge(
+        "tandem_call_path_up",
+        "1 when the thread that carries calls answered this request.",
+        u64::from(call_path_up),
+    );
     gauge("tandem_database_up", "1 while the database answers.", database.answers.into());
     gauge(
         "tandem_database_takes_records",
@@ -72,12 +78,6 @@ pub(super) fn of_node(readiness: &Readiness, call_path_up: bool, exposition: &mu
             transactions.sample(&[("role", role)], count);
         }
     }
-}
-
-fn exposition_info(gauge: &mut impl FnMut(&'static str, &'static str, u64), ready: bool, draining: bool, up: bool) {
-    gauge("tandem_ready", "1 while new calls are taken.", ready.into());
-    gauge("tandem_draining", "1 while the node is stopping: calls that are up go on.", draining.into());
-    gauge("tandem_call_path_up", "1 when the thread that carries calls answered this request.", up.into());
 }
 
 /// What was counted since the process began, and what trunks carry. Without it every metric is named and none has a sample.

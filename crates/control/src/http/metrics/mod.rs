@@ -37,11 +37,11 @@ pub(super) async fn read(
     State(services): State<Services>,
     Extension(requests): Extension<Requests>,
 ) -> impl IntoResponse {
-    let traffic = services.node.traffic().await.ok();
-    let readiness = services.node.readiness().await;
+    // Both at once: should the call path be silent, the answer must come before Prometheus gives up.
+    let (counted, readiness) = tokio::join!(services.node.counted(), services.node.readiness());
     let mut exposition = Exposition::default();
-    families::of_node(&readiness, traffic.is_some(), &mut exposition);
-    families::of_traffic(traffic.as_ref(), &mut exposition);
+    families::of_node(&readiness, counted.is_some(), &mut exposition);
+    families::of_traffic(counted.as_deref(), &mut exposition);
     requests.expose(&mut exposition);
     ([(header::CONTENT_TYPE, exposition::CONTENT_TYPE)], exposition.into_text())
 }
