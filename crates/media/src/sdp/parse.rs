@@ -42,7 +42,7 @@ fn split_lines(body: &[u8]) -> Result<Vec<Line<'_>>, ParseError> {
     if body.len() > MAX_BYTES {
         return Err(ParseError::TooLong { bytes: body.len() });
     }
-    let body = body.trim_ascii_end();
+    let body = without_blank_end(body);
     if body.is_empty() {
         return Err(ParseError::Empty);
     }
@@ -64,6 +64,15 @@ fn split_lines(body: &[u8]) -> Result<Vec<Line<'_>>, ParseError> {
         }
     }
     Ok(lines)
+}
+
+/// Cuts blank lines off the end. Blanks at the end of a line are part of its value, whichever line is the last.
+fn without_blank_end(body: &[u8]) -> &[u8] {
+    let text = body.trim_ascii_end().len();
+    let behind = body.get(text..).unwrap_or_default();
+    let blanks = behind.iter().take_while(|octet| !matches!(octet, b'\r' | b'\n')).count();
+    let end = if text == 0 { 0 } else { text.saturating_add(blanks) };
+    body.get(..end).unwrap_or(body)
 }
 
 /// Everything between `v=` and the first `m=`.
@@ -236,6 +245,14 @@ mod tests {
         let session = parse("v=0\no=- 1 1 IN IP4 192.0.2.7\nm=audio 40000 RTP/AVP 0").unwrap();
         assert_eq!(session.name, "-");
         assert_eq!(session.times, [TimeLine::unbounded()]);
+    }
+
+    #[test]
+    fn blanks_at_the_end_of_a_line_stay_wherever_it_stands() {
+        let session = parse("v=0\no=- 1 1 IN IP4 192.0.2.7\na=x:1 \nb=AS:64\n \n\t\r\n").unwrap();
+        assert_eq!(session.attributes, [Attribute::valued("x", "1 ")]);
+        assert_eq!(Session::parse(&session.to_bytes()), Ok(session));
+        assert_eq!(parse(" \r\n"), Err(ParseError::Empty));
     }
 
     #[test]
