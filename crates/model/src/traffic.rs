@@ -1,4 +1,4 @@
-use crate::{AccountId, CallDirection, CallStatus, HangupCause, LegMedia, TrunkId};
+use crate::{AccountId, CallDirection, CallStatus, HangupCause, HealthStatus, LegMedia, TrunkId};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -97,6 +97,10 @@ pub struct TrunkLoad {
     pub active: u32,
     /// Calls that it may carry at once.
     pub max: u32,
+    /// How it is, as far as it is watched.
+    pub health: HealthStatus,
+    /// Whether calls can go out over it: as it is configured, by its health and by its circuit.
+    pub takes_calls: bool,
 }
 
 impl Traffic {

@@ -16,7 +16,8 @@ use std::sync::Arc;
 use std::time::Instant;
 use tandem_media::engine;
 use tandem_model::{
-    AccountId, CallId, HangupCause, HungUpBy, LiveCall, Now, Timestamp, Transport, TrunkId, TrunkLoad, TrunkState,
+    AccountId, CallId, HangupCause, HealthStatus, HungUpBy, LiveCall, Now, Timestamp, Transport, TrunkId, TrunkLoad,
+    TrunkState,
 };
 use tandem_sip::endpoint::{self, Endpoint, EndpointConfig, Event, Flow};
 use tandem_sip::message::Message;
@@ -157,7 +158,7 @@ impl Switch {
             }
             Command::Traffic { reply } => {
                 let traffic = Box::new(self.resources.traffic.clone());
-                let loads = self.trunk_loads();
+                let loads = self.trunk_loads(now);
                 self.reply(reply, Reply::Traffic(traffic, loads));
             }
             Command::ExternalStarted { account_id, trunk_id, call_id } => {
@@ -420,13 +421,18 @@ impl Switch {
         }
     }
 
-    fn trunk_loads(&self) -> Vec<TrunkLoad> {
-        let load = |entry: &RoutedTrunk| TrunkLoad {
-            id: entry.trunk.id,
-            account_id: entry.trunk.account_id,
-            name: entry.trunk.name.clone(),
-            active: self.resources.capacity.trunk_active(entry.trunk.id),
-            max: entry.trunk.max_concurrent_calls,
+    fn trunk_loads(&self, now: Now) -> Vec<TrunkLoad> {
+        let load = |entry: &RoutedTrunk| {
+            let state = self.trunk_state(entry.trunk.id, now);
+            TrunkLoad {
+                id: entry.trunk.id,
+                account_id: entry.trunk.account_id,
+                name: entry.trunk.name.clone(),
+                active: state.active_calls,
+                max: entry.trunk.max_concurrent_calls,
+                health: state.health.map_or(HealthStatus::Unknown, |measured| measured.health.status),
+                takes_calls: state.unroutable_reason.is_none(),
+            }
         };
         self.resources.table.trunks().map(load).collect()
     }

@@ -54,9 +54,12 @@ fn the_utilisation_alert_fires_and_resolves() {
     assert_eq!(attempts("answered"), Some(5.0));
     assert_eq!(of_trunk("tandem_setup_delay_seconds_count"), Some(5.0), "a 486 says nothing of a telephone that rings");
     assert!(of_trunk("tandem_rtp_packets_sent_total").is_some());
-    assert_eq!(prometheus.number("tandem_calls_total{status=\"completed\"}"), Some(5.0));
-    assert_eq!(prometheus.number("tandem_calls_total{status=\"busy\"}"), Some(1.0));
+    assert_eq!(prometheus.number("tandem_calls_total{direction=\"outbound\",status=\"completed\"}"), Some(5.0));
+    assert_eq!(prometheus.number("tandem_calls_total{direction=\"outbound\",status=\"busy\"}"), Some(1.0));
     assert_eq!(of_trunk("tandem_trunk_calls_active"), Some(0.0));
+    let states = format!("sum(tandem_trunk_health{{trunk=\"{trunk}\"}})");
+    assert_eq!(prometheus.number(&states), Some(1.0), "a trunk is of one status");
+    assert_eq!(of_trunk("tandem_trunk_takes_calls"), Some(1.0));
     // It was there all the time.
     assert_eq!(prometheus.number("min_over_time(up[1m])"), Some(1.0));
     assert!(prometheus.number("count_over_time(up[1m])").is_some_and(|scrapes| scrapes >= 5.0));

@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 use tandem_control::{ClientAddress, DatabaseState, JournalState, LiveNumbers, Readiness};
 use tandem_model::{
-    AccountId, CallDirection, CallStatus, HangupCause, LegMedia, Permission, Permissions, RefusedPeer, Traffic,
-    TrunkId, TrunkLoad,
+    AccountId, CallDirection, CallStatus, HangupCause, HealthStatus, LegMedia, Permission, Permissions, RefusedPeer,
+    Traffic, TrunkId, TrunkLoad,
 };
 use tandem_store::NewApiKey;
 
@@ -69,7 +69,15 @@ fn counted() -> (Traffic, Vec<TrunkLoad>) {
     traffic.media_ended(Some(trunk(1)), &media);
     traffic.media_ended(Some(trunk(1)), &LegMedia { packets_lost: Some(5), ..media });
     let account_id = AccountId::new(at(0), [9; 10]);
-    let load = |id, name: &str, active, max| TrunkLoad { id, account_id, name: name.to_owned(), active, max };
+    let load = |id, name: &str, active, max| TrunkLoad {
+        id,
+        account_id,
+        name: name.to_owned(),
+        active,
+        max,
+        health: HealthStatus::Degraded,
+        takes_calls: active > 0,
+    };
     (traffic, vec![load(trunk(1), "main \"one\"", 8, 10), load(trunk(2), "spare", 0, 4)])
 }
 
@@ -85,6 +93,11 @@ async fn what_the_switch_counted_is_shown_by_trunk() {
         (format!("tandem_trunk_calls_max{{trunk=\"{two}\"}}"), "4"),
         (format!("tandem_attempts_total{{trunk=\"{one}\",direction=\"outbound\",outcome=\"answered\"}}"), "1"),
         (format!("tandem_attempts_total{{trunk=\"{one}\",direction=\"outbound\",outcome=\"user_busy\"}}"), "1"),
+        (format!("tandem_trunk_health{{trunk=\"{one}\",status=\"degraded\"}}"), "1"),
+        (format!("tandem_trunk_health{{trunk=\"{one}\",status=\"healthy\"}}"), "0"),
+        (format!("tandem_trunk_takes_calls{{trunk=\"{one}\"}}"), "1"),
+        (format!("tandem_trunk_takes_calls{{trunk=\"{two}\"}}"), "0"),
+        ("tandem_calls_total{direction=\"outbound\",status=\"busy\"}".to_owned(), "0"),
         // So that its first call is seen as a rise.
         (format!("tandem_attempts_total{{trunk=\"{two}\",direction=\"inbound\",outcome=\"answered\"}}"), "0"),
         ("tandem_attempts_total{trunk=\"none\",direction=\"outbound\",outcome=\"no_answer\"}".to_owned(), "1"),
@@ -141,7 +154,13 @@ async fn a_call_path_that_is_silent_has_no_numbers_rather_than_zeros() {
     api.switchboard.script(|script| script.silent = true);
     let text = read(&api).await;
     assert_eq!(value(&text, "tandem_call_path_up"), "0");
-    for name in ["tandem_calls_active", "tandem_media_ports", "tandem_sip_transactions", "tandem_attempts_total"] {
+    for name in [
+        "tandem_calls_active",
+        "tandem_media_ports",
+        "tandem_sip_transactions",
+        "tandem_attempts_total",
+        "tandem_calls_total",
+    ] {
         let samples =
             text.lines().filter(|line| line.starts_with(&format!("{name} ")) || line.starts_with(&format!("{name}{{")));
         assert_eq!(samples.count(), 0, "{name}");

@@ -2,7 +2,7 @@ use super::exposition::{Exposition, Kind};
 use crate::Readiness;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use tandem_model::{CallDirection, LegTraffic, Traffic, TrunkLoad, TrunkPlace, TrunkTraffic};
+use tandem_model::{CallDirection, CallStatus, HealthStatus, LegTraffic, Traffic, TrunkLoad, TrunkPlace, TrunkTraffic};
 
 /// The numbers of the node at this moment. Those of the call path are left out while it does not answer: a zero would be a lie.
 pub(super) fn of_node(readiness: &Readiness, call_path_up: bool, exposition: &mut Exposition) {
@@ -85,7 +85,7 @@ pub(super) fn of_traffic(counted: Option<&(Traffic, Vec<TrunkLoad>)>, exposition
     let nothing = (Traffic::default(), Vec::new());
     let is_known = counted.is_some();
     let (traffic, loads) = counted.unwrap_or(&nothing);
-    of_calls(traffic, exposition);
+    of_calls(traffic, is_known, exposition);
     of_loads(traffic, loads, exposition);
 
     let places: Vec<(String, &TrunkTraffic)> =
@@ -94,11 +94,15 @@ pub(super) fn of_traffic(counted: Option<&(Traffic, Vec<TrunkLoad>)>, exposition
     of_media(&places, exposition);
 }
 
-fn of_calls(traffic: &Traffic, exposition: &mut Exposition) {
+fn of_calls(traffic: &Traffic, is_known: bool, exposition: &mut Exposition) {
     let help = "Calls that are over, by who began them and their final status.";
     let mut calls = exposition.family("tandem_calls_total", Kind::Counter, help);
-    for ((direction, status), count) in &traffic.calls {
-        calls.sample(&[("direction", direction.as_str()), ("status", status.as_str())], *count);
+    // Each from the beginning, so that the first call is seen as a rise.
+    for direction in [CallDirection::Inbound, CallDirection::Outbound].into_iter().filter(|_| is_known) {
+        for status in CallStatus::ALL.iter().filter(|status| status.is_final()) {
+            let count = traffic.calls.get(&(direction, *status)).copied().unwrap_or(0);
+            calls.sample(&[("direction", direction.as_str()), ("status", status.as_str())], count);
+        }
     }
     let help = "INVITEs that were refused before a call began, by who sent them and what they were answered.";
     let mut refused = exposition.family("tandem_refused_invites_total", Kind::Counter, help);
@@ -120,6 +124,22 @@ fn of_loads(traffic: &Traffic, loads: &[TrunkLoad], exposition: &mut Exposition)
     for load in loads.iter().filter(is_shown) {
         let (id, account) = (load.id.to_string(), load.account_id.to_string());
         info.sample(&[("trunk", &id), ("name", &load.name), ("account", &account)], 1);
+    }
+    let help = "1 at the status that the health of a trunk has, 0 at the others.";
+    let mut health = exposition.family("tandem_trunk_health", Kind::Gauge, help);
+    for load in loads.iter().filter(is_shown) {
+        for status in HealthStatus::ALL {
+            let labels = [("trunk", load.id.to_string()), ("status", status.to_string())];
+            health.sample(
+                &labels.each_ref().map(|(name, value)| (*name, value.as_str())),
+                (load.health == *status).into(),
+            );
+        }
+    }
+    let help = "1 when calls can go out over a trunk: as it is configured, by its health and by its circuit.";
+    let mut takes = exposition.family("tandem_trunk_takes_calls", Kind::Gauge, help);
+    for load in loads.iter().filter(is_shown) {
+        takes.sample(&[("trunk", &load.id.to_string())], load.takes_calls.into());
     }
     // Those beyond the limit share a place, like what was counted of them.
     let mut sums: BTreeMap<TrunkPlace, [u64; 2]> = BTreeMap::new();
