@@ -299,6 +299,15 @@ mod tests {
     }
 
     #[test]
+    fn a_moment_that_nobody_could_write_down_is_damage() {
+        // A heartbeat whose time is years beyond what RFC 3339 has.
+        let far = postcard::to_allocvec(&(3_u8, i64::MIN)).unwrap();
+        assert!(matches!(decode_payload(&far), Err(DamageReason::Content { .. })));
+        let near = postcard::to_allocvec(&(3_u8, 1_i64)).unwrap();
+        assert_eq!(decode_payload(&near), Ok(Entry::Heartbeat { at: Timestamp::from_unix_micros(1) }));
+    }
+
+    #[test]
     fn a_lost_block_is_no_frame() {
         assert_eq!(parse_frame(&[0; 64]), Parsed::Bad(DamageReason::Length { length: 0 }));
         assert_eq!(find_frame(&[0; 4096], &mut 1_000), None);

@@ -77,7 +77,10 @@ impl serde::Serialize for Timestamp {
 impl<'de> serde::Deserialize<'de> for Timestamp {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if !deserializer.is_human_readable() {
-            return i64::deserialize(deserializer).map(Self);
+            let micros = i64::deserialize(deserializer)?;
+            // What is taken in can be told.
+            let moment = jiff::Timestamp::from_microsecond(micros).map_err(serde::de::Error::custom)?;
+            return Ok(Self(moment.as_microsecond()));
         }
         let text = String::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)
