@@ -76,7 +76,11 @@ impl Switch {
 
     /// Takes a SIP message.
     pub fn handle_datagram(&mut self, flow: Flow, octets: &[u8], now: Now) {
-        if self.is_stranger(flow.remote) && call::turn_stranger_away(&flow, octets, &mut self.resources, now) {
+        // The look at the first octets comes first: it spares all other messages the look for the source.
+        if octets.starts_with(b"INVITE ")
+            && self.is_stranger(flow.remote)
+            && call::turn_stranger_away(&flow, octets, &mut self.resources, now)
+        {
             return self.handle_endpoint_outputs(now);
         }
         self.resources.endpoint.handle_datagram(flow, octets, now.instant);

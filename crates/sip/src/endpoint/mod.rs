@@ -152,10 +152,13 @@ impl Endpoint {
         status: StatusCode,
         headers: Vec<Header>,
     ) -> Option<String> {
-        if self.context.outbox.len() >= self.limits.outputs || !octets.starts_with(b"INVITE ") {
+        if self.context.outbox.len() >= self.limits.outputs {
             return None;
         }
-        let message = Message::parse(octets).ok().filter(|message| message.to_tag().is_none())?;
+        let message = Message::parse(octets).ok()?;
+        if message.status().is_some() || message.method() != Method::Invite || message.to_tag().is_some() {
+            return None;
+        }
         let via = message.top_via();
         let fingerprint = self.context.fingerprint(&message, &Method::Invite, &via, flow);
         if self.context.transactions.find_server(fingerprint).is_some() {
