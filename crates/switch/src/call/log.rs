@@ -167,7 +167,7 @@ impl CallLog {
         self.described = Some(0);
         self.record.trunk_id = leg.trunk_id;
         self.target_known(0, leg);
-        resources.record(Record::Call(Box::new(self.state_without_receipt())));
+        resources.record(Record::Call(Box::new(self.record.clone())));
         let detail = json!({"to": self.record.to_number, "from": self.record.from_number});
         self.event(EventKind::Initiated, None, detail, resources, now);
         let inbound = self.receipt.as_ref().and_then(|receipt| receipt.inbound.as_ref());
@@ -325,15 +325,8 @@ impl CallLog {
     fn state(&mut self) -> CallRecord {
         let has_changed = self.receipt_has_changed;
         self.write_receipt();
-        let receipt = self.record.receipt.clone().filter(|_| has_changed);
-        CallRecord { receipt, ..self.state_without_receipt() }
-    }
-
-    fn state_without_receipt(&mut self) -> CallRecord {
-        let receipt = self.record.receipt.take();
         let state = self.record.clone();
-        self.record.receipt = receipt;
-        state
+        if has_changed { state } else { CallRecord { receipt: None, ..state } }
     }
 
     /// Puts the receipt into the record, if it has changed.
