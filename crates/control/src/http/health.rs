@@ -3,10 +3,10 @@ use crate::http::health_view::TrunkHealthView;
 use crate::http::problem::Problem;
 use crate::http::problem_schema::{InvalidFields, NoAnswer, NoSuchTrunk, Unauthorized};
 use crate::http::query::{Page, PageQuery};
+use crate::http::trunks::trunk_id;
 use crate::service::Caller;
 use axum::Json;
 use axum::extract::{Path, State};
-use tandem_model::TrunkId;
 
 /// The health of a trunk as it is measured, what its circuit breaker does, and how it was.
 #[utoipa::path(
@@ -29,7 +29,5 @@ pub(crate) async fn read(
     Path(id): Path<String>,
     Page { skip, limit }: Page,
 ) -> Result<Json<TrunkHealthView>, Problem> {
-    // What is no UUID is no trunk of anybody.
-    let id: TrunkId = id.parse().map_err(|_| Problem::no_such("trunk"))?;
-    Ok(Json(services.health.read(&caller, id, skip, limit).await?.into()))
+    Ok(Json(services.health.read(&caller, trunk_id(&id)?, skip, limit).await?.into()))
 }

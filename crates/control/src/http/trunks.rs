@@ -163,6 +163,6 @@ pub(crate) async fn check_health(
 }
 
 /// What is no UUID is no trunk of anybody.
-fn trunk_id(text: &str) -> Result<TrunkId, Problem> {
+pub(super) fn trunk_id(text: &str) -> Result<TrunkId, Problem> {
     text.parse().map_err(|_| Problem::no_such("trunk"))
 }

@@ -152,23 +152,13 @@ fn replace(earlier: &mut Entry, mut later: Entry) {
 }
 
 fn call_of(entry: &Entry) -> Option<&CallRecord> {
-    match entry {
-        Entry::Record(Record::Call(call)) => Some(call),
-        Entry::Record(Record::Leg(_) | Record::Event(_) | Record::Refusal(_))
-        | Entry::Keep { .. }
-        | Entry::Forget { .. }
-        | Entry::Heartbeat { .. } => None,
-    }
+    let Entry::Record(Record::Call(call)) = entry else { return None };
+    Some(call)
 }
 
 fn call_of_mut(entry: &mut Entry) -> Option<&mut CallRecord> {
-    match entry {
-        Entry::Record(Record::Call(call)) => Some(call),
-        Entry::Record(Record::Leg(_) | Record::Event(_) | Record::Refusal(_))
-        | Entry::Keep { .. }
-        | Entry::Forget { .. }
-        | Entry::Heartbeat { .. } => None,
-    }
+    let Entry::Record(Record::Call(call)) = entry else { return None };
+    Some(call)
 }
 
 const fn is_refusal(entry: &Entry) -> bool {
