@@ -190,29 +190,17 @@ impl Store {
     ) -> Result<User, ChangeUserError> {
         on_pool!(self, pools => {
             let mut transaction = pools.begin().await?;
-            let row = sqlx::query("SELECT * FROM users WHERE id = $1 AND account_id = $2")
+            let row = sqlx::query(FIND_USER_TO_CHANGE)
                 .bind(id.as_uuid())
                 .bind(account.as_uuid())
                 .fetch_optional(&mut *transaction)
-                .await?
-                .ok_or(ChangeUserError::NotFound)?;
-            let mut user = read_user(&row)?;
-            let was_admin = user.role == Role::Admin;
-            user.role = change.role.unwrap_or(user.role);
-            if let Some(name) = &change.name {
-                user.name.clone_from(name);
-            }
-            if was_admin && user.role != Role::Admin {
-                let others: i64 = sqlx::query(OTHER_ADMINS)
-                    .bind(account.as_uuid())
-                    .bind(id.as_uuid())
-                    .fetch_one(&mut *transaction)
-                    .await?
-                    .integer("others")?;
-                if others == 0 {
-                    return Err(ChangeUserError::LastAdmin);
-                }
-            }
+                .await?;
+            let user = user_to_change(row.as_ref(), change.role.or(Some(Role::Admin)))?;
+            let user = User {
+                name: change.name.clone().unwrap_or(user.name),
+                role: change.role.unwrap_or(user.role),
+                ..user
+            };
             sqlx::query(
                 "UPDATE users SET name = $2, role = $3, password_hash = coalesce($4, password_hash) WHERE id = $1",
             )
@@ -239,21 +227,12 @@ impl Store {
     pub async fn delete_user(&self, account: AccountId, id: UserId) -> Result<(), ChangeUserError> {
         on_pool!(self, pools => {
             let mut transaction = pools.begin().await?;
-            let row = sqlx::query("SELECT * FROM users WHERE id = $1 AND account_id = $2")
+            let row = sqlx::query(FIND_USER_TO_CHANGE)
                 .bind(id.as_uuid())
                 .bind(account.as_uuid())
                 .fetch_optional(&mut *transaction)
-                .await?
-                .ok_or(ChangeUserError::NotFound)?;
-            let others: i64 = sqlx::query(OTHER_ADMINS)
-                .bind(account.as_uuid())
-                .bind(id.as_uuid())
-                .fetch_one(&mut *transaction)
-                .await?
-                .integer("others")?;
-            if read_user(&row)?.role == Role::Admin && others == 0 {
-                return Err(ChangeUserError::LastAdmin);
-            }
+                .await?;
+            user_to_change(row.as_ref(), None)?;
             for statement in [SESSIONS_OF_USER, LINKS_OF_USER, "DELETE FROM users WHERE id = $1"] {
                 sqlx::query(statement).bind(id.as_uuid()).execute(&mut *transaction).await?;
             }
@@ -274,6 +253,19 @@ pub(crate) fn read_user<R: Columns>(row: &R) -> Result<User, DatabaseError> {
     })
 }
 
-const OTHER_ADMINS: &str = "SELECT count(*) AS others FROM users WHERE account_id = $1 AND id <> $2 AND role = 'admin'";
+/// The user as it is before a change after which it has the role `next`, or is gone. An account keeps an admin: what others do meanwhile
+/// comes before or after this transaction ([`Pool`](crate::pool::Pool)'s `begin`), so that nobody removes the other one unseen.
+fn user_to_change<R: Columns>(row: Option<&R>, next: Option<Role>) -> Result<User, ChangeUserError> {
+    let row = row.ok_or(ChangeUserError::NotFound)?;
+    let user = read_user(row)?;
+    if user.role == Role::Admin && next != Some(Role::Admin) && row.integer("other_admins")? == 0 {
+        return Err(ChangeUserError::LastAdmin);
+    }
+    Ok(user)
+}
+
+const FIND_USER_TO_CHANGE: &str = "SELECT users.*, (SELECT count(*) FROM users AS others
+        WHERE others.account_id = users.account_id AND others.id <> users.id AND others.role = 'admin') AS other_admins
+    FROM users WHERE id = $1 AND account_id = $2";
 const SESSIONS_OF_USER: &str = "DELETE FROM sessions WHERE user_id = $1";
 const LINKS_OF_USER: &str = "DELETE FROM sign_in_links WHERE user_id = $1";

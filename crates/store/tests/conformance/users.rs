@@ -73,13 +73,28 @@ pub(crate) async fn the_last_admin_stays_one(store: &Store) {
     assert!(matches!(store.delete_user(ours, first.id).await, Err(ChangeUserError::NotFound)));
 }
 
-/// Two admins who remove each other at once: one of them stays.
+/// Two admins who remove or demote each other at once: one of them stays, whoever comes first.
 pub(crate) async fn admins_who_remove_each_other_leave_one(store: &Store) {
     let ours = with_account(store, 1).await;
-    let (first, second) = (user(1, ours, Role::Admin), user(2, ours, Role::Admin));
-    store.insert_user(&first, None).await.unwrap();
-    store.insert_user(&second, None).await.unwrap();
-    let (one, other) = tokio::join!(store.delete_user(ours, first.id), store.delete_user(ours, second.id));
-    assert_eq!([one.is_ok(), other.is_ok()].iter().filter(|done| **done).count(), 1);
-    assert_eq!(store.users(ours, 0, 10).await.unwrap().len(), 1);
+    let demote = UserChange { role: Some(Role::Viewer), ..UserChange::default() };
+    for round in 0..20 {
+        let (first, second) = (user(2 * round, ours, Role::Admin), user(2 * round + 1, ours, Role::Admin));
+        store.insert_user(&first, None).await.unwrap();
+        store.insert_user(&second, None).await.unwrap();
+        for before in store.users(ours, 0, 10).await.unwrap() {
+            if before.id != first.id && before.id != second.id {
+                store.delete_user(ours, before.id).await.unwrap();
+            }
+        }
+        let delete = async |of: &User| store.delete_user(ours, of.id).await.is_ok();
+        let weaken = async |of: &User| store.update_user(ours, of.id, &demote).await.is_ok();
+        let (one, other) = match round % 3 {
+            0 => tokio::join!(delete(&first), delete(&second)),
+            1 => tokio::join!(weaken(&first), weaken(&second)),
+            _ => tokio::join!(weaken(&first), delete(&second)),
+        };
+        assert!(one != other, "one of the two is refused, round {round}");
+        let users = store.users(ours, 0, 10).await.unwrap();
+        assert_eq!(users.iter().filter(|user| user.role == Role::Admin).count(), 1, "round {round}");
+    }
 }
