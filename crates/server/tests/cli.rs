@@ -320,7 +320,7 @@ fn a_call_is_dialled_with_an_echo_over_the_trunk_that_is_named() {
 #[test]
 fn a_refused_call_shows_its_receipt() {
     let place = Place::new();
-    let problem = json!({"type": "urn:tandem:problem:no_trunk_available", "title": "t", "status": 503, "code": "no_trunk_available",
+    let problem = json!({"type": "/docs/errors/no_trunk_available", "title": "t", "status": 503, "code": "no_trunk_available",
         "detail": "none can take a call now", "request_id": "r", "receipt": {"considered": [{"trunk_name": "main",
         "verdict": "skipped", "reason": {"code": "trunk_full", "limit": 3}, "explanation": "all its 3 slots are taken"}]}});
     let server = Scripted::answering([(503, problem.clone()), (503, problem)]);

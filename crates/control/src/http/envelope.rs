@@ -13,7 +13,8 @@ use tracing::Instrument;
 pub(crate) async fn envelope(request: Request, next: Next) -> Response {
     let request_id = request_id(&request);
     let route = request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str).to_owned();
-    let span = tracing::info_span!("request", %request_id, method = %request.method(), route);
+    let span =
+        tracing::info_span!("request", %request_id, method = %request.method(), route, call_id = tracing::field::Empty);
 
     let answered = tokio::spawn(next.run(request).instrument(span.clone())).await;
     let response = answered.unwrap_or_else(|error| {

@@ -16,8 +16,10 @@ mod health_view;
 mod metrics;
 mod model_schema;
 mod node;
+mod pages;
 mod permission;
 mod problem;
+mod problem_code;
 mod problem_schema;
 mod query;
 mod receipt_view;
@@ -48,6 +50,7 @@ pub fn router(services: Services) -> Router {
     let (router, _) = endpoints().split_for_parts();
     let requests = metrics::Requests::default();
     router
+        .merge(pages::pages())
         .fallback(unknown_path)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::disable())

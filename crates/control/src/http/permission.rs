@@ -1,11 +1,9 @@
 use crate::Services;
-use crate::http::problem::ProblemDocument;
 use axum::Extension;
 use tandem_model::Permission;
-use utoipa::PartialSchema;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::SecurityRequirement;
-use utoipa::openapi::{ContentBuilder, RefOr, ResponseBuilder};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa_axum::router::UtoipaMethodRouter;
 
 /// What an endpoint asks of its caller. Without it nobody is let in: see [`Caller`](crate::service::Caller)'s extractor.
@@ -22,7 +20,7 @@ pub(super) fn needs(
             operation.security = Some(vec![SecurityRequirement::new("bearer", [permission.as_str()])]);
             let description =
                 format!("The caller lacks the permission `{permission}`, or may not act for the account.");
-            let content = ContentBuilder::new().schema(Some(ProblemDocument::schema())).build();
+            let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
             let forbidden = ResponseBuilder::new().description(description).content(PROBLEM_JSON, content).build();
             operation.responses.responses.entry("403".to_owned()).or_insert(RefOr::T(forbidden));
         }

@@ -1,3 +1,4 @@
+pub(crate) use crate::http::problem_code::ProblemCode;
 use crate::http::receipt_view::ReceiptView;
 use crate::service::{
     CreateCallError, CreateTrunkError, DeleteTrunkError, DialCallError, ExplainError, FindCallError, FindRefusalError,
@@ -24,82 +25,12 @@ pub(crate) struct Problem {
     retry_after: Option<u64>,
 }
 
-macro_rules! problem_codes {
-    ($( $variant:ident = $code:literal, $status:ident, $title:literal; )+) => {
-        /// Every problem that an answer can tell of.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-        pub(crate) enum ProblemCode {
-            $( #[serde(rename = $code)] $variant ),+
-        }
-
-        impl ProblemCode {
-            /// The stable code.
-            pub(crate) const fn as_str(self) -> &'static str {
-                match self { $( Self::$variant => $code ),+ }
-            }
-
-            /// Its HTTP status.
-            pub(crate) const fn status(self) -> StatusCode {
-                match self { $( Self::$variant => StatusCode::$status ),+ }
-            }
-
-            /// What it is, in few words that never change.
-            pub(crate) const fn title(self) -> &'static str {
-                match self { $( Self::$variant => $title ),+ }
-            }
-        }
-    };
-}
-
-problem_codes! {
-    BadRequest = "bad_request", BAD_REQUEST, "The request cannot be read";
-    TrunkLimitReached = "trunk_limit_reached", BAD_REQUEST, "The account has all its trunks";
-    TrunkInUse = "trunk_in_use", BAD_REQUEST, "The trunk has active calls";
-    UnknownTrunk = "unknown_trunk", BAD_REQUEST, "No such trunk";
-    Unauthorized = "unauthorized", UNAUTHORIZED, "A valid API key or token is needed";
-    SignInFailed = "sign_in_failed", UNAUTHORIZED, "Nobody is signed in";
-    Forbidden = "forbidden", FORBIDDEN, "The caller may not do this";
-    NotFound = "not_found", NOT_FOUND, "Not found";
-    TrunkNotFound = "trunk_not_found", NOT_FOUND, "No such trunk";
-    AccountNotFound = "account_not_found", NOT_FOUND, "No such account";
-    NoReceipt = "no_receipt", NOT_FOUND, "The call has no receipt";
-    UnknownPath = "unknown_path", NOT_FOUND, "Unknown path";
-    MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "Method not allowed";
-    CallIdTaken = "call_id_taken", CONFLICT, "The call is logged already";
-    CallCarriedElsewhere = "call_carried_elsewhere", CONFLICT, "The call is carried by something else";
-    CallOver = "call_over", CONFLICT, "The call is over";
-    LastAdmin = "last_admin", CONFLICT, "The account keeps an admin";
-    UserLimitReached = "user_limit_reached", CONFLICT, "The account has all its users";
-    ApiKeyLimitReached = "api_key_limit_reached", CONFLICT, "The account has all its API keys";
-    BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large";
-    MalformedBody = "malformed_body", UNPROCESSABLE_ENTITY, "The body is not JSON";
-    InvalidField = "invalid_field", UNPROCESSABLE_ENTITY, "A field is wrong";
-    NameTaken = "name_taken", UNPROCESSABLE_ENTITY, "The name is taken";
-    EmailTaken = "email_taken", UNPROCESSABLE_ENTITY, "The e-mail address is taken";
-    NoRoute = "no_route", UNPROCESSABLE_ENTITY, "No trunk leads there";
-    EmergencyNotRouted = "emergency_not_routed", UNPROCESSABLE_ENTITY, "No trunk is configured for this emergency number";
-    TargetNotAllowed = "target_not_allowed", UNPROCESSABLE_ENTITY, "The target is not allowed";
-    TierLimit = "tier_limit", TOO_MANY_REQUESTS, "The account has all its concurrent calls";
-    ExternalCallLimit = "external_call_limit", TOO_MANY_REQUESTS, "The account has all its open calls";
-    CpsLimit = "cps_limit", TOO_MANY_REQUESTS, "The trunks have had their calls of this second";
-    TooManyAttempts = "too_many_attempts", TOO_MANY_REQUESTS, "There were too many wrong attempts";
-    Internal = "internal", INTERNAL_SERVER_ERROR, "Something is broken here";
-    NoTrunkAvailable = "no_trunk_available", SERVICE_UNAVAILABLE, "No trunk can take a call now";
-    NodeUnavailable = "node_unavailable", SERVICE_UNAVAILABLE, "The node takes no calls now";
-    CallPathUnavailable = "call_path_unavailable", SERVICE_UNAVAILABLE, "The call path does not answer";
-    ProbesBusy = "probes_busy", SERVICE_UNAVAILABLE, "Too many probes are under way";
-    CallNotStoredYet = "call_not_stored_yet", SERVICE_UNAVAILABLE, "The call is not stored yet";
-    PasswordsBusy = "passwords_busy", SERVICE_UNAVAILABLE, "Too many passwords are being looked at";
-    PlatformKeysUnavailable = "platform_keys_unavailable", SERVICE_UNAVAILABLE, "The platform's tokens cannot be checked";
-    DatabaseUnavailable = "database_unavailable", SERVICE_UNAVAILABLE, "The database does not answer";
-}
-
 /// A problem document (RFC 9457).
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub(crate) struct ProblemDocument {
-    /// `urn:tandem:problem:` and the code.
-    r#type: String,
+    /// The page that explains the code: `/docs/errors/` and the code, on this node.
+    r#type: &'static str,
     /// What happened, in few words that never change.
     title: &'static str,
     /// The HTTP status.
@@ -141,6 +72,20 @@ impl Problem {
         Self::new(code, code.title())
     }
 
+    /// One as it may be read in an answer.
+    pub(crate) fn example(code: ProblemCode) -> Self {
+        if matches!(code, ProblemCode::NoRoute | ProblemCode::EmergencyNotRouted | ProblemCode::TargetNotAllowed) {
+            let error = FieldError { field: "to_number".to_owned(), message: code.example().to_owned() };
+            return Self { errors: vec![error], ..Self::new(code, code.example()) };
+        }
+        match code.example().split_once(' ') {
+            Some((field, message)) if code.status() == StatusCode::UNPROCESSABLE_ENTITY => {
+                Self::of_field(code, field, message)
+            }
+            Some(_) | None => Self::new(code, code.example()),
+        }
+    }
+
     pub(crate) const fn status(&self) -> StatusCode {
         self.code.status()
     }
@@ -148,7 +93,7 @@ impl Problem {
     /// The body.
     pub(crate) fn document(self, request_id: &str) -> ProblemDocument {
         ProblemDocument {
-            r#type: format!("urn:tandem:problem:{}", self.code.as_str()),
+            r#type: self.code.page(),
             title: self.code.title(),
             status: self.code.status().as_u16(),
             detail: self.detail,

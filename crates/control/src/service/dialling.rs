@@ -57,7 +57,12 @@ impl Dialling {
         let order = request.into_order(caller.account_id(), self.core.now());
         let trunk = order.trunk_id;
         match self.core.switchboard.dial(order).await {
-            Ok(record) => Ok(record),
+            Ok(record) => {
+                // One line has both ids, and so has whatever the request logs from here on.
+                tracing::Span::current().record("call_id", tracing::field::display(record.id));
+                tracing::debug!("a call was placed");
+                Ok(record)
+            }
             Err(DialError::Unavailable(error)) => Err(error.into()),
             Err(DialError::Refused(_)) if self.is_unknown(caller, trunk).await => Err(DialCallError::UnknownTrunk),
             Err(DialError::Refused(receipt)) => Err(DialCallError::Refused(receipt)),

@@ -13,6 +13,7 @@ mod inbound_routing;
 mod jobs;
 mod metrics;
 mod node;
+mod pages;
 mod people;
 mod platform;
 mod refusals;
