@@ -67,6 +67,8 @@ uuid_id! {
     LegId,
     /// An INVITE that was refused.
     RefusalId,
+    /// An event of an account, the same wherever it is sent.
+    EventId,
     /// This installation, kept in the data directory.
     NodeId,
     /// One start of the process.

@@ -10,6 +10,7 @@ mod cause;
 mod codec;
 mod dial;
 mod e164;
+mod event;
 mod health;
 mod id;
 mod inbound;
@@ -34,11 +35,14 @@ pub use cause::{HangupCause, ParseHangupCauseError};
 pub use codec::{Codec, ParseCodecError};
 pub use dial::{Connect, DialOrder, DialTarget, EMERGENCY_NUMBERS, ParseConnectError};
 pub use e164::{E164, ParseE164Error};
+pub use event::{Event, EventType, ParseEventTypeError};
 pub use health::{
     BreakerState, HealthReason, HealthReport, HealthSpan, HealthStatus, MeasuredHealth, ParseBreakerStateError,
     ParseHealthReasonError, ParseHealthStatusError, TrunkHealth,
 };
-pub use id::{AccountId, ApiKeyId, BootId, CallId, LegId, NodeId, ParseIdError, RefusalId, SessionId, TrunkId, UserId};
+pub use id::{
+    AccountId, ApiKeyId, BootId, CallId, EventId, LegId, NodeId, ParseIdError, RefusalId, SessionId, TrunkId, UserId,
+};
 pub use inbound::{Closeness, InboundRouting, InboundRule, NumberPattern, ParseNumberPatternError};
 pub use json_text::JsonText;
 pub use money::{Money, MoneyError, Rate};

@@ -161,6 +161,7 @@ impl Store {
             .bind(now().unix_micros())
             .execute(&mut *transaction)
             .await?;
+            pools.append_call_events(&mut transaction, call, now()).await?;
             transaction.commit().await?;
         });
         Ok(())
@@ -266,6 +267,7 @@ impl Store {
             .bind(now().unix_micros())
             .execute(&mut *transaction)
             .await?;
+            pools.append_call_events(&mut transaction, &after, now()).await?;
             transaction.commit().await?;
             Ok(CallUpdate { before, after })
         })

@@ -8,6 +8,7 @@ mod api_key;
 mod call;
 mod database_url;
 mod error;
+mod event;
 mod journal;
 mod master_key;
 mod migrations;
@@ -33,6 +34,7 @@ pub use api_key::{ApiKey, InsertApiKeyError, KeyOwner, MAX_LIVE_KEYS, NewApiKey,
 pub use call::{CallFilter, CallKey, CallUpdate, InsertCallError, OpenExternalCall, UpdateCallError};
 pub use database_url::{DatabaseUrl, ParseDatabaseUrlError};
 pub use error::DatabaseError;
+pub use event::{EventPage, LISTENED_FOR, REMOVED_AT_ONCE};
 pub use journal::JournalPosition;
 pub use master_key::{MasterKey, MasterKeyError};
 pub use records::{Rejected, RejectedReason, WriteError, Written};

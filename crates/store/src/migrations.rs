@@ -13,6 +13,7 @@ const SQLITE: &[Step] = &[
     (5, "access", include_str!("../migrations/sqlite/0005_access.sql")),
     (6, "timelines by rowid", include_str!("../migrations/sqlite/0006_timelines_by_rowid.sql")),
     (7, "trunk health history", include_str!("../migrations/sqlite/0007_trunk_health_history.sql")),
+    (24, "events", include_str!("../migrations/sqlite/0024_events.sql")),
 ];
 
 /// The migrations of PostgreSQL: the same versions, under the same rule.
@@ -24,6 +25,7 @@ const POSTGRES: &[Step] = &[
     (5, "access", include_str!("../migrations/postgres/0005_access.sql")),
     (6, "timelines by rowid", include_str!("../migrations/postgres/0006_timelines_by_rowid.sql")),
     (7, "trunk health history", include_str!("../migrations/postgres/0007_trunk_health_history.sql")),
+    (24, "events", include_str!("../migrations/postgres/0024_events.sql")),
 ];
 
 /// The migrations of SQLite, ready to run.

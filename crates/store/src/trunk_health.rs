@@ -1,8 +1,14 @@
+use crate::event::Draft;
 use crate::pool::on_pool;
 use crate::row::{Columns, page, stored};
+use crate::store::now;
 use crate::{DatabaseError, Store};
+use serde::Serialize;
 use std::time::Duration;
-use tandem_model::{AccountId, HealthReport, HealthSpan, Timestamp, TrunkHealth, TrunkId};
+use tandem_model::{
+    AccountId, EventType, HealthReason, HealthReport, HealthSpan, HealthStatus, Timestamp, TrunkHealth, TrunkId,
+};
+use uuid::Uuid;
 
 /// The health of a trunk, for [`SET_HEALTH`].
 macro_rules! bind_health {
@@ -23,11 +29,18 @@ impl Store {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn set_trunk_health(&self, id: TrunkId, health: TrunkHealth) -> Result<bool, DatabaseError> {
-        let written = on_pool!(self, pools => bind_health!(sqlx::query(SET_HEALTH), id, health)
-            .execute(&pools.writer)
-            .await?
-            .rows_affected());
-        Ok(written > 0)
+        on_pool!(self, pools => {
+            let mut transaction = pools.begin_calls().await?;
+            let before = sqlx::query(HEALTH_BEFORE).bind(id.as_uuid()).fetch_optional(&mut *transaction).await?;
+            let Some(before) = before else {
+                return Ok(false);
+            };
+            let change = HealthChange::read(&before, id, health, None)?;
+            bind_health!(sqlx::query(SET_HEALTH), id, health).execute(&mut *transaction).await?;
+            pools.append_events(&mut transaction, change.draft()?.into_iter().collect()).await?;
+            transaction.commit().await?;
+        });
+        Ok(true)
     }
 
     /// Writes the health of trunks with its history, all of it in one transaction. Trunks that are gone are passed over.
@@ -37,7 +50,14 @@ impl Store {
     pub async fn record_health(&self, reports: &[HealthReport]) -> Result<(), DatabaseError> {
         on_pool!(self, pools => {
             let mut transaction = pools.begin().await?;
+            let mut drafts = Vec::new();
             for report in reports {
+                let before =
+                    sqlx::query(HEALTH_BEFORE).bind(report.trunk_id.as_uuid()).fetch_optional(&mut *transaction).await?;
+                if let Some(before) = before {
+                    let reason = report.spans.last().map(|span| span.reason);
+                    drafts.extend(HealthChange::read(&before, report.trunk_id, report.health, reason)?.draft()?);
+                }
                 bind_health!(sqlx::query(SET_HEALTH), report.trunk_id, report.health).execute(&mut *transaction).await?;
                 for span in &report.spans {
                     sqlx::query(WRITE_SPAN)
@@ -53,6 +73,7 @@ impl Store {
                         .await?;
                 }
             }
+            pools.append_events(&mut transaction, drafts).await?;
             transaction.commit().await?;
         });
         Ok(())
@@ -144,6 +165,64 @@ impl KnownHealth {
         u16::try_from(points).ok()
     }
 }
+
+/// A trunk's health before and after.
+struct HealthChange {
+    account: AccountId,
+    trunk: TrunkId,
+    name: String,
+    before: HealthStatus,
+    health: TrunkHealth,
+    reason: Option<HealthReason>,
+}
+
+/// What is told of it, named as in the answers of the API.
+#[derive(Serialize)]
+struct HealthChanged<'a> {
+    id: Uuid,
+    name: &'a str,
+    health_status: HealthStatus,
+    previous_health_status: HealthStatus,
+    reason: Option<HealthReason>,
+    latency_ms: Option<f64>,
+    packet_loss_percent: Option<f64>,
+    last_health_check: Option<Timestamp>,
+}
+
+impl HealthChange {
+    fn read<R: Columns>(
+        row: &R,
+        trunk: TrunkId,
+        health: TrunkHealth,
+        reason: Option<HealthReason>,
+    ) -> Result<Self, DatabaseError> {
+        let account = AccountId::from_uuid(row.uuid("account_id")?);
+        Ok(Self { account, trunk, name: row.text("name")?, before: row.parsed("health_status")?, health, reason })
+    }
+
+    /// The event, if the trunk is of another health now.
+    fn draft(&self) -> Result<Option<Draft>, DatabaseError> {
+        if self.before == self.health.status {
+            return Ok(None);
+        }
+        let data = HealthChanged {
+            id: self.trunk.as_uuid(),
+            name: &self.name,
+            health_status: self.health.status,
+            previous_health_status: self.before,
+            reason: self.reason,
+            // Both are far below 2^53.
+            latency_ms: self.health.latency_us.map(|micros| micros as f64 / 1_000.0),
+            packet_loss_percent: self.health.loss_basis_points.map(|points| f64::from(points) / 100.0),
+            last_health_check: self.health.checked_at,
+        };
+        let at = self.health.checked_at.unwrap_or_else(now);
+        let subject = format!("trunks/{}", self.trunk);
+        Ok(Some(Draft::new(self.account, EventType::TrunkHealthChanged, subject, at, &data)?))
+    }
+}
+
+const HEALTH_BEFORE: &str = "SELECT account_id, name, health_status FROM trunks WHERE id = $1 AND deleted_at IS NULL";
 
 const SET_HEALTH: &str = "UPDATE trunks SET health_status = $2, health_checked_at = $3, health_latency_us = $4,
          health_loss_basis_points = $5

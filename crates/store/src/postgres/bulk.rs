@@ -2,9 +2,10 @@
 //! table and nothing is printed and parsed again on the way.
 
 use crate::JournalPosition;
+use crate::event::News;
 use crate::journal::MOVE_POSITION;
-use crate::postgres::PostgresPools;
 use crate::postgres::session::Transaction;
+use crate::postgres::{PostgresPools, outbox};
 use crate::records::{Batch, CallState, Rejected, Writer, accounts_of};
 use crate::row::{stored, to_json};
 use crate::timeline::Chunk;
@@ -31,8 +32,10 @@ impl PostgresPools {
         writer: Writer,
     ) -> Result<Vec<Rejected>, sqlx::Error> {
         let mut transaction = self.begin_calls().await?;
-        let known = known_accounts(&mut transaction, &accounts_of(records)).await?;
+        let (known, listening) = known_accounts(&mut transaction, &accounts_of(records), writer.at).await?;
         let (batch, rejected) = Batch::new(records, &known);
+        let news = News::new(records, &listening);
+        let stored_refusals = outbox::stored_refusals(&mut transaction, &news).await?;
         for calls in batch.calls.chunks(ROWS_PER_STATEMENT) {
             write_calls(&mut transaction, calls, writer).await?;
         }
@@ -54,22 +57,31 @@ impl PostgresPools {
                 .execute(&mut *transaction)
                 .await?;
         }
+        if !news.is_empty() {
+            outbox::tell(&mut transaction, &news, &stored_refusals, writer.at).await?;
+        }
         transaction.commit().await?;
         Ok(rejected)
     }
 }
 
-/// Which of these accounts exist.
+/// Which of these accounts exist, and to which of them somebody listens.
 async fn known_accounts(
     transaction: &mut Transaction,
     accounts: &HashSet<AccountId>,
-) -> Result<HashSet<AccountId>, sqlx::Error> {
+    at: Timestamp,
+) -> Result<(HashSet<AccountId>, HashSet<AccountId>), sqlx::Error> {
     let ids: Vec<Uuid> = accounts.iter().map(|account| account.as_uuid()).collect();
-    let known: Vec<Uuid> = sqlx::query_scalar("SELECT id FROM accounts WHERE id = ANY ($1)")
-        .bind(ids)
-        .fetch_all(&mut **transaction)
-        .await?;
-    Ok(known.into_iter().map(AccountId::from_uuid).collect())
+    let found: Vec<(Uuid, bool)> =
+        sqlx::query_as(KNOWN_ACCOUNTS).bind(ids).bind(at.unix_micros()).fetch_all(&mut **transaction).await?;
+    let (mut known, mut listening) = (HashSet::with_capacity(found.len()), HashSet::new());
+    for (id, is_listened_to) in found {
+        known.insert(AccountId::from_uuid(id));
+        if is_listened_to {
+            listening.insert(AccountId::from_uuid(id));
+        }
+    }
+    Ok((known, listening))
 }
 
 async fn write_calls(
@@ -186,6 +198,11 @@ fn events_of(chunk: &Chunk<'_>) -> String {
 fn storable(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
 }
+
+const KNOWN_ACCOUNTS: &str = "
+SELECT accounts.id, coalesce(event_streams.endpoints > 0 OR event_streams.listening_until > $2, false)
+FROM accounts LEFT JOIN event_streams ON event_streams.account_id = accounts.id
+WHERE accounts.id = ANY ($1)";
 
 const UPSERT_CALLS: &str = "
 INSERT INTO call_logs AS stored (id, account_id, call_id, trunk_id, direction, carried_by, conversation_id, from_number, to_number,

@@ -3,9 +3,11 @@
 mod address;
 mod bulk;
 mod lookout;
+mod outbox;
 mod session;
 
 pub(crate) use address::PostgresAddress;
+pub(crate) use session::Transaction as PostgresTransaction;
 
 use crate::OpenError;
 use crate::error::Refusal;

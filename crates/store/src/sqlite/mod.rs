@@ -1,6 +1,7 @@
 //! What only SQLite knows: how it is opened, its error codes, how records are written.
 
 mod file_error;
+mod outbox;
 mod recording;
 mod stamp;
 

@@ -4,8 +4,9 @@
 //! bindings or printed as JSON and parsed again. Here a row's columns are bound from where they are.
 
 use super::file_error::FileError;
-use super::{BUSY_TIMEOUT, WAL_LIMIT_BYTES};
+use super::{BUSY_TIMEOUT, WAL_LIMIT_BYTES, outbox};
 use crate::JournalPosition;
+use crate::event::News;
 use crate::journal::MOVE_POSITION;
 use crate::records::{Batch, CallState, Rejected, Writer, accounts_of};
 use crate::row::stored;
@@ -79,6 +80,7 @@ fn open(path: &Path) -> Result<Connection, rusqlite::Error> {
     connection.pragma_update(None, "journal_size_limit", WAL_LIMIT_BYTES)?;
     // The accounts of a batch are looked up in its transaction, once each and not once a row.
     connection.pragma_update(None, "foreign_keys", false)?;
+    connection.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS);
     Ok(connection)
 }
 
@@ -89,8 +91,10 @@ fn write(
     writer: Writer,
 ) -> Result<Vec<Rejected>, rusqlite::Error> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let known = known_accounts(&transaction, &accounts_of(records))?;
+    let (known, listening) = known_accounts(&transaction, &accounts_of(records), writer.at)?;
     let (batch, rejected) = Batch::new(records, &known);
+    let news = News::new(records, &listening);
+    let stored_refusals = outbox::stored_refusals(&transaction, &news)?;
     write_calls(&transaction, &batch.calls, writer)?;
     write_legs(&transaction, &batch.legs)?;
     write_timelines(&transaction, &batch.timelines)?;
@@ -105,23 +109,31 @@ fn write(
             stored(position.offset),
         )?;
     }
+    if !news.is_empty() {
+        outbox::tell(&transaction, &news, &stored_refusals, writer.at)?;
+    }
     transaction.commit()?;
     Ok(rejected)
 }
 
-/// Which of these accounts exist.
+/// Which of these accounts exist, and to which of them somebody listens.
 fn known_accounts(
     connection: &Connection,
     accounts: &HashSet<AccountId>,
-) -> Result<HashSet<AccountId>, rusqlite::Error> {
-    let mut statement = connection.prepare_cached("SELECT 1 FROM accounts WHERE id = ?1")?;
-    let mut known = HashSet::new();
+    at: Timestamp,
+) -> Result<(HashSet<AccountId>, HashSet<AccountId>), rusqlite::Error> {
+    let mut statement = connection.prepare_cached(KNOWN_ACCOUNT)?;
+    let (mut known, mut listening) = (HashSet::with_capacity(accounts.len()), HashSet::new());
     for account in accounts {
-        if statement.exists([account.as_uuid().as_bytes()])? {
+        let mut rows = statement.query((account.as_uuid().as_bytes(), at.unix_micros()))?;
+        if let Some(row) = rows.next()? {
             known.insert(*account);
+            if row.get(0)? {
+                listening.insert(*account);
+            }
         }
     }
-    Ok(known)
+    Ok((known, listening))
 }
 
 fn write_calls(connection: &Connection, calls: &[CallState<'_>], writer: Writer) -> Result<(), rusqlite::Error> {
@@ -249,6 +261,11 @@ fn json<'a, T: Serialize>(buffer: &'a mut Vec<u8>, value: &T) -> ToSqlOutput<'a>
     ToSqlOutput::Borrowed(ValueRef::Text(buffer))
 }
 
+const KNOWN_ACCOUNT: &str = "
+SELECT coalesce(event_streams.endpoints > 0 OR event_streams.listening_until > ?2, 0)
+FROM accounts LEFT JOIN event_streams ON event_streams.account_id = accounts.id
+WHERE accounts.id = ?1";
+
 const UPSERT_CALLS: &str = "
 INSERT INTO call_logs (id, account_id, call_id, trunk_id, direction, carried_by, conversation_id, from_number, to_number, to_uri,
     started_at, answered_at, ended_at, duration_ms, status, hangup_cause, sip_status, hung_up_by, quality_score, codec_used,
@@ -290,6 +307,9 @@ const INSERT_REFUSALS: &str = "
 INSERT INTO refusals (id, account_id, at, trunk_id, from_number, to_number, sip_call_id, sip_status, reason, receipt)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
 ON CONFLICT (account_id, id) DO NOTHING";
+
+/// More than a batch has kinds of statements: none is ever prepared twice.
+const PREPARED_STATEMENTS: usize = 64;
 
 #[cfg(test)]
 mod tests {

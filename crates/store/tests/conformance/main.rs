@@ -5,6 +5,7 @@
 mod accounts;
 mod api_keys;
 mod calls;
+mod events;
 #[path = "../postgres_server/mod.rs"]
 mod postgres_server;
 mod records;
@@ -157,4 +158,13 @@ suite!([sqlite: super::Sqlite, postgres: super::Postgres], [
     refusals::refusals_are_cut_at_the_page_limit,
     refusals::accounts_do_not_see_each_others_refusals,
     refusals::a_refusal_of_an_unknown_account_does_not_hold_up_the_rest,
+    events::states_that_come_at_once_are_told_each_in_order,
+    events::a_state_is_told_once_however_often_it_is_written,
+    events::events_are_written_only_while_somebody_listens,
+    events::who_comes_back_too_late_is_told_of_a_gap,
+    events::events_become_visible_in_the_order_of_their_numbers,
+    events::calls_that_clients_log_are_told_too,
+    events::a_refusal_is_told_once,
+    events::only_a_change_of_health_is_told,
+    events::accounts_do_not_see_each_others_events,
 ]);
