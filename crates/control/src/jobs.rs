@@ -4,14 +4,22 @@ use tandem_store::DatabaseError;
 use tokio::time::MissedTickBehavior;
 
 impl Services {
-    /// Does what nobody asks for: closes external calls that were forgotten and removes sessions that have expired. Never ends; drop it to stop.
+    /// Does what nobody asks for: closes external calls that were forgotten, removes sessions that have expired and statistics that are
+    /// too fine to be kept, and counts the calls of an earlier build. Never ends; drop it to stop.
     pub async fn run_jobs(&self) {
+        tokio::join!(self.run_each_minute(), self.statistics.count_earlier_calls());
+    }
+
+    async fn run_each_minute(&self) {
         let mut interval = tokio::time::interval(STALE_CALLS_EVERY);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             interval.tick().await;
             if let Err(error) = self.sessions.remove_expired().await {
                 tracing::warn!(%error, "expired sessions were not removed; that is tried again");
+            }
+            if let Err(error) = self.statistics.remove_old_minutes().await {
+                tracing::warn!(%error, "old minutes were not removed from the statistics; that is tried again");
             }
             if let Err(error) = self.close_stale_calls().await {
                 tracing::warn!(%error, "stale calls were not closed; they are tried again");

@@ -3,6 +3,7 @@ use crate::pool::on_pool;
 use crate::row::{Columns, page, stored, to_json};
 use crate::store::now;
 use crate::timeline::read_timeline;
+use crate::traffic::{CallFacts, TrafficChange};
 use crate::trunk::FIND_TRUNK;
 use crate::{DatabaseError, MAX_PAGE, Store};
 use tandem_model::{
@@ -125,9 +126,9 @@ impl Store {
                 "INSERT INTO call_logs (id, account_id, call_id, trunk_id, direction, carried_by, conversation_id, from_number,
                      to_number, to_uri, started_at, answered_at, ended_at, duration_ms, status, hangup_cause, sip_status,
                      hung_up_by, quality_score, codec_used, sip_call_id, remote_ip, cost_micros, credits_used_micros, metadata,
-                     receipt, node_id, boot_id, created_at, updated_at)
+                     receipt, node_id, boot_id, created_at, updated_at, counted)
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-                     $23, $24, $25, $26, $27, $28, $29, $30)",
+                     $23, $24, $25, $26, $27, $28, $29, $30, TRUE)",
             )
             .bind(call.id.as_uuid())
             .bind(account)
@@ -161,6 +162,9 @@ impl Store {
             .bind(now().unix_micros())
             .execute(&mut *transaction)
             .await?;
+            let mut traffic = TrafficChange::default();
+            traffic.add(CallFacts::from(call).share());
+            pools.write_traffic(&mut transaction, &traffic.rows(now())).await?;
             pools.append_call_events(&mut transaction, call, now()).await?;
             transaction.commit().await?;
         });
@@ -228,6 +232,7 @@ impl Store {
                 .await?
                 .ok_or(UpdateCallError::NotFound)?;
             let before = read_call(&row)?;
+            let was_counted = row.boolean("counted")?;
             if !key.names(&before) {
                 return Err(UpdateCallError::NotFound);
             }
@@ -249,7 +254,7 @@ impl Store {
             sqlx::query(
                 "UPDATE call_logs SET answered_at = $3, ended_at = $4, duration_ms = $5, status = $6, hangup_cause = $7,
                      quality_score = $8, codec_used = $9, cost_micros = $10, credits_used_micros = $11, metadata = $12,
-                     updated_at = $13
+                     updated_at = $13, counted = TRUE
                  WHERE id = $1 AND account_id = $2",
             )
             .bind(after.id.as_uuid())
@@ -267,6 +272,12 @@ impl Store {
             .bind(now().unix_micros())
             .execute(&mut *transaction)
             .await?;
+            let mut traffic = TrafficChange::default();
+            if was_counted {
+                traffic.take_away(CallFacts::from(&before).share());
+            }
+            traffic.add(CallFacts::from(&after).share());
+            pools.write_traffic(&mut transaction, &traffic.rows(now())).await?;
             pools.append_call_events(&mut transaction, &after, now()).await?;
             transaction.commit().await?;
             Ok(CallUpdate { before, after })
@@ -396,7 +407,7 @@ const LIST_CALLS: &str = "SELECT * FROM call_logs WHERE account_id = $1
 const LIST_CALLS_OF_TRUNK: &str = "SELECT * FROM call_logs WHERE trunk_id = $4 AND account_id = $1
     ORDER BY started_at DESC, created_at DESC, id DESC LIMIT $2 OFFSET $3";
 
-fn read_call<R: Columns>(row: &R) -> Result<CallRecord, DatabaseError> {
+pub(crate) fn read_call<R: Columns>(row: &R) -> Result<CallRecord, DatabaseError> {
     Ok(CallRecord {
         id: CallId::from_uuid(row.uuid("id")?),
         account_id: AccountId::from_uuid(row.uuid("account_id")?),
@@ -428,7 +439,7 @@ fn read_call<R: Columns>(row: &R) -> Result<CallRecord, DatabaseError> {
     })
 }
 
-fn read_leg<R: Columns>(row: &R) -> Result<LegRecord, DatabaseError> {
+pub(crate) fn read_leg<R: Columns>(row: &R) -> Result<LegRecord, DatabaseError> {
     Ok(LegRecord {
         id: LegId::from_uuid(row.uuid("id")?),
         call_id: CallId::from_uuid(row.uuid("call_log_id")?),

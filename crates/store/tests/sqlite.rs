@@ -6,7 +6,7 @@ use base64::Engine;
 use std::fs;
 use std::path::Path;
 use tandem_model::*;
-use tandem_store::{DatabaseUrl, MasterKey, OpenError, Store, StoreOptions};
+use tandem_store::{CallKey, DatabaseUrl, MasterKey, OpenError, Store, StoreOptions, TrafficQuery};
 use uuid::Uuid;
 
 const PASSWORD: &str = "a-very-secret-sip-password";
@@ -249,6 +249,73 @@ async fn two_processes_share_a_database() {
     cli.close().await;
 }
 
+/// As a file looks that an earlier build has filled.
+#[tokio::test]
+async fn calls_of_an_earlier_build_are_counted_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tandem.db");
+    let store = open(&path, 1).await.unwrap();
+    let account = store.ensure_admin_account("admin").await.unwrap().id;
+    store.insert_trunk(&trunk(account, 1), 10).await.unwrap();
+    for number in 1..=3_u8 {
+        store.insert_external_call(&logged(account, number)).await.unwrap();
+    }
+    let query = TrafficQuery::new(account, Timestamp::from_unix_micros(0), Timestamp::from_unix_micros(1_000_000));
+    let before = store.traffic(&query).await.unwrap();
+    assert_eq!(before[0].sums.calls, 3);
+    let pool = sqlx::SqlitePool::connect_with(sqlx::sqlite::SqliteConnectOptions::new().filename(&path)).await.unwrap();
+    sqlx::raw_sql(
+        "UPDATE call_logs SET counted = FALSE; DELETE FROM traffic;
+         UPDATE traffic_backfill SET done = FALSE, counted_to = zeroblob(16)",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    pool.close().await;
+    let change = |call: &mut CallRecord| {
+        call.status = CallStatus::Ringing;
+        Ok::<(), std::convert::Infallible>(())
+    };
+    store.update_call(account, &CallKey::Id(logged(account, 2).id), change).await.unwrap();
+    while store.count_earlier_calls().await.unwrap() {}
+    assert_eq!(store.traffic(&query).await.unwrap(), before);
+    store.close().await;
+}
+
+/// A call that something else carries, over the first trunk.
+fn logged(account_id: AccountId, number: u8) -> CallRecord {
+    let at = Timestamp::from_unix_micros(i64::from(number));
+    CallRecord {
+        id: CallId::from_uuid(Uuid::from_u128(u128::from(number))),
+        account_id,
+        call_id: format!("call {number}"),
+        trunk_id: Some(TrunkId::from_uuid(Uuid::from_u128(1))),
+        direction: CallDirection::Outbound,
+        carried_by: CarriedBy::External,
+        conversation_id: None,
+        from_number: "+12025550100".into(),
+        to_number: "+442079460000".into(),
+        to_uri: None,
+        started_at: at,
+        answered_at: None,
+        ended_at: None,
+        duration_ms: None,
+        status: CallStatus::Initiated,
+        hangup_cause: None,
+        sip_status: None,
+        hung_up_by: None,
+        quality_score: None,
+        codec_used: None,
+        sip_call_id: None,
+        remote_ip: None,
+        cost: None,
+        credits_used: None,
+        metadata: serde_json::Map::new(),
+        receipt: None,
+        created_at: at,
+    }
+}
+
 #[tokio::test]
 async fn lists_walk_their_indexes() {
     let folder = tempfile::tempdir().unwrap();
@@ -277,6 +344,11 @@ async fn lists_walk_their_indexes() {
             "SELECT * FROM trunks WHERE account_id = ?1 AND deleted_at IS NULL ORDER BY priority, created_at, id",
             "trunks_of_account",
         ),
+        (
+            "SELECT SUM(calls) FROM traffic WHERE account_id = ?1 AND view = ?2 AND grain = ?3 AND began_at >= ?4 AND began_at < ?5",
+            "PRIMARY KEY (account_id=? AND view=? AND grain=? AND began_at>? AND began_at<?)",
+        ),
+        ("DELETE FROM traffic WHERE grain = 'minute' AND began_at < ?1", "traffic_minutes"),
         ("SELECT * FROM api_keys WHERE account_id = ?1 ORDER BY created_at DESC, id DESC", "api_keys_of_account"),
     ] {
         let plan: Vec<(i64, i64, i64, String)> =

@@ -15,6 +15,7 @@ mod session_tokens;
 mod sessions;
 mod source_limit;
 mod stale_sweep;
+mod statistics;
 mod trunks;
 mod users;
 
@@ -39,6 +40,7 @@ pub(crate) use probing::HealthCheckError;
 pub(crate) use refusals::{FindRefusalError, Refusals};
 pub(crate) use session_tokens::ACCESS_LIFE;
 pub(crate) use sessions::{EndSessionError, Sessions, SignInError, SignedIn};
+pub(crate) use statistics::Statistics;
 pub(crate) use trunks::{CreateTrunkError, DeleteTrunkError, ReadTrunkError, ShownTrunk, Trunks, UpdateTrunkError};
 pub(crate) use users::{ChangePasswordError, CreateUserError, EditUserError, Users};
 
@@ -54,6 +56,7 @@ pub struct Services {
     pub(crate) calls: Calls,
     pub(crate) refusals: Refusals,
     pub(crate) dialling: Dialling,
+    pub(crate) statistics: Statistics,
     pub(crate) node: Node,
     /// The currency of every amount.
     pub(crate) currency: Arc<str>,
@@ -78,6 +81,7 @@ impl Services {
             calls: Calls::new(Arc::clone(&core)),
             refusals: Refusals::new(Arc::clone(&core)),
             dialling: Dialling::new(Arc::clone(&core)),
+            statistics: Statistics::new(Arc::clone(&core)),
             node: Node::new(core),
             currency,
         }

@@ -5,10 +5,11 @@ use crate::JournalPosition;
 use crate::event::News;
 use crate::journal::MOVE_POSITION;
 use crate::postgres::session::Transaction;
-use crate::postgres::{PostgresPools, outbox};
+use crate::postgres::{PostgresPools, outbox, traffic};
 use crate::records::{Batch, CallState, Rejected, Writer, accounts_of};
 use crate::row::{stored, to_json};
 use crate::timeline::Chunk;
+use crate::traffic::{Sums, TrafficChange, TrafficKey};
 use std::borrow::Cow;
 use std::collections::HashSet;
 use tandem_model::{
@@ -23,6 +24,8 @@ macro_rules! bind_columns {
     };
 }
 
+pub(super) use bind_columns;
+
 impl PostgresPools {
     /// Writes a batch of the call path in one transaction.
     pub(crate) async fn write_records(
@@ -36,10 +39,13 @@ impl PostgresPools {
         let (batch, rejected) = Batch::new(records, &known);
         let news = News::new(records, &listening);
         let stored_refusals = outbox::stored_refusals(&mut transaction, &news).await?;
+        let mut change = TrafficChange::default();
         for calls in batch.calls.chunks(ROWS_PER_STATEMENT) {
+            traffic::change_calls(&mut transaction, calls, &mut change).await?;
             write_calls(&mut transaction, calls, writer).await?;
         }
         for legs in batch.legs.chunks(ROWS_PER_STATEMENT) {
+            traffic::change_legs(&mut transaction, legs, &mut change).await?;
             write_legs(&mut transaction, legs).await?;
         }
         for timelines in batch.timelines.chunks(ROWS_PER_STATEMENT) {
@@ -48,6 +54,8 @@ impl PostgresPools {
         for refusals in batch.refusals.chunks(ROWS_PER_STATEMENT) {
             write_refusals(&mut transaction, refusals).await?;
         }
+        // Late, for every node adds to the same rows and holds them until it commits; and before the events, as everywhere.
+        traffic::write(&mut transaction, &change.rows(writer.at)).await?;
         if let Some(position) = read_to {
             sqlx::query(MOVE_POSITION)
                 .bind(writer.node.as_uuid())
@@ -62,6 +70,17 @@ impl PostgresPools {
         }
         transaction.commit().await?;
         Ok(rejected)
+    }
+}
+
+impl PostgresPools {
+    /// Adds to the rows of the statistics.
+    pub(crate) async fn write_traffic(
+        &self,
+        transaction: &mut Transaction,
+        rows: &[(TrafficKey, Sums)],
+    ) -> Result<(), sqlx::Error> {
+        traffic::write(transaction, rows).await
     }
 }
 
@@ -207,8 +226,9 @@ WHERE accounts.id = ANY ($1)";
 const UPSERT_CALLS: &str = "
 INSERT INTO call_logs AS stored (id, account_id, call_id, trunk_id, direction, carried_by, conversation_id, from_number, to_number,
     to_uri, started_at, answered_at, ended_at, duration_ms, status, hangup_cause, sip_status, hung_up_by, quality_score, codec_used,
-    sip_call_id, remote_ip, cost_micros, credits_used_micros, metadata, receipt, created_at, node_id, boot_id, updated_at)
-SELECT calls.*, $28, $29, $30
+    sip_call_id, remote_ip, cost_micros, credits_used_micros, metadata, receipt, created_at, node_id, boot_id, updated_at,
+    counted)
+SELECT calls.*, $28, $29, $30, TRUE
 FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,
     $27) AS calls
 ON CONFLICT (id) DO UPDATE SET trunk_id = excluded.trunk_id, direction = excluded.direction,
@@ -218,21 +238,23 @@ ON CONFLICT (id) DO UPDATE SET trunk_id = excluded.trunk_id, direction = exclude
     hangup_cause = excluded.hangup_cause, sip_status = excluded.sip_status, hung_up_by = excluded.hung_up_by,
     quality_score = coalesce(excluded.quality_score, stored.quality_score), codec_used = excluded.codec_used,
     sip_call_id = excluded.sip_call_id, remote_ip = excluded.remote_ip, cost_micros = excluded.cost_micros,
-    credits_used_micros = coalesce(excluded.credits_used_micros, stored.credits_used_micros), receipt = coalesce(excluded.receipt, stored.receipt), updated_at = excluded.updated_at
+    credits_used_micros = coalesce(excluded.credits_used_micros, stored.credits_used_micros), receipt = coalesce(excluded.receipt, stored.receipt), updated_at = excluded.updated_at,
+    counted = TRUE
 WHERE stored.account_id = excluded.account_id";
 
 const UPSERT_LEGS: &str = "
 INSERT INTO call_legs AS stored (call_log_id, id, account_id, number, kind, trunk_id, direction, request_uri, started_at, ringing_at,
     answered_at, ended_at, duration_ms, status, cause, sip_status, hung_up_by, codec, sip_call_id, transport, remote_address,
-    billed_seconds, cost_micros, media)
-SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)
+    billed_seconds, cost_micros, media, counted)
+SELECT legs.*, TRUE FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)
+    AS legs
 ON CONFLICT (call_log_id, id) DO UPDATE SET number = excluded.number, kind = excluded.kind, trunk_id = excluded.trunk_id,
     direction = excluded.direction, request_uri = excluded.request_uri, started_at = excluded.started_at,
     ringing_at = excluded.ringing_at, answered_at = excluded.answered_at, ended_at = excluded.ended_at,
     duration_ms = excluded.duration_ms, status = excluded.status, cause = excluded.cause, sip_status = excluded.sip_status,
     hung_up_by = excluded.hung_up_by, codec = excluded.codec, sip_call_id = excluded.sip_call_id,
     transport = excluded.transport, remote_address = excluded.remote_address, billed_seconds = excluded.billed_seconds,
-    cost_micros = excluded.cost_micros, media = excluded.media
+    cost_micros = excluded.cost_micros, media = excluded.media, counted = TRUE
 WHERE stored.account_id = excluded.account_id";
 
 const INSERT_TIMELINES: &str = "
@@ -246,4 +268,4 @@ SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (account_id, id) DO NOTHING";
 
 /// Keeps one statement to a few megabytes, whatever the size of the batch.
-const ROWS_PER_STATEMENT: usize = 1_000;
+pub(super) const ROWS_PER_STATEMENT: usize = 1_000;

@@ -5,6 +5,7 @@ mod bulk;
 mod lookout;
 mod outbox;
 mod session;
+mod traffic;
 
 pub(crate) use address::PostgresAddress;
 pub(crate) use session::Transaction as PostgresTransaction;

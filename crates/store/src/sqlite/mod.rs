@@ -4,6 +4,7 @@ mod file_error;
 mod outbox;
 mod recording;
 mod stamp;
+mod traffic;
 
 use self::file_error::FileError;
 use self::recording::Recording;
@@ -14,6 +15,7 @@ use crate::pulse::{Pulse, no_answer};
 use crate::records::{Rejected, Writer};
 use crate::row::Columns;
 use crate::store::Migrated;
+use crate::traffic::{Sums, TrafficKey};
 use crate::{JournalPosition, OpenError};
 use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
@@ -28,7 +30,7 @@ use std::future::{Ready, ready};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
-use tandem_model::{AccountId, Record};
+use tandem_model::{AccountId, Record, TrunkId};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -94,6 +96,26 @@ impl SqlitePools {
         _: Option<Uuid>,
     ) -> Ready<Result<(), sqlx::Error>> {
         ready(Ok(()))
+    }
+
+    /// Adds to the rows of the statistics.
+    pub(crate) async fn write_traffic(
+        &self,
+        transaction: &mut Transaction<'static, Sqlite>,
+        rows: &[(TrafficKey, Sums)],
+    ) -> Result<(), sqlx::Error> {
+        for (key, sums) in rows {
+            let query = sqlx::query(traffic::ADD_TRAFFIC)
+                .bind(key.account.as_uuid())
+                .bind(key.view.as_str())
+                .bind(key.grain.as_str())
+                .bind(key.began_at)
+                .bind(key.trunk.map_or(Uuid::nil(), TrunkId::as_uuid))
+                .bind(key.direction.as_str())
+                .bind(key.detail.text());
+            sums.columns().into_iter().fold(query, sqlx::query::Query::bind).execute(&mut **transaction).await?;
+        }
+        Ok(())
     }
 
     /// Starts a transaction that reads: it sees the file as of its first statement.

@@ -4,13 +4,14 @@
 //! bindings or printed as JSON and parsed again. Here a row's columns are bound from where they are.
 
 use super::file_error::FileError;
-use super::{BUSY_TIMEOUT, WAL_LIMIT_BYTES, outbox};
+use super::{BUSY_TIMEOUT, WAL_LIMIT_BYTES, outbox, traffic};
 use crate::JournalPosition;
 use crate::event::News;
 use crate::journal::MOVE_POSITION;
 use crate::records::{Batch, CallState, Rejected, Writer, accounts_of};
 use crate::row::stored;
 use crate::timeline::Chunk;
+use crate::traffic::TrafficChange;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use serde::Serialize;
@@ -34,6 +35,8 @@ macro_rules! run {
         $statement.raw_execute()
     }};
 }
+
+pub(super) use run;
 
 /// The connection. Who writes must have the writer's place in the queue: SQLite takes one writer at a time.
 pub(super) struct Recording {
@@ -95,10 +98,14 @@ fn write(
     let (batch, rejected) = Batch::new(records, &known);
     let news = News::new(records, &listening);
     let stored_refusals = outbox::stored_refusals(&transaction, &news)?;
+    let mut change = TrafficChange::default();
+    traffic::change_calls(&transaction, &batch.calls, &mut change)?;
+    traffic::change_legs(&transaction, &batch.legs, &mut change)?;
     write_calls(&transaction, &batch.calls, writer)?;
     write_legs(&transaction, &batch.legs)?;
     write_timelines(&transaction, &batch.timelines)?;
     write_refusals(&transaction, &batch.refusals)?;
+    traffic::write(&transaction, &change.rows(writer.at))?;
     if let Some(position) = read_to {
         let mut statement = transaction.prepare_cached(MOVE_POSITION)?;
         run!(
@@ -269,9 +276,10 @@ WHERE accounts.id = ?1";
 const UPSERT_CALLS: &str = "
 INSERT INTO call_logs (id, account_id, call_id, trunk_id, direction, carried_by, conversation_id, from_number, to_number, to_uri,
     started_at, answered_at, ended_at, duration_ms, status, hangup_cause, sip_status, hung_up_by, quality_score, codec_used,
-    sip_call_id, remote_ip, cost_micros, credits_used_micros, metadata, receipt, created_at, node_id, boot_id, updated_at)
+    sip_call_id, remote_ip, cost_micros, credits_used_micros, metadata, receipt, created_at, node_id, boot_id, updated_at,
+    counted)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,
-    ?24, ?25, ?26, ?27, ?28, ?29, ?30)
+    ?24, ?25, ?26, ?27, ?28, ?29, ?30, TRUE)
 ON CONFLICT (id) DO UPDATE SET trunk_id = excluded.trunk_id, direction = excluded.direction,
     conversation_id = excluded.conversation_id, from_number = excluded.from_number, to_number = excluded.to_number,
     to_uri = excluded.to_uri, started_at = excluded.started_at, answered_at = excluded.answered_at,
@@ -280,22 +288,22 @@ ON CONFLICT (id) DO UPDATE SET trunk_id = excluded.trunk_id, direction = exclude
     quality_score = coalesce(excluded.quality_score, quality_score), codec_used = excluded.codec_used,
     sip_call_id = excluded.sip_call_id, remote_ip = excluded.remote_ip, cost_micros = excluded.cost_micros,
     credits_used_micros = coalesce(excluded.credits_used_micros, credits_used_micros), receipt = coalesce(excluded.receipt, receipt),
-    updated_at = excluded.updated_at
+    updated_at = excluded.updated_at, counted = TRUE
 WHERE account_id = excluded.account_id";
 
 const UPSERT_LEGS: &str = "
 INSERT INTO call_legs (call_log_id, id, account_id, number, kind, trunk_id, direction, request_uri, started_at, ringing_at,
     answered_at, ended_at, duration_ms, status, cause, sip_status, hung_up_by, codec, sip_call_id, transport, remote_address,
-    billed_seconds, cost_micros, media)
+    billed_seconds, cost_micros, media, counted)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,
-    ?24)
+    ?24, TRUE)
 ON CONFLICT (call_log_id, id) DO UPDATE SET number = excluded.number, kind = excluded.kind, trunk_id = excluded.trunk_id,
     direction = excluded.direction, request_uri = excluded.request_uri, started_at = excluded.started_at,
     ringing_at = excluded.ringing_at, answered_at = excluded.answered_at, ended_at = excluded.ended_at,
     duration_ms = excluded.duration_ms, status = excluded.status, cause = excluded.cause, sip_status = excluded.sip_status,
     hung_up_by = excluded.hung_up_by, codec = excluded.codec, sip_call_id = excluded.sip_call_id,
     transport = excluded.transport, remote_address = excluded.remote_address, billed_seconds = excluded.billed_seconds,
-    cost_micros = excluded.cost_micros, media = excluded.media
+    cost_micros = excluded.cost_micros, media = excluded.media, counted = TRUE
 WHERE account_id = excluded.account_id";
 
 const INSERT_TIMELINES: &str = "

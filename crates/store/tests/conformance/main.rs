@@ -12,6 +12,7 @@ mod records;
 mod refusals;
 mod samples;
 mod sessions;
+mod traffic;
 mod trunk_health;
 mod trunks;
 mod users;
@@ -152,6 +153,10 @@ suite!([sqlite: super::Sqlite, postgres: super::Postgres], [
     records::a_call_of_another_account_is_not_overwritten,
     records::large_batches_are_written_whole,
     records::the_journal_position_moves_with_its_records,
+    traffic::any_writes_add_up_to_what_the_rows_say,
+    traffic::what_is_written_at_once_by_many_adds_up,
+    traffic::the_last_day_rolls_by_the_minute,
+    traffic::what_was_counted_is_not_counted_again,
     refusals::a_refusal_comes_back_as_it_was_written,
     refusals::a_refusal_is_stored_once,
     refusals::refusals_are_listed_newest_first,

@@ -3,8 +3,8 @@
 use crate::postgres_server::Database;
 use crate::{PASSWORD, call, connect, execute, open, run, state, trunk};
 use sqlx::AssertSqlSafe;
-use tandem_model::{Account, AccountId, CallRecord, Tier, Timestamp};
-use tandem_store::{CallFilter, CallKey};
+use tandem_model::{Account, AccountId, CallRecord, Record, Tier, Timestamp};
+use tandem_store::{CallFilter, CallKey, TrafficQuery};
 use uuid::Uuid;
 
 #[tokio::test]
@@ -131,4 +131,30 @@ async fn lists_walk_their_indexes() {
         let plan = plan.join("\n");
         assert!(plan.contains(index) && !plan.contains("Sort") && !plan.contains("Seq Scan"), "{plan}");
     }
+}
+
+/// As a database looks that an earlier build has filled.
+#[tokio::test]
+async fn calls_of_an_earlier_build_are_counted_once() {
+    let database = Database::create().await;
+    let store = open(&database).await.unwrap();
+    let account = store.ensure_admin_account("admin").await.unwrap().id;
+    let records: Vec<Record> = (0..1_200).map(|number| state(call(account, number))).collect();
+    store.write_records(&records).await.unwrap();
+    let query = TrafficQuery::new(account, Timestamp::from_unix_micros(0), Timestamp::from_unix_micros(1_000_000));
+    let before = store.traffic(&query).await.unwrap();
+    assert_eq!(before[0].sums.calls, 1_200);
+    execute(
+        &database,
+        "UPDATE call_logs SET counted = FALSE; DELETE FROM traffic;
+         UPDATE traffic_backfill SET done = FALSE, counted_to = '00000000-0000-0000-0000-000000000000'",
+    )
+    .await;
+    // One of them is written meanwhile.
+    store.write_records(&records[700..701]).await.unwrap();
+    // Two nodes start at once.
+    let count = async || while store.count_earlier_calls().await.unwrap() {};
+    tokio::join!(count(), count());
+    assert_eq!(store.traffic(&query).await.unwrap(), before);
+    store.close().await;
 }
