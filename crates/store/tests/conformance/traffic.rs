@@ -102,6 +102,11 @@ fn leg_state(random: &mut Random, call: &CallRecord, number: u64) -> LegRecord {
 /// What a row of the log is: its time, trunk, direction, cause and prefix, and what it adds.
 type Told = (Timestamp, Option<TrunkId>, CallDirection, Option<String>, String, Sums);
 
+#[expect(clippy::cast_possible_truncation, reason = "a score is at most 5")]
+fn millis(score: f64) -> i64 {
+    (score * 1_000.0).round() as i64
+}
+
 fn told_of_call(call: &CallRecord) -> Told {
     let answered = call.answered_at.is_some() || matches!(call.status, CallStatus::Answered | CallStatus::Completed);
     let over = call.ended_at.is_some();
@@ -123,7 +128,7 @@ fn told_of_call(call: &CallRecord) -> Told {
         calls_ms: duration.unwrap_or(0),
         calls_cost_micros: cost,
         scores: i64::from(call.quality_score.is_some()),
-        scores_millis: call.quality_score.map_or(0, |score| (score * 1_000.0).round() as i64),
+        scores_millis: call.quality_score.map_or(0, millis),
         ..Sums::default()
     };
     if call.carried_by == CarriedBy::External {
