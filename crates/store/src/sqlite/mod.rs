@@ -132,11 +132,12 @@ impl SqlitePools {
     /// limits of its own. It is not asked again while nothing is written to it.
     pub(crate) async fn look(&self, question: &'static str, column: &'static str) -> Result<u64, crate::DatabaseError> {
         let stamp = self.watch.stamp();
-        if let Some(known) = self.watch.known(stamp, Instant::now(), SystemTime::now()) {
+        if let Some(known) = self.watch.known(stamp, Instant::now()) {
             return Ok(known);
         }
+        let clock = SystemTime::now();
         let number = self.ask(question).await?.number(column)?;
-        self.watch.found(stamp, number, Instant::now());
+        self.watch.found(stamp, number, Instant::now(), clock);
         Ok(number)
     }
 

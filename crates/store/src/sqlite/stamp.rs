@@ -15,6 +15,8 @@ pub(super) struct Watch {
 struct Look {
     at: Instant,
     stamp: Stamp,
+    /// Whether every commit that had touched the log by then was to be seen.
+    is_settled: bool,
     value: u64,
 }
 
@@ -39,23 +41,26 @@ impl Watch {
     }
 
     /// The value that was found last, if it still holds for certain.
-    pub(super) fn known(&self, stamp: Option<Stamp>, now: Instant, clock: SystemTime) -> Option<u64> {
+    pub(super) fn known(&self, stamp: Option<Stamp>, now: Instant) -> Option<u64> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let last = last.as_ref().filter(|last| Some(last.stamp) == stamp)?;
-        let is_settled = clock.duration_since(last.stamp.modified).is_ok_and(|age| age > SETTLED);
         let is_fresh = now.saturating_duration_since(last.at) < LONGEST_TRUST;
-        (is_settled && is_fresh).then_some(last.value)
+        (last.is_settled && is_fresh).then_some(last.value)
     }
 
-    /// The file was asked after this stamp was taken.
-    pub(super) fn found(&self, stamp: Option<Stamp>, value: u64, now: Instant) {
-        let look = stamp.map(|stamp| Look { at: now, stamp, value });
+    /// The file was asked after this stamp was taken; `clock` is from before it was asked.
+    pub(super) fn found(&self, stamp: Option<Stamp>, value: u64, now: Instant, clock: SystemTime) {
+        let look = stamp.map(|stamp| {
+            let is_settled = clock.duration_since(stamp.modified).is_ok_and(|age| age > SETTLED);
+            Look { at: now, stamp, is_settled, value }
+        });
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = look;
     }
 }
 
-/// Clocks of file systems tick every few milliseconds: what was written twice within this may show one time.
-const SETTLED: Duration = Duration::from_millis(100);
+/// A commit is to be seen only some time after it was written to the log: the disk may be waited for in between, or the writer for a
+/// processor. Besides, clocks of file systems tick every few milliseconds: what was written twice within a tick shows one time.
+const SETTLED: Duration = Duration::from_secs(2);
 /// The file itself is asked at least so often: a disk that hangs shows only then.
 const LONGEST_TRUST: Duration = Duration::from_secs(1);
 
@@ -68,19 +73,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.db");
         let watch = Watch::new(&path);
-        let (now, clock) = (Instant::now(), SystemTime::now());
-        let later = clock + Duration::from_secs(10);
-        assert!(watch.stamp().is_none() && watch.known(None, now, later).is_none());
+        let now = Instant::now();
+        assert!(watch.stamp().is_none() && watch.known(None, now).is_none());
 
         let log = folder.path().join("x.db-wal");
         fs::write(&log, "one").unwrap();
         let stamp = watch.stamp();
-        watch.found(stamp, 7, now);
-        assert_eq!(watch.known(stamp, now, later), Some(7));
-        // Written a moment ago, so perhaps again at the same time; or asked too long ago.
-        assert_eq!(watch.known(stamp, now, stamp.unwrap().modified), None);
-        assert_eq!(watch.known(stamp, now + LONGEST_TRUST, later), None);
+        let written = stamp.unwrap().modified;
+        // What was asked for while the log was young may be from before the commit that is in it.
+        watch.found(stamp, 6, now, written + SETTLED);
+        assert_eq!(watch.known(stamp, now), None);
+        watch.found(stamp, 7, now, written + SETTLED + Duration::from_millis(1));
+        assert_eq!(watch.known(stamp, now), Some(7));
+        assert_eq!(watch.known(stamp, now + LONGEST_TRUST), None);
         fs::write(&log, "longer").unwrap();
-        assert_eq!(watch.known(watch.stamp(), now, later), None);
+        assert_eq!(watch.known(watch.stamp(), now), None);
     }
 }
