@@ -2,8 +2,10 @@ use async_trait::async_trait;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use tandem_model::{
-    AccountId, CallId, CallRecord, DialOrder, LiveCall, Receipt, Traffic, TrunkHealth, TrunkId, TrunkLoad, TrunkState,
+    AccountId, CallId, CallRecord, DialOrder, LiveCall, Receipt, Traffic, Trunk, TrunkHealth, TrunkId, TrunkLoad,
+    TrunkState,
 };
 use utoipa::ToSchema;
 
@@ -50,6 +52,11 @@ pub trait Switchboard: Send + Sync + 'static {
     /// # Errors
     /// [`Unavailable`] when the call path did not answer in time.
     async fn trunk_states(&self, trunks: Vec<TrunkId>) -> Result<HashMap<TrunkId, TrunkState>, Unavailable>;
+
+    /// A trunk of the account as it is configured, from memory: no older than 100 ms, and with everything that this process has
+    /// written. `None` when memory cannot say that, or has no such trunk; the store knows. Its health is not to be relied on. Never
+    /// blocks.
+    fn known_trunk(&self, account: AccountId, trunk: TrunkId) -> Option<Arc<Trunk>>;
 
     /// A call that something else carries takes a slot of its trunk and of its account, whatever the limits say. Repeats count once.
     /// It waits some seconds for a call path that has no room for more commands: a slot that is lost is wrong until the next start.

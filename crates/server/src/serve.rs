@@ -12,8 +12,9 @@ mod stop;
 use crate::config::{Config, MediaIo};
 use crate::runtime::{
     Admission, BindPortsError, BindSignallingError, HealthKeeper, JournalGauge, MAX_CONNECTIONS, MediaSockets,
-    MediaThread, OsRandom, Recorder, Resolver, RouteLoader, Shard, ShardCommand, ShardHandle, ShardSwitchboard,
-    SignallingSockets, SwitchMachine, SwitchboardParts, SystemClock, TurnJournal, open_calls,
+    MediaThread, OsRandom, Recorder, Resolver, RouteLoader, Shard, ShardCommand, ShardEpoch, ShardHandle,
+    ShardSwitchboard, SignallingSockets, SwitchMachine, SwitchboardParts, SystemClock, TrunkStates, TurnJournal,
+    open_calls,
 };
 use demo::DemoError;
 use identity::NodeIdError;
@@ -138,7 +139,8 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     let shard = Shard::new(signalling)?;
     let media = MediaThread::new(media_sockets, media_path)?;
     let (shard_handle, media_handle) = (shard.handle(), media.handle());
-    let machine = SwitchMachine::new(switch, turn_journal, lookups, health, Arc::clone(&admission));
+    let epoch = ShardEpoch::default();
+    let machine = SwitchMachine::new(switch, turn_journal, lookups, health, Arc::clone(&admission), epoch.clone());
     let media_thread = media.spawn("media", shard_handle.clone())?;
     let shard_thread = shard.spawn("signalling", machine, &media_handle, tokio::runtime::Handle::current())?;
     let mut recorder =
@@ -157,6 +159,7 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
         shard: shard_handle.clone(),
         media: media_handle.clone(),
         routes,
+        states: TrunkStates::new(epoch),
         admission: Arc::clone(&admission),
         journal: gauge,
     });

@@ -181,6 +181,27 @@ impl Tandem {
         self.api.with_key(&crate::api::text_at(&printed, "/key"))
     }
 
+    /// Changes the priority of a trunk in the running node's database, as another process would.
+    ///
+    /// # Panics
+    /// When the database is not that of the node, or has no such trunk.
+    pub fn write_priority_behind_its_back(&self, trunk: &str, priority: u8) {
+        let path = self.data_dir().join("tandem.db");
+        let id: tandem_model::TrunkId = trunk.parse().expect("a trunk's id");
+        let changed = crate::api::wait(async {
+            let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+            let mut database = sqlx::ConnectOptions::connect(&options).await?;
+            let mut transaction = sqlx::Connection::begin(&mut database).await?;
+            let update = sqlx::query("UPDATE trunks SET priority = $1 WHERE id = $2").bind(priority).bind(id.as_uuid());
+            let changed = update.execute(&mut *transaction).await?.rows_affected();
+            sqlx::query("UPDATE routing_revision SET revision = revision + 1").execute(&mut *transaction).await?;
+            transaction.commit().await?;
+            sqlx::Connection::close(database).await?;
+            Ok::<_, sqlx::Error>(changed)
+        });
+        assert!(changed.as_ref().is_ok_and(|trunks| *trunks == 1), "{}: {changed:?}", path.display());
+    }
+
     /// Makes every call of the stopped node's log look as if it had been written so much earlier.
     ///
     /// # Panics

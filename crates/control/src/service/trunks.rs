@@ -57,8 +57,12 @@ impl ShownTrunk {
 
 /// What the call path knows at this moment; before it knows anything, what is stored.
 fn health_of(trunk: &Trunk, state: &TrunkState) -> TrunkHealth {
+    live_health(state).unwrap_or(trunk.health)
+}
+
+fn live_health(state: &TrunkState) -> Option<TrunkHealth> {
     let live = state.health.as_ref().map(|measured| measured.health);
-    live.filter(|health| health.status != HealthStatus::Unknown).unwrap_or(trunk.health)
+    live.filter(|health| health.status != HealthStatus::Unknown)
 }
 
 /// Whether a reason was judged above. The call path may not have loaded a change yet, and would still give the old one.
@@ -161,8 +165,14 @@ impl Trunks {
         Ok(shown.collect())
     }
 
-    /// One trunk.
+    /// One trunk. From memory where that is as good as the store.
     pub(crate) async fn read(&self, caller: &Caller, id: TrunkId) -> Result<ShownTrunk, ReadTrunkError> {
+        if let Some(trunk) = self.core.switchboard.known_trunk(caller.account_id(), id) {
+            let state = self.state(id).await?;
+            if live_health(&state).is_some() {
+                return Ok(ShownTrunk::new(Arc::unwrap_or_clone(trunk), state, Vec::new()));
+            }
+        }
         let trunk = self.core.store.trunk(caller.account_id(), id).await?.ok_or(ReadTrunkError::NotFound)?;
         let state = self.state(id).await?;
         Ok(ShownTrunk::new(trunk, state, Vec::new()))

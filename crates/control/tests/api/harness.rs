@@ -15,8 +15,8 @@ use tandem_control::{
 use tandem_model::{
     Account, AccountId, CallDirection, CallEvent, CallId, CallRecord, CallStatus, CarriedBy, DialOrder, EventKind,
     HealthStatus, Identified, IdentifiedBy, InboundReceipt, JsonText, LegId, LegKind, LegRecord, LegStatus, LiveCall,
-    Reason, Receipt, Refusal, RefusalId, RefusalKind, RefusedInvite, Tier, Timestamp, Traffic, Transport, TrunkHealth,
-    TrunkId, TrunkLoad, TrunkState,
+    Reason, Receipt, Refusal, RefusalId, RefusalKind, RefusedInvite, Tier, Timestamp, Traffic, Transport, Trunk,
+    TrunkHealth, TrunkId, TrunkLoad, TrunkState,
 };
 use tandem_store::{DatabaseUrl, MasterKey, Store, StoreOptions};
 use tempfile::TempDir;
@@ -370,6 +370,10 @@ impl Switchboard for ScriptedSwitchboard {
             };
             trunks.into_iter().map(state).collect()
         })
+    }
+
+    fn known_trunk(&self, _: AccountId, _: TrunkId) -> Option<Arc<Trunk>> {
+        None
     }
 
     async fn external_call_started(&self, _: AccountId, trunk: TrunkId, call: CallId) {

@@ -26,6 +26,7 @@ mod signalling;
 mod streams;
 mod switch_machine;
 mod switchboard;
+mod trunk_states;
 mod unwritten;
 mod vital;
 
@@ -44,3 +45,4 @@ pub(crate) use signalling::{BindSignallingError, Shard, ShardHandle, SignallingS
 pub(crate) use streams::MAX_CONNECTIONS;
 pub(crate) use switch_machine::{ShardCommand, SwitchMachine};
 pub(crate) use switchboard::{ShardSwitchboard, SwitchboardParts};
+pub(crate) use trunk_states::{ShardEpoch, TrunkStates};

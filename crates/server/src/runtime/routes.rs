@@ -1,9 +1,10 @@
 use super::signalling::ShardHandle;
 use super::switch_machine::ShardCommand;
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
-use tandem_model::AccountId;
+use std::time::{Duration, Instant};
+use tandem_model::{AccountId, Trunk, TrunkId};
 use tandem_store::{DatabaseError, Store};
 use tandem_switch::Command;
 use tandem_switch::route::RouteTable;
@@ -15,27 +16,66 @@ pub(crate) struct RouteLoader {
     store: Store,
     shard: ShardHandle<ShardCommand>,
     changed: Notify,
+    /// How often this process has written.
+    changes: AtomicU64,
     /// The revision that the shard has. Held while loading, so that an older table never follows a newer one.
     loaded: Mutex<Option<u64>>,
     /// The accounts that the shard knows. Apart from the revision, so that nobody waits for a database that is slow.
     accounts: RwLock<HashSet<AccountId>>,
+    latest: RwLock<Option<Latest>>,
+}
+
+/// The table that was loaded last, and until when nothing newer was in the store.
+struct Latest {
+    table: Arc<RouteTable>,
+    look: Look,
+}
+
+/// A look at the store.
+#[derive(Clone, Copy)]
+struct Look {
+    began_at: Instant,
+    /// How often this process had written before it.
+    changes: u64,
 }
 
 impl RouteLoader {
     pub(crate) fn new(store: Store, shard: ShardHandle<ShardCommand>) -> Self {
-        Self { store, shard, changed: Notify::new(), loaded: Mutex::new(None), accounts: RwLock::default() }
+        Self {
+            store,
+            shard,
+            changed: Notify::new(),
+            changes: AtomicU64::new(0),
+            loaded: Mutex::new(None),
+            accounts: RwLock::default(),
+            latest: RwLock::default(),
+        }
     }
 
     /// Something was written by this process: do not wait for the next look.
     pub(crate) fn routing_changed(&self) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
         self.changed.notify_one();
+    }
+
+    /// A trunk as the table has it, when nothing newer can have been written for longer than [`FRESH`], and nothing by this process.
+    pub(crate) fn trunk(&self, account: AccountId, id: TrunkId) -> Option<Arc<Trunk>> {
+        let latest = self.latest.read().unwrap_or_else(PoisonError::into_inner);
+        let Latest { table, look } = latest.as_ref()?;
+        let is_fresh = look.changes == self.changes.load(Ordering::SeqCst) && look.began_at.elapsed() < FRESH;
+        let trunk = &table.trunk(id).filter(|_| is_fresh)?.trunk;
+        (trunk.account_id == account).then(|| Arc::clone(trunk))
     }
 
     /// Loads the table if the store has a newer one.
     pub(crate) async fn refresh(&self) -> Result<(), DatabaseError> {
         let mut loaded = self.loaded.lock().await;
+        let look = Look { began_at: Instant::now(), changes: self.changes.load(Ordering::SeqCst) };
         let revision = self.store.revision().await?;
         if *loaded == Some(revision) {
+            if let Some(latest) = &mut *self.latest.write().unwrap_or_else(PoisonError::into_inner) {
+                latest.look = look;
+            }
             return Ok(());
         }
         let snapshot = self.store.routing_snapshot().await?;
@@ -46,7 +86,9 @@ impl RouteLoader {
         for trunk in unusable {
             tracing::error!(%trunk, "a trunk names no host and takes no calls");
         }
-        if self.shard.send(ShardCommand::Tell(Command::Routes(Arc::new(table)))).is_ok() {
+        let table = Arc::new(table);
+        if self.shard.send(ShardCommand::Tell(Command::Routes(Arc::clone(&table)))).is_ok() {
+            *self.latest.write().unwrap_or_else(PoisonError::into_inner) = Some(Latest { table, look });
             tracing::debug!(revision = snapshot.revision, "new routing table");
             let accounts = snapshot.accounts.iter().map(|account| account.id).collect();
             *self.accounts.write().unwrap_or_else(PoisonError::into_inner) = accounts;
@@ -91,5 +133,7 @@ impl RouteLoader {
 
 /// A change by another process counts within 100 ms; half of it leaves time to load.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+/// Less than 100 ms, as long as it may take until everybody sees a change, and more than it takes from one look to the next.
+const FRESH: Duration = Duration::from_millis(90);
 /// How often a database that fails is looked at: what was refused while it was away is taken again so soon.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);

@@ -2,6 +2,7 @@ use super::admission::Admission;
 use super::journal::TurnJournal;
 use super::resolver::Lookup;
 use super::signalling::{Machine, WireOutput};
+use super::trunk_states::ShardEpoch;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -39,6 +40,9 @@ pub(crate) struct SwitchMachine {
     health: mpsc::Sender<HealthReport>,
     admission: Arc<Admission>,
     when_idle: Vec<oneshot::Sender<()>>,
+    epoch: ShardEpoch,
+    /// Whether this turn may have changed the state of a trunk.
+    has_acted: bool,
 }
 
 impl SwitchMachine {
@@ -48,6 +52,7 @@ impl SwitchMachine {
         lookups: mpsc::Sender<Lookup>,
         health: mpsc::Sender<HealthReport>,
         admission: Arc<Admission>,
+        epoch: ShardEpoch,
     ) -> Self {
         Self {
             switch,
@@ -59,7 +64,28 @@ impl SwitchMachine {
             health,
             admission,
             when_idle: Vec::new(),
+            epoch,
+            has_acted: false,
         }
+    }
+}
+
+/// Whether a command leaves everything as it is.
+const fn only_asks(command: &Command) -> bool {
+    match command {
+        Command::Explain { .. }
+        | Command::Inspect { .. }
+        | Command::TrunkStates { .. }
+        | Command::Count { .. }
+        | Command::Traffic { .. } => true,
+        Command::Dial { .. }
+        | Command::Hangup { .. }
+        | Command::Probe { .. }
+        | Command::ExternalStarted { .. }
+        | Command::ExternalEnded { .. }
+        | Command::Stored { .. }
+        | Command::Routes(_)
+        | Command::EndAll { .. } => false,
     }
 }
 
@@ -67,10 +93,12 @@ impl Machine for SwitchMachine {
     type Command = ShardCommand;
 
     fn handle_datagram(&mut self, flow: Flow, octets: &[u8], now: Now) {
+        self.has_acted = true;
         self.switch.handle_datagram(flow, octets, now);
     }
 
     fn handle_transport_error(&mut self, flow: &Flow, now: Now) {
+        self.has_acted = true;
         self.switch.handle_transport_error(flow, now);
     }
 
@@ -79,30 +107,41 @@ impl Machine for SwitchMachine {
     }
 
     fn handle_media_event(&mut self, event: engine::Event, now: Now) {
+        self.has_acted = true;
         self.switch.handle_media_event(event, now);
     }
 
     fn handle_command(&mut self, command: ShardCommand, now: Now) {
         match command {
-            ShardCommand::Tell(command) => self.switch.handle_command(command, now),
+            ShardCommand::Tell(command) => {
+                self.has_acted |= !only_asks(&command);
+                self.switch.handle_command(command, now);
+            }
             ShardCommand::Ask { make, answer } => {
                 self.next_reply += 1;
                 let id = ReplyId(self.next_reply);
                 self.replies.insert(id, answer);
-                self.switch.handle_command(make(id), now);
+                let command = make(id);
+                self.has_acted |= !only_asks(&command);
+                self.switch.handle_command(command, now);
             }
             ShardCommand::TakeUp { open, last_heartbeat } => {
+                self.has_acted = true;
                 for call in open {
                     self.switch.take_up(call, last_heartbeat, now);
                 }
                 self.journal.taken_up(now.instant);
             }
-            ShardCommand::Resolved { id, resolved } => self.switch.handle_resolved(id, &resolved, now),
+            ShardCommand::Resolved { id, resolved } => {
+                self.has_acted = true;
+                self.switch.handle_resolved(id, &resolved, now);
+            }
             ShardCommand::WhenIdle(tell) => self.when_idle.push(tell),
         }
     }
 
     fn handle_timeout(&mut self, now: Now) {
+        self.has_acted |= self.switch.poll_timeout().is_some_and(|deadline| deadline <= now.instant);
         self.switch.handle_timeout(now);
         self.journal.handle_timeout(now);
         if self.switch.is_idle() {
@@ -149,6 +188,9 @@ impl Machine for SwitchMachine {
 
     fn commit(&mut self) {
         self.journal.commit();
+        if std::mem::take(&mut self.has_acted) {
+            self.epoch.advance();
+        }
         for (answer, reply) in self.answers.drain(..) {
             // Whoever asked may have given up.
             let _ = answer.send(reply);

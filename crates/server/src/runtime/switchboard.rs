@@ -5,6 +5,7 @@ use super::media::MediaHandle;
 use super::routes::RouteLoader;
 use super::signalling::ShardHandle;
 use super::switch_machine::ShardCommand;
+use super::trunk_states::TrunkStates;
 use async_trait::async_trait;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use tandem_control::{
     Readiness, Switchboard, Unavailable,
 };
 use tandem_model::{
-    AccountId, CallId, CallRecord, DialOrder, LiveCall, Receipt, Traffic, TrunkId, TrunkLoad, TrunkState,
+    AccountId, CallId, CallRecord, DialOrder, LiveCall, Receipt, Traffic, Trunk, TrunkId, TrunkLoad, TrunkState,
 };
 use tandem_netio::IoPath;
 use tandem_switch::{Answer, Command, Counts, ProbeFailure, Reply, ReplyId};
@@ -30,6 +31,7 @@ pub(crate) struct SwitchboardParts {
     pub(crate) shard: ShardHandle<ShardCommand>,
     pub(crate) media: MediaHandle,
     pub(crate) routes: Arc<RouteLoader>,
+    pub(crate) states: TrunkStates,
     pub(crate) admission: Arc<Admission>,
     pub(crate) journal: Arc<JournalGauge>,
 }
@@ -54,6 +56,8 @@ impl ShardSwitchboard {
         if !until_taken(|| self.parts.shard.send(ShardCommand::Tell(make())).is_ok()).await {
             tracing::error!(command = ?make(), "the shard takes no commands; the slots of an external call are wrong until the next start");
         }
+        // It is done after what waits before it; who asks from now on asks after it.
+        self.parts.states.epoch().advance();
     }
 
     async fn journal_state(&self) -> JournalState {
@@ -155,9 +159,15 @@ impl Switchboard for ShardSwitchboard {
     }
 
     async fn trunk_states(&self, trunk_ids: Vec<TrunkId>) -> Result<HashMap<TrunkId, TrunkState>, Unavailable> {
+        if let Some(states) = self.parts.states.known(&trunk_ids) {
+            return Ok(states);
+        }
+        let question = self.parts.states.question();
         let reply = self.ask(REPLY_TIMEOUT, move |reply| Command::TrunkStates { trunk_ids, reply }).await?;
         let Reply::TrunkStates(states) = reply else { return Err(mismatched(&reply)) };
-        Ok(states.into_iter().collect())
+        let states = states.into_iter().collect();
+        self.parts.states.remember(question, &states);
+        Ok(states)
     }
 
     async fn external_call_started(&self, account_id: AccountId, trunk_id: TrunkId, call_id: CallId) {
@@ -221,6 +231,10 @@ impl Switchboard for ShardSwitchboard {
                 },
             },
         }
+    }
+
+    fn known_trunk(&self, account: AccountId, trunk: TrunkId) -> Option<Arc<Trunk>> {
+        self.parts.routes.trunk(account, trunk)
     }
 
     fn routing_changed(&self) {

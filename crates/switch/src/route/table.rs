@@ -28,8 +28,8 @@ pub struct RoutedAccount {
 /// A trunk as routing sees it: what can be computed once is.
 #[derive(Debug)]
 pub struct RoutedTrunk {
-    /// As configured.
-    pub trunk: Trunk,
+    /// As configured. Shared with who shows it.
+    pub trunk: Arc<Trunk>,
     /// Host of the Request-URI.
     pub domain: Host,
     /// Where requests are sent: `sip_proxy`, else the domain.
@@ -60,7 +60,7 @@ impl RoutedTrunk {
             rate: Rate { per_minute: trunk.cost_per_minute, increment_seconds: trunk.billing_increment_seconds() },
             domain,
             next_hop,
-            trunk,
+            trunk: Arc::new(trunk),
         })
     }
 
