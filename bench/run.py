@@ -15,10 +15,10 @@ from pathlib import Path
 
 from kit import peers
 from kit.results import Results, table
-from suites import calls, memory, parse, refusals, relay
+from suites import api, calls, memory, parse, refusals, relay
 
 HERE = Path(__file__).resolve().parent
-SUITES = {"parse": parse, "relay": relay, "calls": calls, "memory": memory, "refusals": refusals}
+SUITES = {"parse": parse, "relay": relay, "calls": calls, "memory": memory, "refusals": refusals, "api": api}
 # A run that only shows that all works.
 QUICK_SHARE = 0.1
 

@@ -9,6 +9,7 @@ peers=(
 	"cc gcc libc6-dev"
 	"python3 python3"
 	"kamailio kamailio"
+	"wrk wrk"
 	"rtpengine rtpengine-daemon|ngcp-rtpengine-daemon"
 	"/usr/include/liburing.h liburing-dev"
 )

@@ -23,7 +23,7 @@ class Node(Process):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         self._binary = binary
-        self._key = "bench_" + secrets.token_hex(16)
+        self.key = "bench_" + secrets.token_hex(16)
         self._database = folder / "data" / "tandem.db"
         self._env = {
             "PATH": os.environ["PATH"],
@@ -33,7 +33,7 @@ class Node(Process):
             "TANDEM_MEDIA_ADDRESS": addresses.SYSTEM_HOST,
             "TANDEM_RTP_PORTS": addresses.RTP_PORTS,
             "TANDEM_PEER_ALLOW": "127.0.0.0/8",
-            "TANDEM_ADMIN_API_KEY": self._key,
+            "TANDEM_ADMIN_API_KEY": self.key,
             "TANDEM_LOG": "warn,tandem::serve=info",
             "TANDEM_DRAIN_TIMEOUT": "0",
         }
@@ -60,14 +60,14 @@ class Node(Process):
     def request(self, method, path, body=None):
         """One request to the API: the status and the parsed answer."""
         connection = http.client.HTTPConnection(*addresses.HTTP.split(":"), timeout=30)
-        headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
+        headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
         connection.request(method, path, json.dumps(body) if body is not None else None, headers)
         answer = connection.getresponse()
         text = answer.read()
         connection.close()
         return answer.status, json.loads(text) if text else None
 
-    def add_trunk(self, name, address, direction, max_calls=addresses.CALLS_A_TRUNK, connect="forward"):
+    def add_trunk(self, name, address, direction, max_calls=addresses.CALLS_A_TRUNK, connect="forward", options_interval=0):
         """Calls that come in from the address's host are connected so."""
         host, port = address.split(":")
         status, answer = self.request(
@@ -84,8 +84,8 @@ class Node(Process):
                 "max_concurrent_calls": max_calls,
                 "codec_preferences": ["PCMU", "PCMA"],
                 "encryption_enabled": False,
-                # No peer of a bench answers OPTIONS while no generator runs.
-                "advanced_config": {"options_interval": 0},
+                # No generator answers OPTIONS.
+                "advanced_config": {"options_interval": options_interval},
                 "allowed_ips": [host] if direction == "inbound" else [],
                 "inbound_routing": {"default": {"type": connect}} if direction == "inbound" else {},
             },
