@@ -15,8 +15,6 @@ pub(super) struct Watch {
 struct Look {
     at: Instant,
     stamp: Stamp,
-    /// Whether every commit that had touched the log by then was to be seen.
-    is_settled: bool,
     value: u64,
 }
 
@@ -45,15 +43,14 @@ impl Watch {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let last = last.as_ref().filter(|last| Some(last.stamp) == stamp)?;
         let is_fresh = now.saturating_duration_since(last.at) < LONGEST_TRUST;
-        (last.is_settled && is_fresh).then_some(last.value)
+        is_fresh.then_some(last.value)
     }
 
-    /// The file was asked after this stamp was taken; `clock` is from before it was asked.
+    /// The file was asked after this stamp was taken; `clock` is from before it was asked. It is kept only if every commit that had
+    /// touched the log by then was to be seen.
     pub(super) fn found(&self, stamp: Option<Stamp>, value: u64, now: Instant, clock: SystemTime) {
-        let look = stamp.map(|stamp| {
-            let is_settled = clock.duration_since(stamp.modified).is_ok_and(|age| age > SETTLED);
-            Look { at: now, stamp, is_settled, value }
-        });
+        let is_settled = |stamp: &Stamp| clock.duration_since(stamp.modified).is_ok_and(|age| age > SETTLED);
+        let look = stamp.filter(is_settled).map(|stamp| Look { at: now, stamp, value });
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = look;
     }
 }
