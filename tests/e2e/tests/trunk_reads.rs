@@ -11,9 +11,10 @@ const SOON: Duration = Duration::from_secs(10);
 #[test]
 fn what_a_node_has_written_is_in_its_next_answer() {
     let node = Tandem::start(&Network::claim(), &Options::demo());
-    let path = format!("/trunks/{}", healthy_trunk(&node));
+    let id = healthy_trunk(&node);
+    let path = format!("/trunks/{id}");
     for priority in (1..=100).chain(1..=100) {
-        node.api().put(&path, &json!({"priority": priority})).expect(200);
+        node.api().change_trunk(&id, &json!({"priority": priority}));
         assert_eq!(node.api().get(&path).expect(200)["priority"], priority);
     }
 }
@@ -47,8 +48,8 @@ fn the_calls_of_a_trunk_are_those_of_the_moment() {
         let order = json!({"sip_trunk_id": id, "connect": {"type": "echo"}});
         let call = node.api().dial("+12025550103", &order)["id"].as_str().unwrap_or_default().to_owned();
         assert_eq!(active(), 1);
-        node.api().hang_up(&call).expect(200);
-        node.api().wait_for_end(&call, SOON);
+        assert_eq!(node.api().hang_up(&call).status, 200);
+        let _ended = node.api().wait_for_end(&call, SOON);
         assert_eq!(active(), 0);
     }
 }
