@@ -171,7 +171,7 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
         clock: Arc::new(SystemClock),
     };
     let services = Services::new(store.clone(), Arc::new(switchboard), settings);
-    let jobs = services.clone();
+    let (jobs, acts) = (services.clone(), services.clone());
     let jobs_task = tokio::spawn(async move { jobs.run_jobs().await });
     let router = tandem_control::router(services);
     // Should loading them have failed, a request will say so.
@@ -200,6 +200,7 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     if let Some(carrier) = carrier {
         carrier.stop();
     }
+    acts.write_down_acts().await;
     store.close().await;
     tracing::info!("stopped");
     Ok(())

@@ -12,9 +12,10 @@
 
 use std::time::Instant;
 use tandem_model::*;
-use tandem_store::{DatabaseUrl, MasterKey, Store, StoreOptions};
+use tandem_store::{Act, DatabaseUrl, MasterKey, Store, StoreOptions};
 use uuid::Uuid;
 
+static ACT: Act = Act::system("test", Timestamp::from_unix_micros(0));
 const BATCHES: u64 = 40;
 const CALLS_PER_BATCH: u64 = 250;
 const LEGS: u32 = 2;
@@ -36,7 +37,7 @@ async fn main() {
         Err(_) => DatabaseUrl::sqlite(folder.path().join("tandem.db")),
     };
     let store = Store::open(&url, options).await.unwrap();
-    let account = store.ensure_admin_account("bench").await.unwrap().id;
+    let account = store.ensure_admin_account(&ACT, "bench").await.unwrap().id;
 
     for round in 0..6 {
         let kind = if round % 2 == 0 { Kind::Short } else { Kind::Long };

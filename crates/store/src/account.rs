@@ -1,10 +1,12 @@
+use crate::audit::ActTransaction;
 use crate::error::{from_database, is_unique_violation};
 use crate::pool::on_pool;
 use crate::routing::BUMP_REVISION;
 use crate::row::{Columns, page};
 use crate::seal::SealingKey;
 use crate::store::{now, random};
-use crate::{DatabaseError, Store};
+use crate::{Act, Change, DatabaseError, Store};
+use serde_json::{Value, json};
 use tandem_model::{Account, AccountId, Tier, Timestamp};
 
 /// What to change of an account; `None` leaves it.
@@ -47,7 +49,7 @@ impl Store {
     ///
     /// # Errors
     /// [`InsertAccountError::NameTaken`].
-    pub async fn insert_account(&self, account: &Account) -> Result<(), InsertAccountError> {
+    pub async fn insert_account(&self, act: &Act, account: &Account) -> Result<(), InsertAccountError> {
         let data_key = self.master_key().sealing().seal_key(&SealingKey::generate()?, account.id)?;
         on_pool!(self, pools => {
             let mut transaction = pools.begin().await?;
@@ -69,7 +71,7 @@ impl Store {
                 inserted => inserted?,
             };
             sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
-            transaction.commit().await?;
+            transaction.finish(self, act, Change::new(account.id, "account.create", account.id).made(audited(account))).await?;
         });
         Ok(())
     }
@@ -120,7 +122,12 @@ impl Store {
     ///
     /// # Errors
     /// [`UpdateAccountError::NotFound`].
-    pub async fn update_account(&self, id: AccountId, change: AccountChange) -> Result<Account, UpdateAccountError> {
+    pub async fn update_account(
+        &self,
+        act: &Act,
+        id: AccountId,
+        change: AccountChange,
+    ) -> Result<Account, UpdateAccountError> {
         on_pool!(self, pools => {
             let mut transaction = pools.begin().await?;
             let row = sqlx::query("SELECT * FROM accounts WHERE id = $1")
@@ -129,6 +136,7 @@ impl Store {
                 .await?
                 .ok_or(UpdateAccountError::NotFound)?;
             let mut account = read_account(&row)?;
+            let before = audited(&account);
             account.tier = change.tier.unwrap_or(account.tier);
             account.max_trunks = change.max_trunks.unwrap_or(account.max_trunks);
             account.max_calls = change.max_calls.unwrap_or(account.max_calls);
@@ -140,7 +148,8 @@ impl Store {
                 .execute(&mut *transaction)
                 .await?;
             sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
-            transaction.commit().await?;
+            let change = Change::new(id, "account.update", id).changed(before, audited(&account));
+            transaction.finish(self, act, change).await?;
             Ok(account)
         })
     }
@@ -150,14 +159,24 @@ impl Store {
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn ensure_admin_account(&self, name: &str) -> Result<Account, DatabaseError> {
-        let account = self.ensure_account(name).await?;
-        on_pool!(self, pools => sqlx::query("UPDATE accounts SET node_admin = $2 WHERE id = $1 AND node_admin <> $2")
-            .bind(account.id.as_uuid())
-            .bind(true)
-            .execute(&pools.writer)
-            .await
-            .map(drop)?);
+    pub async fn ensure_admin_account(&self, act: &Act, name: &str) -> Result<Account, DatabaseError> {
+        let account = self.ensure_account(act, name).await?;
+        on_pool!(self, pools => {
+            let mut transaction = pools.begin().await?;
+            let raised = sqlx::query("UPDATE accounts SET node_admin = $2 WHERE id = $1 AND node_admin <> $2")
+                .bind(account.id.as_uuid())
+                .bind(true)
+                .execute(&mut *transaction)
+                .await?
+                .rows_affected();
+            if raised > 0 {
+                let change = Change::new(account.id, "account.update", account.id);
+                let change = change.changed(json!({"node_admin": false}), json!({"node_admin": true}));
+                transaction.finish(self, act, change).await?;
+            } else {
+                transaction.rollback().await?;
+            }
+        });
         Ok(account)
     }
 
@@ -167,6 +186,7 @@ impl Store {
     /// [`DatabaseError`].
     pub async fn account_with_tier(
         &self,
+        act: &Act,
         id: AccountId,
         tier: Tier,
         claimed_at: Timestamp,
@@ -198,14 +218,16 @@ impl Store {
             .rows_affected();
             if followed > 0 {
                 sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
-                transaction.commit().await?;
+                let after = Account { tier, ..account.clone() };
+                let change = Change::new(id, "account.update", id).changed(audited(&account), audited(&after));
+                transaction.finish(self, act, change).await?;
             }
             followed > 0
         });
         Ok(Some(if followed { Account { tier, ..account } } else { account }))
     }
 
-    async fn ensure_account(&self, name: &str) -> Result<Account, DatabaseError> {
+    async fn ensure_account(&self, act: &Act, name: &str) -> Result<Account, DatabaseError> {
         if let Some(account) = self.account_by_name(name).await? {
             return Ok(account);
         }
@@ -218,7 +240,7 @@ impl Store {
             max_calls: None,
             created_at,
         };
-        match self.insert_account(&account).await {
+        match self.insert_account(act, &account).await {
             Ok(()) => Ok(account),
             // Another process was faster.
             Err(InsertAccountError::NameTaken) => {
@@ -227,6 +249,16 @@ impl Store {
             Err(InsertAccountError::Database(error)) => Err(error),
         }
     }
+}
+
+/// What the audit log tells of an account.
+fn audited(account: &Account) -> Value {
+    json!({
+        "name": account.name,
+        "tier": account.tier,
+        "max_trunks": account.max_trunks,
+        "max_calls": account.max_calls,
+    })
 }
 
 /// Reads a row of `accounts`; the data key stays sealed in it.

@@ -1,10 +1,12 @@
 use crate::account::read_account;
+use crate::audit::ActTransaction;
 use crate::error::{from_database, is_foreign_key_violation};
 use crate::pool::on_pool;
 use crate::routing::BUMP_REVISION;
 use crate::row::{Columns, page};
 use crate::store::{now, random};
-use crate::{DatabaseError, Store};
+use crate::{Act, Change, DatabaseError, Store};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 use subtle::ConstantTimeEq;
@@ -117,11 +119,12 @@ impl Store {
     /// [`InsertApiKeyError::UnknownAccount`], [`InsertApiKeyError::TooMany`].
     pub async fn create_api_key(
         &self,
+        act: &Act,
         account: AccountId,
         name: &str,
     ) -> Result<(ApiKeyId, Secret), InsertApiKeyError> {
         let new = NewApiKey { account_id: account, name, scopes: Permissions::ALL, expires_at: None };
-        let (key, secret) = self.create_limited_api_key(new).await?;
+        let (key, secret) = self.create_limited_api_key(act, new).await?;
         Ok((key.id, secret))
     }
 
@@ -129,11 +132,15 @@ impl Store {
     ///
     /// # Errors
     /// [`InsertApiKeyError::UnknownAccount`], [`InsertApiKeyError::TooMany`].
-    pub async fn create_limited_api_key(&self, new: NewApiKey<'_>) -> Result<(ApiKey, Secret), InsertApiKeyError> {
+    pub async fn create_limited_api_key(
+        &self,
+        act: &Act,
+        new: NewApiKey<'_>,
+    ) -> Result<(ApiKey, Secret), InsertApiKeyError> {
         let random = Zeroizing::new(random::<SECRET_BYTES>()?);
         let digits = Zeroizing::new(hex::encode(random.as_slice()));
         let key = Secret::new([PREFIX, &digits].concat());
-        Ok((self.insert_key(new, &key).await?, key))
+        Ok((self.insert_key(act, new, &key).await?, key))
     }
 
     /// Takes a key that was chosen elsewhere, which may do everything and never expires. Giving the same key to the same account again
@@ -143,6 +150,7 @@ impl Store {
     /// [`InsertApiKeyError`].
     pub async fn insert_api_key_with(
         &self,
+        act: &Act,
         account: AccountId,
         name: &str,
         key: &Secret,
@@ -151,10 +159,10 @@ impl Store {
             return Err(InsertApiKeyError::Length { min: MIN_KEY_BYTES, max: MAX_KEY_BYTES });
         }
         let new = NewApiKey { account_id: account, name, scopes: Permissions::ALL, expires_at: None };
-        Ok(self.insert_key(new, key).await?.id)
+        Ok(self.insert_key(act, new, key).await?.id)
     }
 
-    async fn insert_key(&self, new: NewApiKey<'_>, secret: &Secret) -> Result<ApiKey, InsertApiKeyError> {
+    async fn insert_key(&self, act: &Act, new: NewApiKey<'_>, secret: &Secret) -> Result<ApiKey, InsertApiKeyError> {
         let created_at = now();
         let key = ApiKey {
             id: ApiKeyId::new(created_at, random()?),
@@ -212,7 +220,14 @@ impl Store {
                 inserted => inserted?,
             };
             sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
-            transaction.commit().await?;
+            let fields = json!({
+                "name": key.name,
+                "prefix": key.prefix,
+                "scopes": key.scopes.to_string(),
+                "expires_at": key.expires_at,
+            });
+            let change = Change::new(key.account_id, "api_key.create", key.id).made(fields);
+            transaction.finish(self, act, change).await?;
         });
         Ok(key)
     }
@@ -249,7 +264,7 @@ impl Store {
     ///
     /// # Errors
     /// [`RevokeApiKeyError::NotFound`].
-    pub async fn revoke_api_key(&self, account: AccountId, id: ApiKeyId) -> Result<(), RevokeApiKeyError> {
+    pub async fn revoke_api_key(&self, act: &Act, account: AccountId, id: ApiKeyId) -> Result<(), RevokeApiKeyError> {
         on_pool!(self, pools => {
             let mut transaction = pools.begin().await?;
             let revoked = sqlx::query(
@@ -264,7 +279,7 @@ impl Store {
                 return Err(RevokeApiKeyError::NotFound);
             }
             sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
-            transaction.commit().await?;
+            transaction.finish(self, act, Change::new(account, "api_key.revoke", id)).await?;
         });
         Ok(())
     }

@@ -1,3 +1,4 @@
+use crate::audit::ActTransaction;
 use crate::error::{from_database, from_database_generic, is_unique_violation};
 use crate::pool::on_pool;
 use crate::row::{Columns, page, stored, to_json};
@@ -5,7 +6,8 @@ use crate::store::now;
 use crate::timeline::read_timeline;
 use crate::traffic::{CallFacts, TrafficChange};
 use crate::trunk::FIND_TRUNK;
-use crate::{DatabaseError, MAX_PAGE, Store};
+use crate::{Act, Change, DatabaseError, MAX_PAGE, Store};
+use serde_json::{Value, json};
 use tandem_model::{
     AccountId, CallEvent, CallId, CallRecord, CarriedBy, HungUpBy, JsonText, LegId, LegRecord, Money, Timestamp,
     TrunkId,
@@ -90,7 +92,7 @@ impl Store {
     ///
     /// # Errors
     /// [`InsertCallError`].
-    pub async fn insert_external_call(&self, call: &CallRecord) -> Result<(), InsertCallError> {
+    pub async fn insert_external_call(&self, act: &Act, call: &CallRecord) -> Result<(), InsertCallError> {
         let trunk = call.trunk_id.ok_or(InsertCallError::UnknownTrunk)?;
         let account = call.account_id.as_uuid();
         on_pool!(self, pools => {
@@ -166,7 +168,7 @@ impl Store {
             traffic.add(CallFacts::from(call).share());
             pools.write_traffic(&mut transaction, &traffic.rows(now())).await?;
             pools.append_call_events(&mut transaction, call, now()).await?;
-            transaction.commit().await?;
+            transaction.finish(self, act, Change::new(call.account_id, "call.create", call.id).made(audited(call))).await?;
         });
         Ok(())
     }
@@ -212,6 +214,7 @@ impl Store {
     /// [`UpdateCallError`].
     pub async fn update_call<E, F>(
         &self,
+        act: &Act,
         account: AccountId,
         key: &CallKey,
         change: F,
@@ -279,7 +282,10 @@ impl Store {
             traffic.add(CallFacts::from(&after).share());
             pools.write_traffic(&mut transaction, &traffic.rows(now())).await?;
             pools.append_call_events(&mut transaction, &after, now()).await?;
-            transaction.commit().await?;
+            let change = Change::new(account, "call.update", after.id)
+                .changed(audited(&before), audited(&after))
+                .replaced("metadata", before.metadata != after.metadata);
+            transaction.finish(self, act, change).await?;
             Ok(CallUpdate { before, after })
         })
     }
@@ -390,6 +396,21 @@ impl CallKey {
             Self::ClientId(client_id) => call.call_id == *client_id,
         }
     }
+}
+
+/// What the audit log tells of a call: nothing of who called whom, nor of what the client keeps with it.
+fn audited(call: &CallRecord) -> Value {
+    json!({
+        "trunk_id": call.trunk_id,
+        "direction": call.direction,
+        "status": call.status,
+        "answered_at": call.answered_at,
+        "ended_at": call.ended_at,
+        "hangup_cause": call.hangup_cause,
+        "quality_score": call.quality_score,
+        "cost_micros": call.cost.map(Money::micros),
+        "credits_used_micros": call.credits_used.map(Money::micros),
+    })
 }
 
 /// A text that a database can hold. One with NUL is nobody's id, and asking for it is not a failure of the database.

@@ -4,7 +4,9 @@
 //! [`AccountId`](tandem_model::AccountId) answers about that account only. Every list is bounded by [`MAX_PAGE`].
 
 mod account;
+mod act;
 mod api_key;
+mod audit;
 mod call;
 mod database_url;
 mod error;
@@ -31,7 +33,9 @@ mod trunk_health;
 mod user;
 
 pub use account::{AccountChange, InsertAccountError, UpdateAccountError};
+pub use act::{Act, Actor, ActorKind};
 pub use api_key::{ApiKey, InsertApiKeyError, KeyOwner, MAX_LIVE_KEYS, NewApiKey, RevokeApiKeyError};
+pub use audit::{Change, NODE};
 pub use call::{CallFilter, CallKey, CallUpdate, InsertCallError, OpenExternalCall, UpdateCallError};
 pub use database_url::{DatabaseUrl, ParseDatabaseUrlError};
 pub use error::DatabaseError;

@@ -13,6 +13,7 @@ const SQLITE: &[Step] = &[
     (5, "access", include_str!("../migrations/sqlite/0005_access.sql")),
     (6, "timelines by rowid", include_str!("../migrations/sqlite/0006_timelines_by_rowid.sql")),
     (7, "trunk health history", include_str!("../migrations/sqlite/0007_trunk_health_history.sql")),
+    (10, "audit log", include_str!("../migrations/sqlite/0010_audit_log.sql")),
     (21, "traffic", include_str!("../migrations/sqlite/0021_traffic.sql")),
     (24, "events", include_str!("../migrations/sqlite/0024_events.sql")),
 ];
@@ -26,6 +27,7 @@ const POSTGRES: &[Step] = &[
     (5, "access", include_str!("../migrations/postgres/0005_access.sql")),
     (6, "timelines by rowid", include_str!("../migrations/postgres/0006_timelines_by_rowid.sql")),
     (7, "trunk health history", include_str!("../migrations/postgres/0007_trunk_health_history.sql")),
+    (10, "audit log", include_str!("../migrations/postgres/0010_audit_log.sql")),
     (21, "traffic", include_str!("../migrations/postgres/0021_traffic.sql")),
     (24, "events", include_str!("../migrations/postgres/0024_events.sql")),
 ];

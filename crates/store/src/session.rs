@@ -1,9 +1,11 @@
 use crate::account::read_account;
+use crate::audit::ActTransaction;
 use crate::pool::on_pool;
 use crate::row::{Columns, page};
 use crate::store::random;
 use crate::user::User;
-use crate::{DatabaseError, Store};
+use crate::{Act, Change, DatabaseError, Store};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 use subtle::ConstantTimeEq;
@@ -65,6 +67,7 @@ impl Store {
     /// [`DatabaseError`]; also when the user is gone.
     pub async fn open_session(
         &self,
+        act: &Act,
         account: AccountId,
         user: UserId,
         client_address: Option<String>,
@@ -106,7 +109,8 @@ impl Store {
             .bind(i64::from(MAX_SESSIONS))
             .execute(&mut *transaction)
             .await?;
-            transaction.commit().await?;
+            let change = Change::new(account, "session.create", session.id).made(json!({"user": user}));
+            transaction.finish(self, act, change).await?;
         });
         Ok((session, token.to_secret()))
     }
@@ -135,7 +139,7 @@ impl Store {
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn refresh_session(&self, token: &str, at: Timestamp) -> Result<Refreshed, DatabaseError> {
+    pub async fn refresh_session(&self, act: &Act, token: &str, at: Timestamp) -> Result<Refreshed, DatabaseError> {
         let Some(token) = RefreshToken::read(token) else {
             return Ok(Refreshed::Unknown);
         };
@@ -166,18 +170,18 @@ impl Store {
                 .bind(at.saturating_add(SESSION_LIFE).unix_micros())
                 .execute(&mut *transaction)
                 .await?;
-            } else {
-                sqlx::query("DELETE FROM sessions WHERE id = $1")
-                    .bind(token.session.as_uuid())
-                    .execute(&mut *transaction)
-                    .await?;
+                // What a client does by itself each quarter of an hour is not worth an entry.
+                transaction.commit().await?;
+                return Ok(Refreshed::Renewed(next.session, next.to_secret()));
             }
-            transaction.commit().await?;
-            Ok(if is_current {
-                Refreshed::Renewed(next.session, next.to_secret())
-            } else {
-                Refreshed::Reused(token.session)
-            })
+            sqlx::query("DELETE FROM sessions WHERE id = $1")
+                .bind(token.session.as_uuid())
+                .execute(&mut *transaction)
+                .await?;
+            let account = AccountId::from_uuid(row.uuid("account_id")?);
+            let change = Change::new(account, "session.reuse", token.session).gone(json!({"user": row.uuid("user_id")?}));
+            transaction.finish(self, act, change).await?;
+            Ok(Refreshed::Reused(token.session))
         })
     }
 
@@ -216,20 +220,28 @@ impl Store {
     /// [`DatabaseError`].
     pub async fn end_session(
         &self,
+        act: &Act,
         account: AccountId,
         user: Option<UserId>,
         id: SessionId,
     ) -> Result<bool, DatabaseError> {
-        let ended = on_pool!(self, pools => sqlx::query(
-                "DELETE FROM sessions WHERE id = $1 AND account_id = $2 AND user_id = coalesce($3, user_id)",
+        on_pool!(self, pools => {
+            let mut transaction = pools.begin().await?;
+            let ended = sqlx::query(
+                "DELETE FROM sessions WHERE id = $1 AND account_id = $2 AND user_id = coalesce($3, user_id) RETURNING user_id",
             )
             .bind(id.as_uuid())
             .bind(account.as_uuid())
             .bind(user.map(UserId::as_uuid))
-            .execute(&pools.writer)
-            .await?
-            .rows_affected());
-        Ok(ended > 0)
+            .fetch_optional(&mut *transaction)
+            .await?;
+            let Some(row) = ended else {
+                return Ok(false);
+            };
+            let change = Change::new(account, "session.end", id).gone(json!({"user": row.uuid("user_id")?}));
+            transaction.finish(self, act, change).await?;
+        });
+        Ok(true)
     }
 }
 

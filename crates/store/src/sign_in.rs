@@ -1,8 +1,10 @@
+use crate::audit::ActTransaction;
 use crate::error::from_database;
 use crate::pool::on_pool;
 use crate::row::Columns;
 use crate::store::random;
-use crate::{DatabaseError, Store};
+use crate::{Act, Change, DatabaseError, Store};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 use tandem_model::{AccountId, Secret, Timestamp, UserId};
@@ -88,6 +90,7 @@ impl Store {
     /// [`MakeLinkError::UnknownUser`].
     pub async fn make_sign_in_link(
         &self,
+        act: &Act,
         account: AccountId,
         user: UserId,
         expires_at: Timestamp,
@@ -95,7 +98,9 @@ impl Store {
         let bytes = Zeroizing::new(random::<TOKEN_BYTES>()?);
         let digits = Zeroizing::new(hex::encode(bytes.as_slice()));
         let token = Secret::new([PREFIX, &digits].concat());
-        let made = on_pool!(self, pools => sqlx::query(
+        on_pool!(self, pools => {
+            let mut transaction = pools.begin().await?;
+            let made = sqlx::query(
                 "INSERT INTO sign_in_links (token_sha256, account_id, user_id, expires_at)
                  SELECT $1, account_id, id, $4 FROM users WHERE id = $3 AND account_id = $2",
             )
@@ -103,10 +108,16 @@ impl Store {
             .bind(account.as_uuid())
             .bind(user.as_uuid())
             .bind(expires_at.unix_micros())
-            .execute(&pools.writer)
+            .execute(&mut *transaction)
             .await?
-            .rows_affected());
-        if made == 0 { Err(MakeLinkError::UnknownUser) } else { Ok(token) }
+            .rows_affected();
+            if made == 0 {
+                return Err(MakeLinkError::UnknownUser);
+            }
+            let change = Change::new(account, "sign_in_link.create", user).made(json!({"expires_at": expires_at}));
+            transaction.finish(self, act, change).await?;
+        });
+        Ok(token)
     }
 
     /// Whom a sign-in link stands for; it is spent by this.

@@ -1,14 +1,16 @@
+use crate::audit::ActTransaction;
 use crate::error::{from_database, from_database_generic, is_unique_violation};
 use crate::pool::on_pool;
 use crate::routing::BUMP_REVISION;
 use crate::row::{Columns, page, stored, to_json};
 use crate::seal::{Place, SealingKey};
-use crate::{DatabaseError, MasterKey, Store};
+use crate::{Act, Change, DatabaseError, MasterKey, Store};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::time::Duration;
-use tandem_model::{AccountId, OutboundRouting, Timestamp, Trunk, TrunkHealth, TrunkId};
+use tandem_model::{AccountId, OutboundRouting, Secret, Timestamp, Trunk, TrunkHealth, TrunkId};
 
 /// Why a trunk was not added.
 #[derive(Debug, thiserror::Error)]
@@ -123,7 +125,7 @@ impl Store {
     ///
     /// # Errors
     /// [`InsertTrunkError`].
-    pub async fn insert_trunk(&self, trunk: &Trunk, limit: u32) -> Result<(), InsertTrunkError> {
+    pub async fn insert_trunk(&self, act: &Act, trunk: &Trunk, limit: u32) -> Result<(), InsertTrunkError> {
         let account = trunk.account_id.as_uuid();
         on_pool!(self, pools => {
             let mut transaction = pools.begin().await?;
@@ -170,7 +172,8 @@ impl Store {
                 inserted => inserted?,
             };
             sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
-            transaction.commit().await?;
+            let change = Change::new(trunk.account_id, "trunk.create", trunk.id).made(audited(trunk));
+            transaction.finish(self, act, change).await?;
         });
         Ok(())
     }
@@ -228,8 +231,8 @@ impl Store {
     ///
     /// # Errors
     /// [`UpdateTrunkError`].
-    pub async fn update_trunk(&self, trunk: &Trunk) -> Result<(), UpdateTrunkError> {
-        self.change_trunk(trunk.account_id, trunk.id, |stored| {
+    pub async fn update_trunk(&self, act: &Act, trunk: &Trunk) -> Result<(), UpdateTrunkError> {
+        self.change_trunk(act, trunk.account_id, trunk.id, |stored| {
             *stored = trunk.clone();
             Ok::<(), Infallible>(())
         })
@@ -252,6 +255,7 @@ impl Store {
     /// [`ChangeTrunkError`].
     pub async fn change_trunk<E, F>(
         &self,
+        act: &Act,
         account: AccountId,
         id: TrunkId,
         change: F,
@@ -302,7 +306,14 @@ impl Store {
                 updated => updated?,
             };
             sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
-            transaction.commit().await?;
+            let change = Change::new(account, "trunk.update", id)
+                .changed(audited(&before), audited(&trunk))
+                .replaced("sip_password", trunk.sip_password.expose() != before.sip_password.expose())
+                .replaced(
+                    "auth_password",
+                    trunk.auth_password.as_ref().map(Secret::expose) != before.auth_password.as_ref().map(Secret::expose),
+                );
+            transaction.finish(self, act, change).await?;
             Ok(trunk)
         })
     }
@@ -312,7 +323,13 @@ impl Store {
     ///
     /// # Errors
     /// [`DeleteTrunkError::NotFound`].
-    pub async fn delete_trunk(&self, account: AccountId, id: TrunkId, at: Timestamp) -> Result<(), DeleteTrunkError> {
+    pub async fn delete_trunk(
+        &self,
+        act: &Act,
+        account: AccountId,
+        id: TrunkId,
+        at: Timestamp,
+    ) -> Result<(), DeleteTrunkError> {
         on_pool!(self, pools => {
             let mut transaction = pools.begin().await?;
             let deleted = sqlx::query(
@@ -333,10 +350,39 @@ impl Store {
                 .execute(&mut *transaction)
                 .await?;
             sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
-            transaction.commit().await?;
+            transaction.finish(self, act, Change::new(account, "trunk.delete", id)).await?;
         });
         Ok(())
     }
+}
+
+/// What the audit log tells of a trunk: everything that people set, but its passwords.
+fn audited(trunk: &Trunk) -> Value {
+    json!({
+        "name": trunk.name,
+        "description": trunk.description,
+        "provider": trunk.provider,
+        "status": trunk.status,
+        "sip_domain": trunk.sip_domain,
+        "sip_port": trunk.sip_port,
+        "sip_proxy": trunk.sip_proxy,
+        "sip_username": trunk.sip_username,
+        "auth_username": trunk.auth_username,
+        "call_direction": trunk.call_direction,
+        "max_concurrent_calls": trunk.max_concurrent_calls,
+        "inbound_routing": trunk.inbound_routing,
+        "outbound_routing": trunk.outbound_routing,
+        "codec_preferences": trunk.codec_preferences,
+        "dtmf_mode": trunk.dtmf_mode,
+        "cost_per_minute_micros": trunk.cost_per_minute.micros(),
+        "monthly_cost_micros": trunk.monthly_cost.micros(),
+        "allowed_ips": trunk.allowed_ips,
+        "encryption_enabled": trunk.encryption_enabled,
+        "failover_trunk_id": trunk.failover_trunk_id,
+        "custom_headers": trunk.custom_headers,
+        "advanced_config": trunk.advanced_config,
+        "priority": trunk.priority,
+    })
 }
 
 /// A trunk that is not deleted; `$1` is its id, `$2` the account.

@@ -1,7 +1,9 @@
+use crate::audit::ActTransaction;
 use crate::error::{from_database, is_foreign_key_violation, is_unique_violation};
 use crate::pool::on_pool;
 use crate::row::{Columns, page};
-use crate::{DatabaseError, Store};
+use crate::{Act, Change, DatabaseError, Store};
+use serde_json::{Value, json};
 use std::fmt;
 use tandem_model::{AccountId, Role, Timestamp, UserId};
 
@@ -98,7 +100,12 @@ impl Store {
     ///
     /// # Errors
     /// [`InsertUserError`].
-    pub async fn insert_user(&self, user: &User, password: Option<&PasswordHash>) -> Result<(), InsertUserError> {
+    pub async fn insert_user(
+        &self,
+        act: &Act,
+        user: &User,
+        password: Option<&PasswordHash>,
+    ) -> Result<(), InsertUserError> {
         on_pool!(self, pools => {
             let mut transaction = pools.begin().await?;
             let there: u32 = sqlx::query("SELECT count(*) AS there FROM users WHERE account_id = $1")
@@ -127,7 +134,8 @@ impl Store {
                 Err(error) if is_foreign_key_violation(&error) => return Err(InsertUserError::UnknownAccount),
                 inserted => inserted?,
             };
-            transaction.commit().await?;
+            let change = Change::new(user.account_id, "user.create", user.id).made(audited(user));
+            transaction.finish(self, act, change).await?;
         });
         Ok(())
     }
@@ -184,6 +192,7 @@ impl Store {
     /// [`ChangeUserError`].
     pub async fn update_user(
         &self,
+        act: &Act,
         account: AccountId,
         id: UserId,
         change: &UserChange,
@@ -196,6 +205,7 @@ impl Store {
                 .fetch_optional(&mut *transaction)
                 .await?;
             let user = user_to_change(row.as_ref(), change.role.or(Some(Role::Admin)))?;
+            let before = audited(&user);
             let user = User {
                 name: change.name.clone().unwrap_or(user.name),
                 role: change.role.unwrap_or(user.role),
@@ -215,7 +225,10 @@ impl Store {
                     sqlx::query(statement).bind(id.as_uuid()).execute(&mut *transaction).await?;
                 }
             }
-            transaction.commit().await?;
+            let change = Change::new(account, "user.update", id)
+                .changed(before, audited(&user))
+                .replaced("password", change.password.is_some());
+            transaction.finish(self, act, change).await?;
             Ok(user)
         })
     }
@@ -224,7 +237,7 @@ impl Store {
     ///
     /// # Errors
     /// [`ChangeUserError`].
-    pub async fn delete_user(&self, account: AccountId, id: UserId) -> Result<(), ChangeUserError> {
+    pub async fn delete_user(&self, act: &Act, account: AccountId, id: UserId) -> Result<(), ChangeUserError> {
         on_pool!(self, pools => {
             let mut transaction = pools.begin().await?;
             let row = sqlx::query(FIND_USER_TO_CHANGE)
@@ -232,14 +245,19 @@ impl Store {
                 .bind(account.as_uuid())
                 .fetch_optional(&mut *transaction)
                 .await?;
-            user_to_change(row.as_ref(), None)?;
+            let user = user_to_change(row.as_ref(), None)?;
             for statement in [SESSIONS_OF_USER, LINKS_OF_USER, "DELETE FROM users WHERE id = $1"] {
                 sqlx::query(statement).bind(id.as_uuid()).execute(&mut *transaction).await?;
             }
-            transaction.commit().await?;
+            transaction.finish(self, act, Change::new(account, "user.delete", id).gone(audited(&user))).await?;
         });
         Ok(())
     }
+}
+
+/// What the audit log tells of a user.
+fn audited(user: &User) -> Value {
+    json!({"name": user.name, "email": user.email, "role": user.role})
 }
 
 pub(crate) fn read_user<R: Columns>(row: &R) -> Result<User, DatabaseError> {

@@ -6,9 +6,11 @@ use base64::Engine;
 use std::fs;
 use std::path::Path;
 use tandem_model::*;
-use tandem_store::{CallKey, DatabaseUrl, MasterKey, OpenError, Store, StoreOptions, TrafficQuery};
+use tandem_store::{Act, CallKey, DatabaseUrl, MasterKey, OpenError, Store, StoreOptions, TrafficQuery};
 use uuid::Uuid;
 
+/// Who does everything here.
+static ACT: Act = Act::system("test", Timestamp::from_unix_micros(0));
 const PASSWORD: &str = "a-very-secret-sip-password";
 
 fn options(key: u8) -> StoreOptions {
@@ -78,9 +80,9 @@ fn holds(haystack: &[u8], needle: &[u8]) -> bool {
 async fn no_secret_is_on_disk_in_any_spelling() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder.path().join("tandem.db"), 1).await.unwrap();
-    let account = store.ensure_admin_account("admin").await.unwrap().id;
-    store.insert_trunk(&trunk(account, 1), 10).await.unwrap();
-    let (_, key) = store.create_api_key(account, "key").await.unwrap();
+    let account = store.ensure_admin_account(&ACT, "admin").await.unwrap().id;
+    store.insert_trunk(&ACT, &trunk(account, 1), 10).await.unwrap();
+    let (_, key) = store.create_api_key(&ACT, account, "key").await.unwrap();
 
     let look = |bytes: &[u8], when: &str| {
         assert!(holds(bytes, b"sip.example.com"), "the search finds what is there, {when}");
@@ -106,8 +108,8 @@ async fn everything_is_there_after_reopening() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tandem.db");
     let store = open(&path, 1).await.unwrap();
-    let account = store.ensure_admin_account("admin").await.unwrap().id;
-    store.insert_trunk(&trunk(account, 1), 10).await.unwrap();
+    let account = store.ensure_admin_account(&ACT, "admin").await.unwrap().id;
+    store.insert_trunk(&ACT, &trunk(account, 1), 10).await.unwrap();
     let revision = store.revision().await.unwrap();
     store.close().await;
     assert!(!folder.path().join("tandem.db-wal").exists(), "the log is folded into the file");
@@ -135,9 +137,9 @@ async fn a_sealed_value_moved_to_another_row_does_not_open_and_stops_no_other() 
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tandem.db");
     let store = open(&path, 1).await.unwrap();
-    let account = store.ensure_admin_account("admin").await.unwrap().id;
+    let account = store.ensure_admin_account(&ACT, "admin").await.unwrap().id;
     for number in [1, 2] {
-        store.insert_trunk(&trunk(account, number), 10).await.unwrap();
+        store.insert_trunk(&ACT, &trunk(account, number), 10).await.unwrap();
     }
     let pool = sqlx::SqlitePool::connect_with(sqlx::sqlite::SqliteConnectOptions::new().filename(&path)).await.unwrap();
     sqlx::query("UPDATE trunks SET sip_password = (SELECT sip_password FROM trunks WHERE name = 'trunk 1') WHERE name = 'trunk 2'")
@@ -161,9 +163,9 @@ async fn a_deleted_trunk_keeps_no_password() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tandem.db");
     let store = open(&path, 1).await.unwrap();
-    let account = store.ensure_admin_account("admin").await.unwrap().id;
-    store.insert_trunk(&trunk(account, 1), 10).await.unwrap();
-    store.delete_trunk(account, trunk(account, 1).id, Timestamp::from_unix_micros(5)).await.unwrap();
+    let account = store.ensure_admin_account(&ACT, "admin").await.unwrap().id;
+    store.insert_trunk(&ACT, &trunk(account, 1), 10).await.unwrap();
+    store.delete_trunk(&ACT, account, trunk(account, 1).id, Timestamp::from_unix_micros(5)).await.unwrap();
     let pool = sqlx::SqlitePool::connect_with(sqlx::sqlite::SqliteConnectOptions::new().filename(&path)).await.unwrap();
     let (sip, auth): (Vec<u8>, Option<Vec<u8>>) =
         sqlx::query_as("SELECT sip_password, auth_password FROM trunks").fetch_one(&pool).await.unwrap();
@@ -230,16 +232,16 @@ async fn two_processes_share_a_database() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tandem.db");
     let (server, cli) = (open(&path, 1).await.unwrap(), open(&path, 1).await.unwrap());
-    let account = cli.ensure_admin_account("admin").await.unwrap();
+    let account = cli.ensure_admin_account(&ACT, "admin").await.unwrap();
     let before = server.revision().await.unwrap();
-    let (_, key) = cli.create_api_key(account.id, "key").await.unwrap();
+    let (_, key) = cli.create_api_key(&ACT, account.id, "key").await.unwrap();
     assert!(server.revision().await.unwrap() > before);
     assert_eq!(server.authenticate(key.expose()).await.unwrap().unwrap().account, account);
 
     let writes = (1..=20).map(|number| {
         let store = if number % 2 == 0 { server.clone() } else { cli.clone() };
         let trunk = trunk(account.id, number);
-        tokio::spawn(async move { store.insert_trunk(&trunk, 100).await })
+        tokio::spawn(async move { store.insert_trunk(&ACT, &trunk, 100).await })
     });
     for write in writes.collect::<Vec<_>>() {
         write.await.unwrap().unwrap();
@@ -255,10 +257,10 @@ async fn calls_of_an_earlier_build_are_counted_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tandem.db");
     let store = open(&path, 1).await.unwrap();
-    let account = store.ensure_admin_account("admin").await.unwrap().id;
-    store.insert_trunk(&trunk(account, 1), 10).await.unwrap();
+    let account = store.ensure_admin_account(&ACT, "admin").await.unwrap().id;
+    store.insert_trunk(&ACT, &trunk(account, 1), 10).await.unwrap();
     for number in 1..=3_u8 {
-        store.insert_external_call(&logged(account, number)).await.unwrap();
+        store.insert_external_call(&ACT, &logged(account, number)).await.unwrap();
     }
     let query = TrafficQuery::new(account, Timestamp::from_unix_micros(0), Timestamp::from_unix_micros(1_000_000));
     let before = store.traffic(&query).await.unwrap();
@@ -276,7 +278,7 @@ async fn calls_of_an_earlier_build_are_counted_once() {
         call.status = CallStatus::Ringing;
         Ok::<(), std::convert::Infallible>(())
     };
-    store.update_call(account, &CallKey::Id(logged(account, 2).id), change).await.unwrap();
+    store.update_call(&ACT, account, &CallKey::Id(logged(account, 2).id), change).await.unwrap();
     while store.count_earlier_calls().await.unwrap() {}
     assert_eq!(store.traffic(&query).await.unwrap(), before);
     store.close().await;

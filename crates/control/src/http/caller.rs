@@ -1,10 +1,14 @@
 use crate::Services;
+use crate::http::client_address::ClientAddress;
+use crate::http::envelope::RequestId;
 use crate::http::permission::Needs;
 use crate::http::problem::{Problem, ProblemCode};
-use crate::service::Caller;
+use crate::service::{Asked, Caller};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, header};
+use std::convert::Infallible;
+use std::sync::Arc;
 use tandem_model::Permission;
 
 impl FromRequestParts<Services> for Caller {
@@ -27,7 +31,25 @@ impl FromRequestParts<Services> for Caller {
             }
         };
         caller.require(permission)?;
-        Ok(caller)
+        Ok(Caller { request: asked(parts), ..caller })
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Asked {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(asked(parts))
+    }
+}
+
+/// How a request asks.
+fn asked(parts: &Parts) -> Asked {
+    Asked {
+        source: parts.extensions.get().map(|ClientAddress(address)| *address),
+        request_id: parts.extensions.get().map(|RequestId(id)| Arc::clone(id)),
+        dry_run: false,
+        expected_version: None,
     }
 }
 

@@ -4,14 +4,20 @@ use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use std::sync::Arc;
 use tracing::Instrument;
+
+/// The id of a request, in its extensions.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestId(pub(crate) Arc<str>);
 
 /// Surrounds every request: gives it an id, runs it to its end, and writes every error as a problem document.
 ///
 /// A request runs as a task of its own. So it is finished even when its client goes away, and a row and the slot that belongs to it
 /// cannot part; and a panic is an answer like any other, which tells nothing of the inside.
-pub(crate) async fn envelope(request: Request, next: Next) -> Response {
+pub(crate) async fn envelope(mut request: Request, next: Next) -> Response {
     let request_id = request_id(&request);
+    request.extensions_mut().insert(RequestId(request_id.as_str().into()));
     let route = request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str).to_owned();
     let span =
         tracing::info_span!("request", %request_id, method = %request.method(), route, call_id = tracing::field::Empty);

@@ -1,16 +1,15 @@
 use crate::Services;
-use crate::http::ClientAddress;
 use crate::http::access_schema::{NoSuchSession, SessionRefresh, SignIn, SignInFailed, TooManyAttempts};
 use crate::http::access_view::{SessionView, SignedInView};
 use crate::http::body::JsonObject;
 use crate::http::problem::Problem;
 use crate::http::problem_schema::{InvalidFields, NoAnswer, Unauthorized};
 use crate::http::query::{Page, PageQuery};
-use crate::service::{Caller, SignedIn};
+use crate::service::{Asked, Caller, SignedIn};
 use crate::wire::{Credentials, Refresh};
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderName, StatusCode, header};
-use axum::{Extension, Json};
 use tandem_model::SessionId;
 
 /// Sign in, with e-mail address and password or with the token of a one-time link.
@@ -31,12 +30,11 @@ use tandem_model::SessionId;
 )]
 pub(crate) async fn create(
     State(services): State<Services>,
-    client: Option<Extension<ClientAddress>>,
+    asked: Asked,
     JsonObject(body): JsonObject,
 ) -> Result<Tokens, Problem> {
     let credentials = Credentials::parse(body)?;
-    let source = client.map(|Extension(ClientAddress(address))| address);
-    let signed_in = services.sessions.sign_in(credentials, source).await?;
+    let signed_in = services.sessions.sign_in(credentials, &asked).await?;
     Ok(tokens(StatusCode::CREATED, signed_in))
 }
 
@@ -55,9 +53,13 @@ pub(crate) async fn create(
         NoAnswer,
     )
 )]
-pub(crate) async fn refresh(State(services): State<Services>, JsonObject(body): JsonObject) -> Result<Tokens, Problem> {
+pub(crate) async fn refresh(
+    State(services): State<Services>,
+    asked: Asked,
+    JsonObject(body): JsonObject,
+) -> Result<Tokens, Problem> {
     let Refresh(token) = Refresh::parse(body)?;
-    Ok(tokens(StatusCode::OK, services.sessions.refresh(&token).await?))
+    Ok(tokens(StatusCode::OK, services.sessions.refresh(&token, &asked).await?))
 }
 
 /// Sessions that have not ended, newest first: one's own, or all of the account for its admins.

@@ -4,10 +4,11 @@ use crate::service::{Core, PlatformTokenSettings};
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tandem_model::{Account, AccountId, ApiKeyId, Permission, Permissions, SessionId, Timestamp, UserId};
-use tandem_store::{DatabaseError, KeyOwner, SessionOwner};
+use tandem_store::{Act, DatabaseError, KeyOwner, SessionOwner};
 
 /// Who asks. Having one is the proof that the bearer was good.
 #[derive(Clone, Debug)]
@@ -20,6 +21,21 @@ pub(crate) struct Caller {
     pub(crate) actor: Actor,
     /// Whether this is the operator's own account, whose admins may act for others.
     node_admin: bool,
+    /// How they ask.
+    pub(crate) request: Asked,
+}
+
+/// How something is asked for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Asked {
+    /// Where from, if that is known.
+    pub(crate) source: Option<IpAddr>,
+    /// The id of the request.
+    pub(crate) request_id: Option<Arc<str>>,
+    /// Whether it is only asked what would happen.
+    pub(crate) dry_run: bool,
+    /// The version that is to be changed, if the client names one.
+    pub(crate) expected_version: Option<u64>,
 }
 
 /// Who does something, whichever account it is done in.
@@ -94,6 +110,19 @@ impl Caller {
         }
     }
 
+    /// What they do at this moment.
+    pub(crate) fn act(&self, at: Timestamp) -> Act {
+        let Actor { kind, name, account, on_behalf_of } = &self.actor;
+        let (kind, id) = match kind {
+            ActorKind::ApiKey(key) => (tandem_store::ActorKind::ApiKey, Some(key.as_uuid())),
+            ActorKind::User(user, _) => (tandem_store::ActorKind::User, Some(user.as_uuid())),
+            ActorKind::Platform => (tandem_store::ActorKind::Platform, None),
+        };
+        let name = name.to_string().into();
+        let actor = tandem_store::Actor { kind, id, name, account: Some(*account), on_behalf_of: *on_behalf_of };
+        self.request.act(actor, at)
+    }
+
     /// Refuses who lacks a permission.
     pub(crate) fn require(&self, permission: Permission) -> Result<(), Forbidden> {
         if self.permissions.allow(permission) { Ok(()) } else { Err(Forbidden::Lacks(permission)) }
@@ -107,6 +136,19 @@ impl Caller {
     /// Refuses who would give more than they have.
     pub(crate) fn may_give(&self, permissions: Permissions) -> Result<(), Forbidden> {
         self.permissions.first_missing(permissions).map_or(Ok(()), |missing| Err(Forbidden::Gives(missing)))
+    }
+}
+
+impl Asked {
+    /// What this actor does by it.
+    pub(crate) fn act(&self, actor: tandem_store::Actor, at: Timestamp) -> Act {
+        Act {
+            source: self.source,
+            request_id: self.request_id.as_deref().map(str::to_owned),
+            dry_run: self.dry_run,
+            expected_version: self.expected_version,
+            ..Act::of(actor, at)
+        }
     }
 }
 
@@ -192,7 +234,7 @@ impl Access {
         let account = self.core.store.account(account).await?.ok_or(ActForError::UnknownAccount)?;
         let actor = Actor { on_behalf_of: Some(account.id), ..caller.actor };
         tracing::info!(actor = %actor.name, kind = ?actor.kind, own = %actor.account, account = %account.id, "an admin of the node acts for an account");
-        Ok(Caller { account, actor, permissions: caller.permissions, node_admin: false })
+        Ok(Caller { account, actor, permissions: caller.permissions, node_admin: false, request: caller.request })
     }
 
     async fn look_up(
@@ -215,13 +257,18 @@ impl Access {
             return Ok(None);
         };
         let account = match claims.tier {
-            Some(tier) => self.core.store.account_with_tier(claims.account, tier, claims.issued_at).await?,
+            Some(tier) => {
+                let platform = tandem_store::Actor::new(tandem_store::ActorKind::Platform, "platform".into());
+                let act = Act::of(platform, now);
+                self.core.store.account_with_tier(&act, claims.account, tier, claims.issued_at).await?
+            }
             None => self.core.store.account(claims.account).await?,
         };
         Ok(account.map(|account| {
             let actor =
                 Actor { kind: ActorKind::Platform, name: "platform".into(), account: account.id, on_behalf_of: None };
-            let caller = Caller { account, permissions: claims.role.permissions(), actor, node_admin: false };
+            let request = Asked::default();
+            let caller = Caller { account, permissions: claims.role.permissions(), actor, node_admin: false, request };
             (caller, Some(claims.expires_at))
         }))
     }
@@ -278,7 +325,7 @@ impl Caller {
     #[cfg(test)]
     pub(crate) fn for_tests(account: Account) -> Self {
         let actor = Actor { kind: ActorKind::Platform, name: "test".into(), account: account.id, on_behalf_of: None };
-        Self { account, permissions: Permissions::ALL, actor, node_admin: false }
+        Self { account, permissions: Permissions::ALL, actor, node_admin: false, request: Asked::default() }
     }
 
     fn of_key(owner: KeyOwner) -> Self {
@@ -288,7 +335,13 @@ impl Caller {
             account: owner.account.id,
             on_behalf_of: None,
         };
-        Self { account: owner.account, permissions: owner.scopes, actor, node_admin: owner.node_admin }
+        Self {
+            account: owner.account,
+            permissions: owner.scopes,
+            actor,
+            node_admin: owner.node_admin,
+            request: Asked::default(),
+        }
     }
 
     fn of_session(owner: SessionOwner) -> Self {
@@ -298,7 +351,13 @@ impl Caller {
             account: owner.account.id,
             on_behalf_of: None,
         };
-        Self { account: owner.account, permissions: owner.user.role.permissions(), actor, node_admin: owner.node_admin }
+        Self {
+            account: owner.account,
+            permissions: owner.user.role.permissions(),
+            actor,
+            node_admin: owner.node_admin,
+            request: Asked::default(),
+        }
     }
 }
 

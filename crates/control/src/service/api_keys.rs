@@ -55,22 +55,24 @@ impl ApiKeys {
             return Err(Invalid::field("expires_at", "must be in the future").into());
         }
         let new = NewApiKey { account_id: caller.account_id(), name: &new.name, scopes, expires_at: new.expires_at };
-        let made = self.core.store.create_limited_api_key(new).await.map_err(|error| match error {
-            InsertApiKeyError::TooMany => CreateKeyError::TooMany,
-            InsertApiKeyError::Database(error) => error.into(),
-            // The account is there, as somebody has authenticated in it, and what is random is long and new.
-            InsertApiKeyError::UnknownAccount
-            | InsertApiKeyError::KeyTaken
-            | InsertApiKeyError::Revoked
-            | InsertApiKeyError::Length { .. } => DatabaseError::Unavailable.into(),
-        })?;
+        let made = self.core.store.create_limited_api_key(&caller.act(self.core.now()), new).await.map_err(
+            |error| match error {
+                InsertApiKeyError::TooMany => CreateKeyError::TooMany,
+                InsertApiKeyError::Database(error) => error.into(),
+                // The account is there, as somebody has authenticated in it, and what is random is long and new.
+                InsertApiKeyError::UnknownAccount
+                | InsertApiKeyError::KeyTaken
+                | InsertApiKeyError::Revoked
+                | InsertApiKeyError::Length { .. } => DatabaseError::Unavailable.into(),
+            },
+        )?;
         tracing::info!(account = %caller.account.id, actor = %caller.actor.name, key_id = %made.0.id, %scopes, "an API key was made");
         Ok(made)
     }
 
     /// Revokes a key; it stops working within 100 ms.
     pub(crate) async fn revoke(&self, caller: &Caller, id: ApiKeyId) -> Result<(), FindKeyError> {
-        let revoked = self.core.store.revoke_api_key(caller.account_id(), id).await;
+        let revoked = self.core.store.revoke_api_key(&caller.act(self.core.now()), caller.account_id(), id).await;
         revoked.map_err(|error| match error {
             RevokeApiKeyError::NotFound => FindKeyError::NotFound,
             RevokeApiKeyError::Database(error) => error.into(),

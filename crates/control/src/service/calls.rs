@@ -9,7 +9,7 @@ use tandem_model::{
     AccountId, CallEvent, CallId, CallRecord, CallStatus, CarriedBy, HangupCause, LegRecord, LiveCall, Money, Rate,
     Receipt, Timestamp, Trunk, TrunkId,
 };
-use tandem_store::{CallFilter, CallKey, DatabaseError, read_receipt};
+use tandem_store::{Act, CallFilter, CallKey, DatabaseError, read_receipt};
 use tokio::time::Instant;
 
 /// The call log.
@@ -94,7 +94,8 @@ impl Calls {
         let now = self.core.now();
         let trunk_id = new.trunk_id;
         let record = external_record(caller, new, CallId::new(now, id_bits()?), now);
-        let holds_slot = record.ended_at.is_none();
+        let act = caller.act(now);
+        let holds_slot = record.ended_at.is_none() && !act.dry_run;
         // The slot comes first: once the row is there, another request may end the call and free it.
         if holds_slot {
             self.external.begin(account, record.id).await.map_err(|error| match error {
@@ -103,7 +104,7 @@ impl Calls {
             })?;
             self.core.switchboard.external_call_started(account, trunk_id, record.id).await;
         }
-        let inserted = self.core.store.insert_external_call(&record).await;
+        let inserted = self.core.store.insert_external_call(&act, &record).await;
         if inserted.is_err() && holds_slot {
             self.free_slot(account, record.id).await;
         }
@@ -178,7 +179,8 @@ impl Calls {
         let now = self.core.now();
         let key = CallKey::Id(known.id);
         let _change = self.sweep.change(known.id);
-        let updated = self.core.store.update_call(account, &key, move |call| match call.carried_by {
+        let act = caller.act(now);
+        let updated = self.core.store.update_call(&act, account, &key, move |call| match call.carried_by {
             CarriedBy::External => change_external(call, change, rate, now),
             CarriedBy::Tandem => change_ours(call, change),
         });
@@ -187,7 +189,7 @@ impl Calls {
             tandem_store::UpdateCallError::Refused(invalid) => invalid.into(),
             tandem_store::UpdateCallError::Database(error) => error.into(),
         })?;
-        let ended_now = updated.before.ended_at.is_none() && updated.after.ended_at.is_some();
+        let ended_now = updated.before.ended_at.is_none() && updated.after.ended_at.is_some() && !act.dry_run;
         if ended_now && updated.after.carried_by == CarriedBy::External {
             self.free_slot(account, updated.after.id).await;
         }
@@ -204,7 +206,8 @@ impl Calls {
         let sweep = self.sweep.begin().await;
         for open in self.core.store.stale_external_calls(before).await? {
             let key = CallKey::Id(open.call_id);
-            let updated = self.core.store.update_call(open.account_id, &key, |call| {
+            let act = Act::system("stale calls", now);
+            let updated = self.core.store.update_call(&act, open.account_id, &key, |call| {
                 if sweep.was_changed(call.id) {
                     return Err(NotForgotten);
                 }

@@ -1,10 +1,11 @@
 use crate::service::{Caller, Core};
 use crate::wire::DialRequest;
 use crate::{DialError, HangupError, Unavailable};
+use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 use tandem_model::{CallId, CallRecord, CarriedBy, Receipt, TrunkId};
-use tandem_store::{CallKey, DatabaseError};
+use tandem_store::{CallKey, Change, DatabaseError};
 
 /// Calls that this switch places and ends.
 #[derive(Clone)]
@@ -61,6 +62,8 @@ impl Dialling {
                 // One line has both ids, and so has whatever the request logs from here on.
                 tracing::Span::current().record("call_id", tracing::field::display(record.id));
                 tracing::debug!("a call was placed");
+                let change = Change::new(caller.account_id(), "call.dial", record.id);
+                self.core.acts.note(caller.act(self.core.now()), change.made(json!({"trunk_id": record.trunk_id})));
                 Ok(record)
             }
             Err(DialError::Unavailable(error)) => Err(error.into()),
@@ -92,7 +95,11 @@ impl Dialling {
     pub(crate) async fn hang_up(&self, caller: &Caller, id: &str) -> Result<CallRecord, HangUpError> {
         if let Ok(call) = id.parse::<CallId>() {
             match self.core.switchboard.hangup(caller.account_id(), call).await {
-                Ok(record) => return Ok(record),
+                Ok(record) => {
+                    let change = Change::new(caller.account_id(), "call.hang_up", call);
+                    self.core.acts.note(caller.act(self.core.now()), change);
+                    return Ok(record);
+                }
                 Err(HangupError::Unavailable(error)) => return Err(error.into()),
                 Err(HangupError::NotFound) => {}
             }

@@ -1,6 +1,7 @@
 //! The use cases. They know the store and the switchboard, and neither HTTP nor SQL.
 
 mod access;
+mod acts;
 mod api_keys;
 mod calls;
 mod dialling;
@@ -19,6 +20,7 @@ mod statistics;
 mod trunks;
 mod users;
 
+use crate::service::acts::Acts;
 use crate::service::passwords::Passwords;
 use crate::service::session_tokens::SessionTokens;
 use crate::{Clock, ControlSettings, Switchboard};
@@ -26,7 +28,7 @@ use std::sync::Arc;
 use tandem_model::{AddressPolicy, Timestamp};
 use tandem_store::{DatabaseError, Store};
 
-pub(crate) use access::{Access, ActForError, AuthenticateError, Caller, Forbidden};
+pub(crate) use access::{Access, ActForError, Asked, AuthenticateError, Caller, Forbidden};
 pub(crate) use api_keys::{ApiKeys, CreateKeyError, FindKeyError};
 pub(crate) use calls::{Calls, CreateCallError, FindCallError, LogPage, UpdateCallError, was_answered};
 pub(crate) use dialling::{DialCallError, Dialling, ExplainError, HangUpError};
@@ -58,6 +60,7 @@ pub struct Services {
     pub(crate) dialling: Dialling,
     pub(crate) statistics: Statistics,
     pub(crate) node: Node,
+    acts: Acts,
     /// The currency of every amount.
     pub(crate) currency: Arc<str>,
 }
@@ -68,7 +71,8 @@ impl Services {
     pub fn new(store: Store, switchboard: Arc<dyn Switchboard>, settings: ControlSettings) -> Self {
         let peers = AddressPolicy::new(settings.peer_allow);
         let currency = settings.currency.into();
-        let core = Arc::new(Core { store, switchboard, peers, clock: settings.clock });
+        let acts = Acts::new(store.clone());
+        let core = Arc::new(Core { store, switchboard, peers, clock: settings.clock, acts: acts.clone() });
         let tokens = Arc::new(SessionTokens::new(&core.store));
         let passwords = Passwords::new();
         Self {
@@ -83,8 +87,14 @@ impl Services {
             dialling: Dialling::new(Arc::clone(&core)),
             statistics: Statistics::new(Arc::clone(&core)),
             node: Node::new(core),
+            acts,
             currency,
         }
+    }
+
+    /// Waits until the audit log has what was done so far, or until the database does not take it. For when the node stops.
+    pub async fn write_down_acts(&self) {
+        self.acts.written().await;
     }
 }
 
@@ -94,6 +104,7 @@ struct Core {
     switchboard: Arc<dyn Switchboard>,
     peers: AddressPolicy,
     clock: Arc<dyn Clock>,
+    acts: Acts,
 }
 
 impl Core {

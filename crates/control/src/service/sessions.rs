@@ -1,13 +1,12 @@
 use crate::service::passwords::{Passwords, PasswordsError};
 use crate::service::session_tokens::SessionTokens;
 use crate::service::source_limit::SourceLimit;
-use crate::service::{Caller, Core};
+use crate::service::{Asked, Caller, Core};
 use crate::wire::Credentials;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tandem_model::{AccountId, Permission, Secret, SessionId, Timestamp, UserId};
-use tandem_store::{DatabaseError, Refreshed, Session, SessionOwner, SignInAttempt};
+use tandem_model::{Permission, Secret, SessionId, Timestamp, UserId};
+use tandem_store::{Actor, ActorKind, Change, DatabaseError, Refreshed, Session, SessionOwner, SignInAttempt, User};
 
 /// People who sign in, and stay so.
 #[derive(Clone)]
@@ -57,32 +56,33 @@ impl Sessions {
         Self { core, passwords, tokens, sources: Arc::default() }
     }
 
-    /// Signs somebody in, from this address as far as it is known.
-    pub(crate) async fn sign_in(
-        &self,
-        credentials: Credentials,
-        source: Option<IpAddr>,
-    ) -> Result<SignedIn, SignInError> {
+    /// Signs somebody in.
+    pub(crate) async fn sign_in(&self, credentials: Credentials, asked: &Asked) -> Result<SignedIn, SignInError> {
         let now = self.core.now();
+        let source = asked.source;
         self.sources.take(source, now).map_err(SignInError::TooMany)?;
-        let (account, user) = match credentials {
-            Credentials::Password { email, password } => self.by_password(&email, password, now).await?,
+        let user = match credentials {
+            Credentials::Password { email, password } => self.by_password(&email, password, asked, now).await?,
             Credentials::Link(token) => {
                 let taken = self.core.store.take_sign_in_link(token.expose(), now).await?;
-                taken.ok_or(SignInError::WrongLink)?
+                let (account, user) = taken.ok_or(SignInError::WrongLink)?;
+                self.core.store.user(account, user).await?.ok_or(SignInError::WrongLink)?
             }
         };
+        let act = asked.act(person(&user), now);
+        let (account, user) = (user.account_id, user.id);
         self.sources.give_back(source);
         let address = source.map(|source| source.to_string());
-        let (session, refresh_token) = self.core.store.open_session(account, user, address, now).await?;
+        let (session, refresh_token) = self.core.store.open_session(&act, account, user, address, now).await?;
         tracing::info!(%account, %user, session = %session.id, client = ?source, "a user has signed in");
         self.signed_in(session.id, refresh_token, now).await?.ok_or(SignInError::WrongPassword)
     }
 
     /// New tokens for a refresh token, which is spent by it.
-    pub(crate) async fn refresh(&self, token: &Secret) -> Result<SignedIn, SignInError> {
+    pub(crate) async fn refresh(&self, token: &Secret, asked: &Asked) -> Result<SignedIn, SignInError> {
         let now = self.core.now();
-        match self.core.store.refresh_session(token.expose(), now).await? {
+        let act = asked.act(Actor::new(ActorKind::Stranger, "holder of a refresh token".into()), now);
+        match self.core.store.refresh_session(&act, token.expose(), now).await? {
             Refreshed::Renewed(session, next) => {
                 self.signed_in(session, next, now).await?.ok_or(SignInError::WrongRefreshToken)
             }
@@ -105,7 +105,8 @@ impl Sessions {
     /// Ends a session that the caller may see; its tokens stop working within 100 ms.
     pub(crate) async fn end(&self, caller: &Caller, id: SessionId) -> Result<(), EndSessionError> {
         let user = scope(caller).ok_or(EndSessionError::NotFound)?;
-        if !self.core.store.end_session(caller.account_id(), user, id).await? {
+        let act = caller.act(self.core.now());
+        if !self.core.store.end_session(&act, caller.account_id(), user, id).await? {
             return Err(EndSessionError::NotFound);
         }
         tracing::info!(account = %caller.account.id, actor = %caller.actor.name, session = %id, "a session was ended");
@@ -127,19 +128,24 @@ impl Sessions {
         &self,
         email: &str,
         password: Secret,
+        asked: &Asked,
         now: Timestamp,
-    ) -> Result<(AccountId, UserId), SignInError> {
+    ) -> Result<User, SignInError> {
         // Counted before it is looked at, and whether there is such a user or not.
         if let SignInAttempt::LockedUntil(until) = self.core.store.count_sign_in(email, now).await? {
             return Err(SignInError::TooMany(until.since(now)));
         }
         let (user, hash) = self.core.store.user_by_email(email).await?.unzip();
         if !self.passwords.verify(password, hash.flatten()).await? {
+            if let Some(user) = user {
+                let act = asked.act(Actor::new(ActorKind::Stranger, "somebody with a wrong password".into()), now);
+                self.core.acts.note(act, Change::new(user.account_id, "session.refuse", user.id));
+            }
             return Err(SignInError::WrongPassword);
         }
         let user = user.ok_or(SignInError::WrongPassword)?;
         self.core.store.forget_sign_in_failures(email).await?;
-        Ok((user.account_id, user.id))
+        Ok(user)
     }
 
     /// `None` when the user has gone in this moment.
@@ -155,6 +161,15 @@ impl Sessions {
             refresh_token,
             owner,
         }))
+    }
+}
+
+/// A user as who does something.
+fn person(user: &User) -> Actor {
+    Actor {
+        id: Some(user.id.as_uuid()),
+        account: Some(user.account_id),
+        ..Actor::new(ActorKind::User, user.email.clone().into())
     }
 }
 

@@ -140,16 +140,19 @@ impl Trunks {
         let now = self.core.now();
         let trunk = new_trunk(caller, new, TrunkId::new(now, id_bits()?), now);
         self.check_next_hop(&trunk)?;
-        self.core.store.insert_trunk(&trunk, caller.account.limits().max_trunks).await.map_err(
-            |error| match error {
+        let act = caller.act(now);
+        self.core.store.insert_trunk(&act, &trunk, caller.account.limits().max_trunks).await.map_err(|error| {
+            match error {
                 tandem_store::InsertTrunkError::NameTaken => CreateTrunkError::NameTaken,
                 tandem_store::InsertTrunkError::LimitReached { limit } => CreateTrunkError::LimitReached { limit },
                 tandem_store::InsertTrunkError::FailoverUnknown => failover_unknown().into(),
                 tandem_store::InsertTrunkError::Database(error) => error.into(),
-            },
-        )?;
-        self.core.switchboard.routing_changed();
-        self.probing.probe_by_itself(&trunk);
+            }
+        })?;
+        if !act.dry_run {
+            self.core.switchboard.routing_changed();
+            self.probing.probe_by_itself(&trunk);
+        }
         Ok(ShownTrunk::new(trunk, TrunkState::default(), warnings))
     }
 
@@ -188,7 +191,8 @@ impl Trunks {
         let Parsed { value: change, warnings } = change;
         let now = self.core.now();
         let mut target_before = None;
-        let changed = self.core.store.change_trunk(caller.account_id(), id, |trunk| {
+        let act = caller.act(now);
+        let changed = self.core.store.change_trunk(&act, caller.account_id(), id, |trunk| {
             target_before = Some(Target::of(trunk));
             change.apply(trunk);
             trunk.updated_at = now;
@@ -201,10 +205,14 @@ impl Trunks {
             tandem_store::ChangeTrunkError::Refused(invalid) => invalid.into(),
             tandem_store::ChangeTrunkError::Database(error) => error.into(),
         })?;
-        self.core.switchboard.routing_changed();
+        if !act.dry_run {
+            self.core.switchboard.routing_changed();
+        }
         let leads_elsewhere = target_before != Some(Target::of(&trunk));
         if leads_elsewhere {
-            self.probing.target_changed(&trunk).await;
+            if !act.dry_run {
+                self.probing.target_changed(&trunk).await;
+            }
             trunk.health = TrunkHealth::UNKNOWN;
         }
         let mut state = self.state(id).await?;
@@ -226,11 +234,14 @@ impl Trunks {
         if active_calls > 0 {
             return Err(DeleteTrunkError::InUse { active_calls });
         }
-        self.core.store.delete_trunk(account, id, self.core.now()).await.map_err(|error| match error {
+        let act = caller.act(self.core.now());
+        self.core.store.delete_trunk(&act, account, id, act.at).await.map_err(|error| match error {
             tandem_store::DeleteTrunkError::NotFound => DeleteTrunkError::NotFound,
             tandem_store::DeleteTrunkError::Database(error) => error.into(),
         })?;
-        self.core.switchboard.routing_changed();
+        if !act.dry_run {
+            self.core.switchboard.routing_changed();
+        }
         Ok(())
     }
 

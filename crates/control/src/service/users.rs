@@ -97,13 +97,15 @@ impl Users {
             role: new.role,
             created_at,
         };
-        self.core.store.insert_user(&user, Some(&hash)).await.map_err(|error| match error {
-            InsertUserError::EmailTaken => CreateUserError::EmailTaken,
-            InsertUserError::TooMany => CreateUserError::TooMany,
-            // Somebody has authenticated in it a moment ago.
-            InsertUserError::UnknownAccount => DatabaseError::Unavailable.into(),
-            InsertUserError::Database(error) => error.into(),
-        })?;
+        self.core.store.insert_user(&caller.act(created_at), &user, Some(&hash)).await.map_err(
+            |error| match error {
+                InsertUserError::EmailTaken => CreateUserError::EmailTaken,
+                InsertUserError::TooMany => CreateUserError::TooMany,
+                // Somebody has authenticated in it a moment ago.
+                InsertUserError::UnknownAccount => DatabaseError::Unavailable.into(),
+                InsertUserError::Database(error) => error.into(),
+            },
+        )?;
         tracing::info!(account = %caller.account.id, actor = %caller.actor.name, user = %user.id, role = %user.role, "a user was added");
         Ok((user, shown))
     }
@@ -120,14 +122,15 @@ impl Users {
             None => None,
         };
         let change = UserChange { name: edit.name, role: edit.role, password };
-        let user = self.core.store.update_user(caller.account_id(), id, &change).await?;
+        let act = caller.act(self.core.now());
+        let user = self.core.store.update_user(&act, caller.account_id(), id, &change).await?;
         tracing::info!(account = %caller.account.id, actor = %caller.actor.name, user = %id, role = %user.role, password = change.password.is_some(), "a user was changed");
         Ok(user)
     }
 
     /// Removes a user; their sessions end within 100 ms.
     pub(crate) async fn delete(&self, caller: &Caller, id: UserId) -> Result<(), EditUserError> {
-        self.core.store.delete_user(caller.account_id(), id).await?;
+        self.core.store.delete_user(&caller.act(self.core.now()), caller.account_id(), id).await?;
         tracing::info!(account = %caller.account.id, actor = %caller.actor.name, user = %id, "a user was removed");
         Ok(())
     }
@@ -151,7 +154,7 @@ impl Users {
         }
         self.core.store.forget_sign_in_failures(email).await?;
         let change = UserChange { password: Some(self.passwords.hash(change.new).await?), ..UserChange::default() };
-        match self.core.store.update_user(caller.account_id(), id, &change).await {
+        match self.core.store.update_user(&caller.act(now), caller.account_id(), id, &change).await {
             Ok(_) => {
                 tracing::info!(account = %caller.account.id, user = %id, "a user has changed the password");
                 Ok(())

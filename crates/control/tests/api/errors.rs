@@ -1,4 +1,4 @@
-use crate::harness::{Api, full};
+use crate::harness::{ACT, Api, full};
 use axum::body::Body;
 use axum::http::{Method, Request, header};
 use serde_json::json;
@@ -90,7 +90,7 @@ async fn a_revoked_key_stops_working_soon() {
     let api = Api::start().await;
     api.get("/trunks").await.expect(200);
     let keys = api.store.api_keys(api.mine.account.id, 0, 10).await.unwrap();
-    api.store.revoke_api_key(api.mine.account.id, keys[0].id).await.unwrap();
+    api.store.revoke_api_key(&ACT, api.mine.account.id, keys[0].id).await.unwrap();
     let revoked_at = Instant::now();
     // The contract is 100 ms; a loaded machine may take its time to ask.
     while api.get("/trunks").await.status != 401 {

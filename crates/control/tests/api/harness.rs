@@ -18,10 +18,13 @@ use tandem_model::{
     Reason, Receipt, Refusal, RefusalId, RefusalKind, RefusedInvite, Tier, Timestamp, Traffic, Transport, Trunk,
     TrunkHealth, TrunkId, TrunkLoad, TrunkState,
 };
-use tandem_store::{DatabaseUrl, MasterKey, Store, StoreOptions};
+use tandem_store::{Act, DatabaseUrl, MasterKey, Store, StoreOptions};
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
+
+/// Who does everything here.
+pub(crate) static ACT: Act = Act::system("test", Timestamp::from_unix_micros(0));
 
 /// 2026-01-31T12:00:00Z.
 pub(crate) const START: i64 = 1_769_860_800_000_000;
@@ -237,8 +240,8 @@ pub(crate) fn merged(mut body: Value, changes: Value) -> Value {
 async fn tenant(store: &Store, name: &str, tier: Tier, seed: u8) -> Tenant {
     let id = AccountId::new(at(0), [seed; 10]);
     let account = Account { id, name: name.to_owned(), tier, max_trunks: None, max_calls: None, created_at: at(0) };
-    store.insert_account(&account).await.unwrap();
-    let (_, key) = store.create_api_key(id, "test").await.unwrap();
+    store.insert_account(&ACT, &account).await.unwrap();
+    let (_, key) = store.create_api_key(&ACT, id, "test").await.unwrap();
     Tenant { account, key: key.expose().to_owned() }
 }
 

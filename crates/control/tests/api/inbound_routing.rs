@@ -1,4 +1,4 @@
-use crate::harness::{Api, trunk_body};
+use crate::harness::{ACT, Api, trunk_body};
 use serde_json::{Value, json};
 use tandem_control::openapi;
 use tandem_model::{Connect, InboundRouting};
@@ -138,7 +138,7 @@ async fn a_range_that_an_earlier_build_took_is_told_of() {
         trunk.allowed_ips = vec!["0.0.0.0/0".parse().unwrap(), "192.0.2.0/24".parse().unwrap()];
         Ok::<(), std::convert::Infallible>(())
     };
-    api.store.change_trunk(api.mine.account.id, id.parse().unwrap(), widen).await.unwrap();
+    api.store.change_trunk(&ACT, api.mine.account.id, id.parse().unwrap(), widen).await.unwrap();
     let shown = api.get(&format!("/trunks/{id}")).await.expect(200);
     assert_eq!(shown["warnings"].as_array().map(Vec::len), Some(1), "{}", shown["warnings"]);
     assert!(shown["warnings"][0].as_str().unwrap().contains("0.0.0.0/0"), "{}", shown["warnings"]);

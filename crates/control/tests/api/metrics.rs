@@ -1,4 +1,4 @@
-use crate::harness::{Api, Reply, at};
+use crate::harness::{ACT, Api, Reply, at};
 use axum::body::Body;
 use axum::http::{Method, Request, header};
 use serde_json::json;
@@ -198,11 +198,11 @@ async fn requests_are_counted_by_route_and_never_by_what_a_client_wrote() {
 #[tokio::test]
 async fn from_elsewhere_it_takes_a_key_of_the_operator() {
     let api = Api::start().await;
-    let node = api.store.ensure_admin_account("admin").await.unwrap();
+    let node = api.store.ensure_admin_account(&ACT, "admin").await.unwrap();
     let key = async |scope| {
         let scopes = Permissions::of(&[scope]);
         let new = NewApiKey { account_id: node.id, name: "prometheus", scopes, expires_at: None };
-        api.store.create_limited_api_key(new).await.unwrap().1.expose().to_owned()
+        api.store.create_limited_api_key(&ACT, new).await.unwrap().1.expose().to_owned()
     };
     let (reads, calls) = (key(Permission::Read).await, key(Permission::Calls).await);
     let far = "192.0.2.1";

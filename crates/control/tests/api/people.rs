@@ -1,4 +1,4 @@
-use crate::harness::{Api, Reply, at};
+use crate::harness::{ACT, Api, Reply, at};
 use axum::http::{Method, header};
 use serde_json::{Value, json};
 use tandem_model::{Role, UserId};
@@ -92,7 +92,7 @@ async fn an_answer_does_not_tell_whether_there_is_such_a_user() {
         role: Role::Viewer,
         created_at: at(0),
     };
-    api.store.insert_user(&without_password, None).await.unwrap();
+    api.store.insert_user(&ACT, &without_password, None).await.unwrap();
     let answers = async |email: &str| {
         let mut answers = Vec::new();
         for _ in 0..7 {
@@ -215,7 +215,7 @@ async fn the_account_keeps_an_admin() {
 async fn a_link_signs_in_once() {
     let api = Api::start().await;
     let id: UserId = with_user(&api, "admin").await.parse().unwrap();
-    let link = |end: i64| api.store.make_sign_in_link(api.mine.account.id, id, at(end));
+    let link = |end: i64| api.store.make_sign_in_link(&ACT, api.mine.account.id, id, at(end));
     let (link, late) = (link(600).await.unwrap(), link(600).await.unwrap());
     let take = async |token: &str| api.send(Method::POST, "/sessions", Some(json!({"link_token": token})), None).await;
     let tokens = take(link.expose()).await.expect(201);

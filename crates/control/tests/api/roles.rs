@@ -1,5 +1,5 @@
 use crate::document::operations;
-use crate::harness::{Api, at};
+use crate::harness::{ACT, Api, at};
 use axum::body::Body;
 use axum::http::{Method, Request, header};
 use serde_json::{Value, json};
@@ -48,7 +48,7 @@ async fn each_role_may_do_what_it_holds_and_nothing_else() {
     for scope in Permission::ALL {
         let scopes = Permissions::of(&[*scope]);
         let new = NewApiKey { account_id: api.mine.account.id, name: "scoped", scopes, expires_at: None };
-        let (_, key) = api.store.create_limited_api_key(new).await.unwrap();
+        let (_, key) = api.store.create_limited_api_key(&ACT, new).await.unwrap();
         bearers.push((scopes, key.expose().to_owned()));
     }
     let guarded = guarded();
@@ -183,11 +183,11 @@ async fn bodies_are_strict() {
 #[tokio::test]
 async fn an_admin_of_the_node_acts_for_an_account_when_they_say_so() {
     let api = Api::start().await;
-    let node = api.store.ensure_admin_account("admin").await.unwrap();
-    let (_, all) = api.store.create_api_key(node.id, "operator's").await.unwrap();
+    let node = api.store.ensure_admin_account(&ACT, "admin").await.unwrap();
+    let (_, all) = api.store.create_api_key(&ACT, node.id, "operator's").await.unwrap();
     let no_admin = Permissions::of(&[Permission::Read, Permission::Calls, Permission::Write]);
     let limited = NewApiKey { account_id: node.id, name: "limited", scopes: no_admin, expires_at: None };
-    let (_, limited) = api.store.create_limited_api_key(limited).await.unwrap();
+    let (_, limited) = api.store.create_limited_api_key(&ACT, limited).await.unwrap();
     let trunk = api.trunk(json!({})).await;
     let ask = async |key: &str, account: &str| {
         let request = Request::builder()

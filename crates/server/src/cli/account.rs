@@ -1,4 +1,4 @@
-use super::database::{Missing, account, every, id_parts, with_store};
+use super::database::{Missing, account, act, every, id_parts, with_store};
 use super::failure::Failure;
 use super::output::{Output, Table, to_the_second};
 use crate::config::Config;
@@ -112,7 +112,10 @@ impl AddArgs {
             created_at,
         };
         with_store(config, Missing::Make, async |store| {
-            store.insert_account(&account).await.map_err(|error| Failure::of_insert_account(error, &account.name))
+            store
+                .insert_account(&act(), &account)
+                .await
+                .map_err(|error| Failure::of_insert_account(error, &account.name))
         })?;
         show_one(&account, output)
     }
@@ -127,7 +130,7 @@ impl SetArgs {
         };
         let changed = with_store(config, Missing::Fail, async |store| {
             let id = account(store, Some(&self.account)).await?.id;
-            store.update_account(id, change).await.map_err(|error| Failure::of_update_account(error, id))
+            store.update_account(&act(), id, change).await.map_err(|error| Failure::of_update_account(error, id))
         })?;
         show_one(&changed, output)
     }

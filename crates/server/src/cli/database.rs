@@ -1,8 +1,9 @@
 use super::failure::Failure;
 use crate::config::Config;
 use crate::runtime::SystemClock;
+use std::os::unix::fs::MetadataExt;
 use tandem_model::{Account, Timestamp};
-use tandem_store::{MAX_PAGE, Store};
+use tandem_store::{Act, MAX_PAGE, Store};
 
 /// Whether a command may make what is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +79,26 @@ pub(super) fn id_parts() -> Result<(Timestamp, [u8; 10]), Failure> {
     let mut random = [0; 10];
     getrandom::fill(&mut random).map_err(Failure::Randomness)?;
     Ok((SystemClock::utc(), random))
+}
+
+/// What the user of the operating system does by a command.
+pub(super) fn act() -> Act {
+    Act::cli(user_name(), SystemClock::utc())
+}
+
+/// The user's name as the system's list of users has it, else the number.
+fn user_name() -> String {
+    let Ok(process) = std::fs::metadata("/proc/self") else {
+        return "unknown".to_owned();
+    };
+    let uid = process.uid().to_string();
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let named = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == uid).then(|| name.to_owned())
+    });
+    named.unwrap_or_else(|| format!("user {uid}"))
 }
 
 fn require_database(config: &Config) -> Result<(), Failure> {

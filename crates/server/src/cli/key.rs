@@ -1,5 +1,5 @@
 use super::account::name;
-use super::database::{Missing, account, every, with_store};
+use super::database::{Missing, account, act, every, with_store};
 use super::failure::Failure;
 use super::output::{Output, Table, to_the_second};
 use crate::config::Config;
@@ -101,7 +101,7 @@ impl CreateArgs {
         let (owner, key, secret) = with_store(config, Missing::Fail, async |store| {
             let owner = account(store, self.account.as_deref()).await?;
             let new = NewApiKey { account_id: owner.id, name: &self.name, scopes, expires_at };
-            let made = store.create_limited_api_key(new).await;
+            let made = store.create_limited_api_key(&act(), new).await;
             let (key, secret) = made.map_err(|error| Failure::of_insert_key(error, owner.id))?;
             Ok((owner, key, secret))
         })?;
@@ -130,7 +130,7 @@ fn revoke(id: ApiKeyId, config: &Config, output: &Output) -> Result<(), Failure>
 /// The operator of the node may revoke every key: whose it is need not be said.
 async fn revoke_wherever_it_is(store: &Store, id: ApiKeyId) -> Result<Account, Failure> {
     for owner in every(async |skip| store.accounts(skip, MAX_PAGE).await).await? {
-        match store.revoke_api_key(owner.id, id).await {
+        match store.revoke_api_key(&act(), owner.id, id).await {
             Ok(()) => return Ok(owner),
             Err(RevokeApiKeyError::NotFound) => {}
             Err(RevokeApiKeyError::Database(error)) => return Err(error.into()),

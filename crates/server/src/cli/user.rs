@@ -1,5 +1,5 @@
 use super::account::name;
-use super::database::{Missing, account, every, id_parts, with_store};
+use super::database::{Missing, account, act, every, id_parts, with_store};
 use super::failure::Failure;
 use super::output::{Output, Table, to_the_second};
 use super::trunk::read_password;
@@ -88,7 +88,7 @@ impl AddArgs {
                 role: self.role,
                 created_at,
             };
-            match store.insert_user(&user, Some(&hash)).await {
+            match store.insert_user(&act(), &user, Some(&hash)).await {
                 Ok(()) => Ok(user),
                 Err(error) => Err(Failure::of_insert_user(error, &user.email, account_id)),
             }
@@ -116,7 +116,7 @@ impl LinkArgs {
         let token = with_store(config, Missing::Fail, async |store| {
             let unknown = || Failure::UnknownUser { email: self.email.clone() };
             let (user, _) = store.user_by_email(&self.email).await?.ok_or_else(unknown)?;
-            store.make_sign_in_link(user.account_id, user.id, expires_at).await.map_err(|error| match error {
+            store.make_sign_in_link(&act(), user.account_id, user.id, expires_at).await.map_err(|error| match error {
                 MakeLinkError::UnknownUser => unknown(),
                 MakeLinkError::Database(error) => error.into(),
             })

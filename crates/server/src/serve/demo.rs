@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tandem_model::{Role, Secret, UserId};
-use tandem_store::{DatabaseError, InsertUserError, MakeLinkError, Store, User};
+use tandem_store::{Act, DatabaseError, InsertUserError, MakeLinkError, Store, User};
 
 /// Why the demo is not set up.
 #[derive(Debug, thiserror::Error)]
@@ -29,8 +29,9 @@ pub(crate) enum DemoError {
 
 /// A link by which whoever sees it signs in once as the demo's user, who is made without a password if they are not there.
 pub(super) async fn sign_in_link(store: &Store, http: SocketAddr) -> Result<String, DemoError> {
-    let account = store.ensure_admin_account(ADMIN_ACCOUNT).await?;
     let now = SystemClock::utc();
+    let act = Act::system("demo", now);
+    let account = store.ensure_admin_account(&act, ADMIN_ACCOUNT).await?;
     let known = store.user_by_email(DEMO_USER).await?.filter(|(user, _)| user.account_id == account.id);
     let id = match known {
         Some((user, _)) => user.id,
@@ -43,11 +44,11 @@ pub(super) async fn sign_in_link(store: &Store, http: SocketAddr) -> Result<Stri
                 role: Role::Admin,
                 created_at: now,
             };
-            store.insert_user(&user, None).await?;
+            store.insert_user(&act, &user, None).await?;
             user.id
         }
     };
-    let token = store.make_sign_in_link(account.id, id, now.saturating_add(LINK_LIFE)).await?;
+    let token = store.make_sign_in_link(&act, account.id, id, now.saturating_add(LINK_LIFE)).await?;
     Ok(format!("http://{http}/#sign-in={}", token.expose()))
 }
 

@@ -1,10 +1,11 @@
 use crate::config::Config;
+use crate::runtime::SystemClock;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use tandem_model::Secret;
-use tandem_store::{DatabaseError, InsertApiKeyError, Store};
+use tandem_store::{Act, DatabaseError, InsertApiKeyError, Store};
 
 /// Why the bootstrap admin has no key.
 #[derive(Debug, thiserror::Error)]
@@ -29,25 +30,31 @@ pub(super) enum AdminKey {
 
 /// Sees to it that the bootstrap admin exists and has a key.
 pub(super) async fn admin_key(store: &Store, config: &Config, demo: bool) -> Result<AdminKey, KeyError> {
-    let account = store.ensure_admin_account(ADMIN_ACCOUNT).await?;
+    let act = Act::system("start", SystemClock::utc());
+    let account = store.ensure_admin_account(&act, ADMIN_ACCOUNT).await?;
     if let Some(key) = &config.admin_api_key {
         if store.authenticate(key.expose()).await?.is_none() {
-            store.insert_api_key_with(account.id, "TANDEM_ADMIN_API_KEY", key).await?;
+            store.insert_api_key_with(&act, account.id, "TANDEM_ADMIN_API_KEY", key).await?;
         }
         return Ok(AdminKey::Known(key.clone()));
     }
     if demo {
-        return demo_key(store, account.id, &config.data_dir.join(DEMO_KEY_FILE)).await;
+        return demo_key(store, &act, account.id, &config.data_dir.join(DEMO_KEY_FILE)).await;
     }
     if !store.api_keys(account.id, 0, 1).await?.is_empty() {
         return Ok(AdminKey::Hidden);
     }
-    let (_, key) = store.create_api_key(account.id, "first start").await?;
+    let (_, key) = store.create_api_key(&act, account.id, "first start").await?;
     Ok(AdminKey::New(key))
 }
 
 /// The demo's key is kept in a file that only this user can read.
-async fn demo_key(store: &Store, account: tandem_model::AccountId, path: &Path) -> Result<AdminKey, KeyError> {
+async fn demo_key(
+    store: &Store,
+    act: &Act,
+    account: tandem_model::AccountId,
+    path: &Path,
+) -> Result<AdminKey, KeyError> {
     let failed = |source| KeyError::File { path: path.to_owned(), source };
     match fs::read_to_string(path) {
         Ok(text) => {
@@ -59,7 +66,7 @@ async fn demo_key(store: &Store, account: tandem_model::AccountId, path: &Path) 
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(source) => return Err(failed(source)),
     }
-    let (_, key) = store.create_api_key(account, "demo").await?;
+    let (_, key) = store.create_api_key(act, account, "demo").await?;
     let mut file =
         fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).map_err(failed)?;
     // The mode above counts for a new file only.

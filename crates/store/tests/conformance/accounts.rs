@@ -1,4 +1,4 @@
-use crate::samples::{account, account_id, with_account};
+use crate::samples::{ACT, account, account_id, with_account};
 use tandem_model::{Account, Tier};
 use tandem_store::{AccountChange, InsertAccountError, Store, UpdateAccountError};
 
@@ -13,7 +13,7 @@ pub(crate) async fn an_account_is_found_by_id_and_name(store: &Store) {
 pub(crate) async fn a_name_is_given_once(store: &Store) {
     with_account(store, 1).await;
     let same_name = Account { name: "account 1".into(), ..account(2) };
-    assert!(matches!(store.insert_account(&same_name).await, Err(InsertAccountError::NameTaken)));
+    assert!(matches!(store.insert_account(&ACT, &same_name).await, Err(InsertAccountError::NameTaken)));
     assert_eq!(store.account(account_id(2)).await.unwrap(), None);
 }
 
@@ -30,23 +30,23 @@ pub(crate) async fn a_change_touches_only_what_it_names(store: &Store) {
     with_account(store, 1).await;
     let change = AccountChange { max_calls: Some(Some(400)), ..AccountChange::default() };
     let expected = Account { max_calls: Some(400), ..account(1) };
-    assert_eq!(store.update_account(account_id(1), change).await.unwrap(), expected);
+    assert_eq!(store.update_account(&ACT, account_id(1), change).await.unwrap(), expected);
 
     let change = AccountChange { tier: Some(Tier::Free), max_trunks: Some(None), max_calls: None };
     let expected = Account { tier: Tier::Free, max_trunks: None, ..expected };
-    assert_eq!(store.update_account(account_id(1), change).await.unwrap(), expected);
+    assert_eq!(store.update_account(&ACT, account_id(1), change).await.unwrap(), expected);
     assert_eq!(store.account(account_id(1)).await.unwrap(), Some(expected));
 
-    let missing = store.update_account(account_id(2), change).await;
+    let missing = store.update_account(&ACT, account_id(2), change).await;
     assert!(matches!(missing, Err(UpdateAccountError::NotFound)));
 }
 
 pub(crate) async fn the_admin_account_is_made_once_and_left_alone(store: &Store) {
-    let made = store.ensure_admin_account("admin").await.unwrap();
+    let made = store.ensure_admin_account(&ACT, "admin").await.unwrap();
     assert_eq!(made.tier, Tier::Enterprise);
-    assert_eq!(store.ensure_admin_account("admin").await.unwrap(), made);
+    assert_eq!(store.ensure_admin_account(&ACT, "admin").await.unwrap(), made);
 
     let change = AccountChange { tier: Some(Tier::Pro), ..AccountChange::default() };
-    store.update_account(made.id, change).await.unwrap();
-    assert_eq!(store.ensure_admin_account("admin").await.unwrap().tier, Tier::Pro);
+    store.update_account(&ACT, made.id, change).await.unwrap();
+    assert_eq!(store.ensure_admin_account(&ACT, "admin").await.unwrap().tier, Tier::Pro);
 }

@@ -1,4 +1,4 @@
-use crate::samples::{account_id, at, call, call_id, external_call, trunk_id, with_account, with_trunk};
+use crate::samples::{ACT, account_id, at, call, call_id, external_call, trunk_id, with_account, with_trunk};
 use std::convert::Infallible;
 use tandem_model::{CallRecord, CallStatus, Money, Record};
 use tandem_store::{CallFilter, CallKey, InsertCallError, MAX_PAGE, OpenExternalCall, Store, UpdateCallError};
@@ -25,27 +25,27 @@ pub(crate) async fn an_external_call_comes_back_as_it_was_written(store: &Store)
         ..external_call(2, account, trunk)
     };
     for call in [full, bare] {
-        store.insert_external_call(&call).await.unwrap();
+        store.insert_external_call(&ACT, &call).await.unwrap();
         assert_eq!(store.call(account, &CallKey::Id(call.id)).await.unwrap(), Some(call));
     }
 }
 
 pub(crate) async fn a_call_id_is_unique_in_the_account(store: &Store) {
     let ((ours, our_trunk), (theirs, their_trunk)) = (with_trunk(store, 1).await, with_trunk(store, 2).await);
-    store.insert_external_call(&external_call(1, ours, our_trunk)).await.unwrap();
+    store.insert_external_call(&ACT, &external_call(1, ours, our_trunk)).await.unwrap();
     let again = CallRecord { id: call_id(2), ..external_call(1, ours, our_trunk) };
-    assert!(matches!(store.insert_external_call(&again).await, Err(InsertCallError::CallIdTaken)));
+    assert!(matches!(store.insert_external_call(&ACT, &again).await, Err(InsertCallError::CallIdTaken)));
     assert_eq!(store.calls(ours, ALL).await.unwrap().len(), 1);
     let elsewhere = CallRecord { id: call_id(2), ..external_call(1, theirs, their_trunk) };
-    store.insert_external_call(&elsewhere).await.unwrap();
+    store.insert_external_call(&ACT, &elsewhere).await.unwrap();
 }
 
 pub(crate) async fn an_external_call_needs_a_trunk_of_the_account(store: &Store) {
     let ((ours, trunk), (_, foreign)) = (with_trunk(store, 1).await, with_trunk(store, 2).await);
-    store.delete_trunk(ours, trunk, at(9)).await.unwrap();
+    store.delete_trunk(&ACT, ours, trunk, at(9)).await.unwrap();
     for wrong in [Some(trunk), Some(foreign), Some(trunk_id(9)), None] {
         let call = CallRecord { trunk_id: wrong, ..external_call(1, ours, trunk) };
-        assert!(matches!(store.insert_external_call(&call).await, Err(InsertCallError::UnknownTrunk)));
+        assert!(matches!(store.insert_external_call(&ACT, &call).await, Err(InsertCallError::UnknownTrunk)));
     }
     assert!(store.calls(ours, ALL).await.unwrap().is_empty());
 }
@@ -55,7 +55,7 @@ pub(crate) async fn a_call_is_found_by_either_id(store: &Store) {
     let logged = external_call(1, account, trunk);
     // A client may use a UUID of its own, even that of another call: its own id comes first.
     let confusing = CallRecord { call_id: call_id(1).to_string(), ..external_call(2, account, trunk) };
-    store.insert_external_call(&logged).await.unwrap();
+    store.insert_external_call(&ACT, &logged).await.unwrap();
     let found = async |key: CallKey| store.call(account, &key).await.unwrap().map(|call| call.id);
 
     assert_eq!(found(CallKey::Id(call_id(1))).await, Some(call_id(1)));
@@ -67,20 +67,20 @@ pub(crate) async fn a_call_is_found_by_either_id(store: &Store) {
     assert_eq!(found(CallKey::Any("nothing".into())).await, None);
     assert_eq!(found(CallKey::Any("\0".into())).await, None);
 
-    store.insert_external_call(&confusing).await.unwrap();
+    store.insert_external_call(&ACT, &confusing).await.unwrap();
     assert_eq!(found(CallKey::Any(call_id(1).to_string())).await, Some(call_id(2)));
     assert_eq!(found(CallKey::Id(call_id(1))).await, Some(call_id(1)));
 }
 
 pub(crate) async fn calls_are_listed_newest_first(store: &Store) {
     let (account, trunk) = with_trunk(store, 1).await;
-    store.insert_trunk(&crate::samples::trunk(2, account), 10).await.unwrap();
+    store.insert_trunk(&ACT, &crate::samples::trunk(2, account), 10).await.unwrap();
     for (number, over, started, created) in
         [(1, trunk, 5, 5), (2, trunk_id(2), 9, 6), (3, trunk, 7, 8), (4, trunk, 7, 7), (5, trunk, 7, 7)]
     {
         let call =
             CallRecord { started_at: at(started), created_at: at(created), ..external_call(number, account, over) };
-        store.insert_external_call(&call).await.unwrap();
+        store.insert_external_call(&ACT, &call).await.unwrap();
     }
     let listed = async |filter| {
         store.calls(account, filter).await.unwrap().iter().map(|call| call.call_id.clone()).collect::<Vec<_>>()
@@ -103,7 +103,7 @@ pub(crate) async fn lists_are_cut_at_the_page_limit(store: &Store) {
 
 pub(crate) async fn only_one_of_many_updates_sees_the_end_appear(store: &Store) {
     let (account, trunk) = with_trunk(store, 1).await;
-    store.insert_external_call(&external_call(1, account, trunk)).await.unwrap();
+    store.insert_external_call(&ACT, &external_call(1, account, trunk)).await.unwrap();
     let requests = (0..10).map(|_| {
         let store = store.clone();
         tokio::spawn(async move {
@@ -112,7 +112,7 @@ pub(crate) async fn only_one_of_many_updates_sees_the_end_appear(store: &Store) 
                 call.status = CallStatus::Completed;
                 Ok::<(), Infallible>(())
             };
-            let update = store.update_call(account, &CallKey::Id(call_id(1)), end).await.unwrap();
+            let update = store.update_call(&ACT, account, &CallKey::Id(call_id(1)), end).await.unwrap();
             update.before.ended_at.is_none() && update.after.ended_at.is_some()
         })
     });
@@ -126,9 +126,9 @@ pub(crate) async fn only_one_of_many_updates_sees_the_end_appear(store: &Store) 
 pub(crate) async fn an_update_writes_only_what_clients_may_change(store: &Store) {
     let (account, trunk) = with_trunk(store, 1).await;
     let logged = external_call(1, account, trunk);
-    store.insert_external_call(&logged).await.unwrap();
+    store.insert_external_call(&ACT, &logged).await.unwrap();
     let update = store
-        .update_call(account, &CallKey::ClientId("client-1".into()), |call| {
+        .update_call(&ACT, account, &CallKey::ClientId("client-1".into()), |call| {
             call.answered_at = Some(at(11));
             call.ended_at = Some(at(21));
             call.duration_ms = Some(10_000);
@@ -154,14 +154,14 @@ pub(crate) async fn an_update_writes_only_what_clients_may_change(store: &Store)
 pub(crate) async fn a_refused_update_writes_nothing(store: &Store) {
     let (account, trunk) = with_trunk(store, 1).await;
     let logged = external_call(1, account, trunk);
-    store.insert_external_call(&logged).await.unwrap();
+    store.insert_external_call(&ACT, &logged).await.unwrap();
     let key = CallKey::Id(logged.id);
-    let refused = store.update_call(account, &key, |call| {
+    let refused = store.update_call(&ACT, account, &key, |call| {
         call.status = CallStatus::Failed;
         Err("no")
     });
     assert!(matches!(refused.await, Err(UpdateCallError::Refused("no"))));
-    let missing = store.update_call(account, &CallKey::Id(call_id(9)), |_| Ok::<(), Infallible>(())).await;
+    let missing = store.update_call(&ACT, account, &CallKey::Id(call_id(9)), |_| Ok::<(), Infallible>(())).await;
     assert!(matches!(missing, Err(UpdateCallError::NotFound)));
     assert_eq!(store.call(account, &key).await.unwrap(), Some(logged));
 }
@@ -170,7 +170,7 @@ pub(crate) async fn open_external_calls_are_those_that_hold_slots(store: &Store)
     let ((ours, our_trunk), (theirs, their_trunk)) = (with_trunk(store, 1).await, with_trunk(store, 2).await);
     let ended = CallRecord { ended_at: Some(at(20)), ..external_call(1, ours, our_trunk) };
     for call in [ended, external_call(2, ours, our_trunk), external_call(3, theirs, their_trunk)] {
-        store.insert_external_call(&call).await.unwrap();
+        store.insert_external_call(&ACT, &call).await.unwrap();
     }
     let live = CallRecord { ended_at: None, ..call(4, ours) };
     store.write_records(&[Record::Call(Box::new(live))]).await.unwrap();
@@ -182,7 +182,7 @@ pub(crate) async fn open_external_calls_are_those_that_hold_slots(store: &Store)
     let in_a_year = at(100 * 365 * 24 * 3_600);
     assert_eq!(store.stale_external_calls(in_a_year).await.unwrap(), expected);
     assert_eq!(store.stale_external_calls(at(0)).await.unwrap(), []);
-    store.update_call(ours, &CallKey::Id(call_id(2)), |_| Ok::<(), Infallible>(())).await.unwrap();
+    store.update_call(&ACT, ours, &CallKey::Id(call_id(2)), |_| Ok::<(), Infallible>(())).await.unwrap();
     let longest_untouched = store.stale_external_calls(in_a_year).await.unwrap();
     assert_eq!(longest_untouched, [expected[1], expected[0]]);
 }
@@ -190,7 +190,7 @@ pub(crate) async fn open_external_calls_are_those_that_hold_slots(store: &Store)
 pub(crate) async fn accounts_do_not_see_each_others_calls(store: &Store) {
     let ((ours, trunk), theirs) = (with_trunk(store, 1).await, with_account(store, 2).await);
     let logged = external_call(1, ours, trunk);
-    store.insert_external_call(&logged).await.unwrap();
+    store.insert_external_call(&ACT, &logged).await.unwrap();
     for account in [theirs, account_id(9)] {
         for key in [
             CallKey::Id(call_id(1)),
@@ -199,7 +199,7 @@ pub(crate) async fn accounts_do_not_see_each_others_calls(store: &Store) {
             CallKey::Any(call_id(1).to_string()),
         ] {
             assert_eq!(store.call(account, &key).await.unwrap(), None, "{key:?}");
-            let update = store.update_call(account, &key, |_| Ok::<(), Infallible>(())).await;
+            let update = store.update_call(&ACT, account, &key, |_| Ok::<(), Infallible>(())).await;
             assert!(matches!(update, Err(UpdateCallError::NotFound)), "{key:?}");
         }
         assert!(store.calls(account, ALL).await.unwrap().is_empty());

@@ -1,4 +1,4 @@
-use crate::samples::{at, call, external_call, leg, refusal, trunk_id, with_account, with_trunk};
+use crate::samples::{ACT, at, call, external_call, leg, refusal, trunk_id, with_account, with_trunk};
 use std::convert::Infallible;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tandem_model::{
@@ -147,14 +147,14 @@ pub(crate) async fn calls_that_clients_log_are_told_too(store: &Store) {
     let (account, trunk) = with_trunk(store, 1).await;
     store.listen(account, now()).await.unwrap();
     let call = external_call(1, account, trunk);
-    store.insert_external_call(&call).await.unwrap();
+    store.insert_external_call(&ACT, &call).await.unwrap();
     let key = CallKey::Id(call.id);
     let end = |call: &mut CallRecord| {
         (call.status, call.answered_at, call.ended_at) = (CallStatus::Completed, Some(at(3)), Some(at(4)));
         Ok::<(), Infallible>(())
     };
     for _ in 0..2 {
-        store.update_call(account, &key, end).await.unwrap();
+        store.update_call(&ACT, account, &key, end).await.unwrap();
     }
     assert_eq!(kinds(&all(store, account).await), ["call.initiated", "call.answered", "call.completed"]);
 }

@@ -1,5 +1,5 @@
 use crate::samples::{
-    account_id, at, call, call_id, event, external_call, leg, leg_id, receipt, with_account, with_trunk,
+    ACT, account_id, at, call, call_id, event, external_call, leg, leg_id, receipt, with_account, with_trunk,
 };
 use serde_json::json;
 use std::convert::Infallible;
@@ -147,7 +147,7 @@ pub(crate) async fn what_the_client_wrote_survives_later_states(store: &Store) {
     let live = CallRecord { ended_at: None, status: CallStatus::Answered, ..call(1, account) };
     store.write_records(&[call_state(&live)]).await.unwrap();
     let update = store
-        .update_call(account, &CallKey::Id(live.id), |call| {
+        .update_call(&ACT, account, &CallKey::Id(live.id), |call| {
             call.metadata = json!({"agent": 7}).as_object().unwrap().clone();
             call.quality_score = Some(4.5);
             call.credits_used = Some(Money::from_micros(9));
@@ -243,7 +243,7 @@ pub(crate) async fn our_calls_take_their_call_id(store: &Store) {
     store.write_records(&[call_state(&ours)]).await.unwrap();
     assert_eq!(store.call(account, &CallKey::ClientId(ours.call_id.clone())).await.unwrap(), Some(ours.clone()));
     let clashing = CallRecord { call_id: ours.call_id, ..external_call(2, account, trunk) };
-    assert!(matches!(store.insert_external_call(&clashing).await, Err(InsertCallError::CallIdTaken)));
+    assert!(matches!(store.insert_external_call(&ACT, &clashing).await, Err(InsertCallError::CallIdTaken)));
 }
 
 pub(crate) async fn a_call_of_another_account_is_not_overwritten(store: &Store) {

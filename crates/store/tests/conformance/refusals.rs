@@ -1,5 +1,5 @@
 use crate::samples::{
-    account_id, at, call, call_id, receipt, refusal, refusal_id, trunk, trunk_id, with_account, with_trunk,
+    ACT, account_id, at, call, call_id, receipt, refusal, refusal_id, trunk, trunk_id, with_account, with_trunk,
 };
 use tandem_model::{AccountId, JsonText, Receipt, Record, RefusedInvite};
 use tandem_store::{CallKey, MAX_PAGE, RefusalFilter, Rejected, RejectedReason, Store};
@@ -53,7 +53,7 @@ pub(crate) async fn a_refusal_is_stored_once(store: &Store) {
 
 pub(crate) async fn refusals_are_listed_newest_first(store: &Store) {
     let (account, first) = with_trunk(store, 1).await;
-    store.insert_trunk(&trunk(2, account), 10).await.unwrap();
+    store.insert_trunk(&ACT, &trunk(2, account), 10).await.unwrap();
     let ambiguous = RefusedInvite { trunk_id: None, at: at(6), ..refusal(6, account) };
     let mut refusals: Vec<RefusedInvite> =
         [(1, first, 5), (2, trunk_id(2), 9), (3, first, 7), (4, first, 8), (5, first, 7)]
@@ -76,7 +76,7 @@ pub(crate) async fn refusals_are_listed_newest_first(store: &Store) {
     assert_eq!(ids(RefusalFilter { trunk_id: Some(trunk_id(9)), ..ALL }).await, []);
 
     // What happened stays, though its trunk goes.
-    store.delete_trunk(account, first, at(20)).await.unwrap();
+    store.delete_trunk(&ACT, account, first, at(20)).await.unwrap();
     assert_eq!(ids(over_first).await.len(), 4);
 }
 

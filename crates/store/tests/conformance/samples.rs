@@ -4,8 +4,11 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tandem_model::*;
-use tandem_store::Store;
+use tandem_store::{Act, Store};
 use uuid::Uuid;
+
+/// Who does everything here.
+pub(crate) static ACT: Act = Act::system("test", Timestamp::from_unix_micros(0));
 
 /// Seconds after a fixed moment.
 pub(crate) fn at(seconds: i64) -> Timestamp {
@@ -49,14 +52,14 @@ pub(crate) fn account(number: u64) -> Account {
 
 /// Adds an account.
 pub(crate) async fn with_account(store: &Store, number: u64) -> AccountId {
-    store.insert_account(&account(number)).await.unwrap();
+    store.insert_account(&ACT, &account(number)).await.unwrap();
     account_id(number)
 }
 
 /// Adds an account with one trunk, both of this number.
 pub(crate) async fn with_trunk(store: &Store, number: u64) -> (AccountId, TrunkId) {
     let account = with_account(store, number).await;
-    store.insert_trunk(&trunk(number, account), 10).await.unwrap();
+    store.insert_trunk(&ACT, &trunk(number, account), 10).await.unwrap();
     (account, trunk_id(number))
 }
 

@@ -1,4 +1,4 @@
-use crate::samples::{account, at, with_account};
+use crate::samples::{ACT, account, at, with_account};
 use crate::users::user;
 use tandem_model::{AccountId, Role, Secret, SessionId, Tier, Timestamp, UserId};
 use tandem_store::{
@@ -8,17 +8,17 @@ use tandem_store::{
 async fn with_user(store: &Store, number: u64) -> User {
     let account = with_account(store, number).await;
     let user = user(number.into(), account, Role::Operator);
-    store.insert_user(&user, None).await.unwrap();
+    store.insert_user(&ACT, &user, None).await.unwrap();
     user
 }
 
 async fn open(store: &Store, user: &User, at: Timestamp) -> (SessionId, Secret) {
-    let (session, token) = store.open_session(user.account_id, user.id, None, at).await.unwrap();
+    let (session, token) = store.open_session(&ACT, user.account_id, user.id, None, at).await.unwrap();
     (session.id, token)
 }
 
 async fn renewed(store: &Store, token: &Secret, at: Timestamp) -> Secret {
-    match store.refresh_session(token.expose(), at).await.unwrap() {
+    match store.refresh_session(&ACT, token.expose(), at).await.unwrap() {
         Refreshed::Renewed(_, next) => next,
         other @ (Refreshed::Reused(_) | Refreshed::Unknown) => panic!("{other:?}"),
     }
@@ -26,14 +26,15 @@ async fn renewed(store: &Store, token: &Secret, at: Timestamp) -> Secret {
 
 pub(crate) async fn a_session_shows_its_user_as_of_now(store: &Store) {
     let user = with_user(store, 1).await;
-    let (session, _) = store.open_session(user.account_id, user.id, Some("192.0.2.1".into()), at(0)).await.unwrap();
+    let (session, _) =
+        store.open_session(&ACT, user.account_id, user.id, Some("192.0.2.1".into()), at(0)).await.unwrap();
     let owner = SessionOwner { session: session.clone(), user: user.clone(), account: account(1), node_admin: false };
     assert_eq!(store.session(session.id, at(1)).await.unwrap(), Some(owner.clone()));
     assert_eq!(session.expires_at, at(0).saturating_add(SESSION_LIFE));
     assert_eq!(store.session(session.id, session.expires_at).await.unwrap(), None);
 
     let change = UserChange { role: Some(Role::Viewer), ..UserChange::default() };
-    store.update_user(user.account_id, user.id, &change).await.unwrap();
+    store.update_user(&ACT, user.account_id, user.id, &change).await.unwrap();
     let demoted = SessionOwner { user: User { role: Role::Viewer, ..user }, ..owner };
     assert_eq!(store.session(session.id, at(1)).await.unwrap(), Some(demoted));
 }
@@ -47,16 +48,16 @@ pub(crate) async fn a_refresh_token_is_good_once(store: &Store) {
     assert_eq!((session.created_at, session.refreshed_at), (at(0), at(20)));
     assert_eq!(session.expires_at, at(20).saturating_add(SESSION_LIFE));
 
-    let reused = store.refresh_session(second.expose(), at(21)).await.unwrap();
+    let reused = store.refresh_session(&ACT, second.expose(), at(21)).await.unwrap();
     assert!(matches!(reused, Refreshed::Reused(session) if session == id));
     assert_eq!(store.session(id, at(21)).await.unwrap(), None, "the session is over");
-    assert!(matches!(store.refresh_session(third.expose(), at(22)).await.unwrap(), Refreshed::Unknown));
+    assert!(matches!(store.refresh_session(&ACT, third.expose(), at(22)).await.unwrap(), Refreshed::Unknown));
 }
 
 pub(crate) async fn of_two_who_refresh_at_once_one_is_told_and_the_session_ends(store: &Store) {
     let user = with_user(store, 1).await;
     let (id, token) = open(store, &user, at(0)).await;
-    let refresh = || store.refresh_session(token.expose(), at(1));
+    let refresh = || store.refresh_session(&ACT, token.expose(), at(1));
     let (one, other) = tokio::join!(refresh(), refresh());
     let kinds = [one.unwrap(), other.unwrap()];
     assert_eq!(kinds.iter().filter(|kind| matches!(kind, Refreshed::Renewed(..))).count(), 1, "{kinds:?}");
@@ -72,17 +73,17 @@ pub(crate) async fn a_guessed_refresh_token_ends_nothing(store: &Store) {
     let digit = if token.expose().as_bytes()[place] == b'0' { "1" } else { "0" };
     let guessed = [&token.expose()[..place], digit, &token.expose()[place + 1..]].concat();
     for wrong in [guessed.as_str(), "", "tdr_00", "x"] {
-        assert!(matches!(store.refresh_session(wrong, at(1)).await.unwrap(), Refreshed::Unknown));
+        assert!(matches!(store.refresh_session(&ACT, wrong, at(1)).await.unwrap(), Refreshed::Unknown));
     }
     assert!(store.session(id, at(1)).await.unwrap().is_some());
     let late = at(0).saturating_add(SESSION_LIFE);
-    assert!(matches!(store.refresh_session(token.expose(), late).await.unwrap(), Refreshed::Unknown));
+    assert!(matches!(store.refresh_session(&ACT, token.expose(), late).await.unwrap(), Refreshed::Unknown));
 }
 
 pub(crate) async fn sessions_are_listed_and_ended_within_the_account_and_user(store: &Store) {
     let (ours, theirs) = (with_user(store, 1).await, with_user(store, 2).await);
     let colleague = user(9, ours.account_id, Role::Viewer);
-    store.insert_user(&colleague, None).await.unwrap();
+    store.insert_user(&ACT, &colleague, None).await.unwrap();
     let ((first, _), (second, _), (third, _)) =
         (open(store, &ours, at(0)).await, open(store, &ours, at(1)).await, open(store, &colleague, at(2)).await);
     let listed = async |account: AccountId, user: Option<UserId>| -> Vec<SessionId> {
@@ -93,10 +94,10 @@ pub(crate) async fn sessions_are_listed_and_ended_within_the_account_and_user(st
     assert_eq!(listed(ours.account_id, Some(ours.id)).await, [second, first]);
     assert_eq!(listed(theirs.account_id, None).await, []);
 
-    assert!(!store.end_session(theirs.account_id, None, first).await.unwrap());
-    assert!(!store.end_session(ours.account_id, Some(colleague.id), first).await.unwrap());
-    assert!(store.end_session(ours.account_id, Some(ours.id), first).await.unwrap());
-    assert!(store.end_session(ours.account_id, None, third).await.unwrap());
+    assert!(!store.end_session(&ACT, theirs.account_id, None, first).await.unwrap());
+    assert!(!store.end_session(&ACT, ours.account_id, Some(colleague.id), first).await.unwrap());
+    assert!(store.end_session(&ACT, ours.account_id, Some(ours.id), first).await.unwrap());
+    assert!(store.end_session(&ACT, ours.account_id, None, third).await.unwrap());
     assert_eq!(listed(ours.account_id, None).await, [second]);
     assert_eq!(store.session(first, at(3)).await.unwrap(), None);
 }
@@ -104,17 +105,17 @@ pub(crate) async fn sessions_are_listed_and_ended_within_the_account_and_user(st
 pub(crate) async fn sessions_end_with_the_password_and_with_the_user(store: &Store) {
     let user = with_user(store, 1).await;
     let (id, token) = open(store, &user, at(0)).await;
-    let link = store.make_sign_in_link(user.account_id, user.id, at(100)).await.unwrap();
+    let link = store.make_sign_in_link(&ACT, user.account_id, user.id, at(100)).await.unwrap();
     let change = UserChange { password: Some(PasswordHash::new("new")), ..UserChange::default() };
-    store.update_user(user.account_id, user.id, &change).await.unwrap();
+    store.update_user(&ACT, user.account_id, user.id, &change).await.unwrap();
     assert_eq!(store.session(id, at(1)).await.unwrap(), None);
-    assert!(matches!(store.refresh_session(token.expose(), at(1)).await.unwrap(), Refreshed::Unknown));
+    assert!(matches!(store.refresh_session(&ACT, token.expose(), at(1)).await.unwrap(), Refreshed::Unknown));
     assert_eq!(store.take_sign_in_link(link.expose(), at(1)).await.unwrap(), None);
 
     let (id, _) = open(store, &user, at(2)).await;
-    store.delete_user(user.account_id, user.id).await.unwrap();
+    store.delete_user(&ACT, user.account_id, user.id).await.unwrap();
     assert_eq!(store.session(id, at(3)).await.unwrap(), None);
-    assert!(store.open_session(user.account_id, user.id, None, at(4)).await.is_err());
+    assert!(store.open_session(&ACT, user.account_id, user.id, None, at(4)).await.is_err());
 }
 
 pub(crate) async fn the_oldest_of_too_many_sessions_ends(store: &Store) {
@@ -132,15 +133,15 @@ pub(crate) async fn the_oldest_of_too_many_sessions_ends(store: &Store) {
 
 pub(crate) async fn a_sign_in_link_is_good_once_and_for_a_while(store: &Store) {
     let (user, stranger) = (with_user(store, 1).await, with_user(store, 2).await);
-    let link = store.make_sign_in_link(user.account_id, user.id, at(600)).await.unwrap();
+    let link = store.make_sign_in_link(&ACT, user.account_id, user.id, at(600)).await.unwrap();
     assert_eq!(store.take_sign_in_link("tdl_0000", at(1)).await.unwrap(), None);
     let taken = store.take_sign_in_link(link.expose(), at(1)).await.unwrap();
     assert_eq!(taken, Some((user.account_id, user.id)));
     assert_eq!(store.take_sign_in_link(link.expose(), at(2)).await.unwrap(), None);
 
-    let late = store.make_sign_in_link(user.account_id, user.id, at(600)).await.unwrap();
+    let late = store.make_sign_in_link(&ACT, user.account_id, user.id, at(600)).await.unwrap();
     assert_eq!(store.take_sign_in_link(late.expose(), at(600)).await.unwrap(), None);
-    assert!(store.make_sign_in_link(stranger.account_id, user.id, at(600)).await.is_err());
+    assert!(store.make_sign_in_link(&ACT, stranger.account_id, user.id, at(600)).await.is_err());
 }
 
 pub(crate) async fn wrong_passwords_lock_an_address_for_longer_and_longer(store: &Store) {
@@ -174,7 +175,7 @@ pub(crate) async fn what_has_expired_is_removed(store: &Store) {
     let (session, _) = open(store, &user, at(0)).await;
     let end = at(0).saturating_add(SESSION_LIFE);
     let (kept, _) = open(store, &user, at(10)).await;
-    let _ = store.make_sign_in_link(user.account_id, user.id, at(100)).await.unwrap();
+    let _ = store.make_sign_in_link(&ACT, user.account_id, user.id, at(100)).await.unwrap();
     let _ = store.count_sign_in("a@example.com", at(0)).await.unwrap();
     store.remove_expired_access(end).await.unwrap();
     // As of a time when both were alive.
@@ -185,7 +186,7 @@ pub(crate) async fn what_has_expired_is_removed(store: &Store) {
 pub(crate) async fn the_newest_claim_sets_the_tier(store: &Store) {
     let id = with_account(store, 1).await;
     let before = store.revision().await.unwrap();
-    let tier = async |tier, second| store.account_with_tier(id, tier, at(second)).await.unwrap().unwrap().tier;
+    let tier = async |tier, second| store.account_with_tier(&ACT, id, tier, at(second)).await.unwrap().unwrap().tier;
     assert_eq!(tier(account(1).tier, 0).await, account(1).tier);
     assert_eq!(store.revision().await.unwrap(), before, "nothing has changed");
     assert_eq!(tier(Tier::Free, 10).await, Tier::Free);
@@ -194,15 +195,15 @@ pub(crate) async fn the_newest_claim_sets_the_tier(store: &Store) {
     assert_eq!(tier(Tier::Enterprise, 11).await, Tier::Enterprise);
     assert_eq!(store.account(id).await.unwrap().unwrap().tier, Tier::Enterprise);
     let unknown = crate::samples::account_id(5);
-    assert_eq!(store.account_with_tier(unknown, Tier::Free, at(0)).await.unwrap(), None);
+    assert_eq!(store.account_with_tier(&ACT, unknown, Tier::Free, at(0)).await.unwrap(), None);
 }
 
 pub(crate) async fn admins_of_the_admin_account_may_act_for_others(store: &Store) {
-    let account = store.ensure_admin_account("admin").await.unwrap();
-    let (_, key) = store.create_api_key(account.id, "first").await.unwrap();
+    let account = store.ensure_admin_account(&ACT, "admin").await.unwrap();
+    let (_, key) = store.create_api_key(&ACT, account.id, "first").await.unwrap();
     assert!(store.authenticate(key.expose()).await.unwrap().unwrap().node_admin);
     let user = user(1, account.id, Role::Admin);
-    store.insert_user(&user, None).await.unwrap();
+    store.insert_user(&ACT, &user, None).await.unwrap();
     let (id, _) = open(store, &user, at(0)).await;
     assert!(store.session(id, at(0)).await.unwrap().unwrap().node_admin);
 }

@@ -1,7 +1,7 @@
 //! What calls add up to must be what a fresh look at every row gives, whatever was written in which order.
 
 use crate::samples::{
-    account_id, at, call, call_id, external_call, leg, leg_id, trunk, trunk_id, with_account, with_trunk,
+    ACT, account_id, at, call, call_id, external_call, leg, leg_id, trunk, trunk_id, with_account, with_trunk,
 };
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -250,7 +250,7 @@ async fn agrees_with_the_rows(store: &Store, account: AccountId) {
 pub(crate) async fn any_writes_add_up_to_what_the_rows_say(store: &Store) {
     let (ours, theirs) = (with_account(store, 1).await, with_account(store, 2).await);
     for number in [1, 2] {
-        store.insert_trunk(&trunk(number, ours), 10).await.unwrap();
+        store.insert_trunk(&ACT, &trunk(number, ours), 10).await.unwrap();
     }
     let mut random = Random(0x5eed_0001);
     let mut logged = Vec::new();
@@ -280,13 +280,13 @@ pub(crate) async fn any_writes_add_up_to_what_the_rows_say(store: &Store) {
                 trunk_id: Some(trunk_id(1 + random.below(2))),
                 ..call_state(&mut random, ours, number)
             };
-            store.insert_external_call(&call).await.unwrap();
+            store.insert_external_call(&ACT, &call).await.unwrap();
             logged.push(number);
         }
         let changed = if logged.is_empty() || random.below(2) == 0 { random.below(10) } else { random.one_of(&logged) };
         let state = call_state(&mut random, ours, changed);
         let _ = store
-            .update_call(ours, &CallKey::Id(call_id(changed)), |call| {
+            .update_call(&ACT, ours, &CallKey::Id(call_id(changed)), |call| {
                 call.quality_score = state.quality_score;
                 call.cost = state.cost;
                 call.status = state.status;
@@ -306,9 +306,9 @@ pub(crate) async fn any_writes_add_up_to_what_the_rows_say(store: &Store) {
 
 pub(crate) async fn what_is_written_at_once_by_many_adds_up(store: &Store) {
     let (account, trunk) = with_trunk(store, 1).await;
-    store.insert_trunk(&crate::samples::trunk(2, account), 10).await.unwrap();
+    store.insert_trunk(&ACT, &crate::samples::trunk(2, account), 10).await.unwrap();
     for number in 0..20 {
-        store.insert_external_call(&external_call(number, account, trunk)).await.unwrap();
+        store.insert_external_call(&ACT, &external_call(number, account, trunk)).await.unwrap();
     }
     let writers = (0..6_u64).map(|writer| {
         let store = store.clone();
@@ -322,7 +322,7 @@ pub(crate) async fn what_is_written_at_once_by_many_adds_up(store: &Store) {
                     (call.ended_at, call.cost) = (ended, Some(cost));
                     Ok::<(), Infallible>(())
                 };
-                let changed = store.update_call(account, &CallKey::Id(changed), change).await;
+                let changed = store.update_call(&ACT, account, &CallKey::Id(changed), change).await;
                 assert!(matches!(changed, Ok(_) | Err(UpdateCallError::NotFound)), "{changed:?}");
                 // A call is recorded by the node that carries it.
                 let states: Vec<Record> = (0..10)
@@ -356,7 +356,7 @@ pub(crate) async fn the_last_day_rolls_by_the_minute(store: &Store) {
         (5, ago(day / 2)),
     ] {
         let call = CallRecord { started_at, ..external_call(number, account, trunk) };
-        store.insert_external_call(&call).await.unwrap();
+        store.insert_external_call(&ACT, &call).await.unwrap();
     }
     let query = TrafficQuery { trunk: Some(trunk), from_the_minute: true, ..TrafficQuery::new(account, ago(day), now) };
     let found = store.traffic(&query).await.unwrap();
@@ -368,9 +368,9 @@ pub(crate) async fn the_last_day_rolls_by_the_minute(store: &Store) {
 
 pub(crate) async fn what_was_counted_is_not_counted_again(store: &Store) {
     let (account, trunk) = with_trunk(store, 1).await;
-    store.insert_trunk(&crate::samples::trunk(2, account), 10).await.unwrap();
+    store.insert_trunk(&ACT, &crate::samples::trunk(2, account), 10).await.unwrap();
     let logged = CallRecord { ended_at: Some(at(20)), ..external_call(1, account, trunk) };
-    store.insert_external_call(&logged).await.unwrap();
+    store.insert_external_call(&ACT, &logged).await.unwrap();
     let (ours, legs) = (call(2, account), leg(1, &call(2, account)));
     store.write_records(&[Record::Call(Box::new(ours)), Record::Leg(Box::new(legs))]).await.unwrap();
     let mut steps = 0;

@@ -13,9 +13,11 @@ mod tables;
 use postgres_server::{Database, socket_folder};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tandem_model::*;
-use tandem_store::{MasterKey, OpenError, Store, StoreOptions};
+use tandem_store::{Act, MasterKey, OpenError, Store, StoreOptions};
 use uuid::Uuid;
 
+/// Who does everything here.
+static ACT: Act = Act::system("test", Timestamp::from_unix_micros(0));
 const PASSWORD: &str = "a-very-secret-sip-password";
 
 fn options(key: u8) -> StoreOptions {

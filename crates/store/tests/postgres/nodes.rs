@@ -1,7 +1,7 @@
 //! Several processes on one database.
 
 use crate::postgres_server::Database;
-use crate::{call, open, state, trunk};
+use crate::{ACT, call, open, state, trunk};
 use std::convert::Infallible;
 use tandem_model::CallStatus;
 use tandem_store::{CallFilter, CallKey, Store};
@@ -18,9 +18,9 @@ async fn two_processes_may_migrate_at_once() {
 async fn two_processes_share_a_database() {
     let database = Database::create().await;
     let (server, cli) = (open(&database).await.unwrap(), open(&database).await.unwrap());
-    let account = cli.ensure_admin_account("admin").await.unwrap();
+    let account = cli.ensure_admin_account(&ACT, "admin").await.unwrap();
     let before = server.revision().await.unwrap();
-    let (_, key) = cli.create_api_key(account.id, "key").await.unwrap();
+    let (_, key) = cli.create_api_key(&ACT, account.id, "key").await.unwrap();
     assert!(server.revision().await.unwrap() > before);
     assert_eq!(server.authenticate(key.expose()).await.unwrap().unwrap().account, account);
 
@@ -28,7 +28,7 @@ async fn two_processes_share_a_database() {
     let writes = (1..=20).map(|number| {
         let store = if number % 2 == 0 { server.clone() } else { cli.clone() };
         let trunk = trunk(account.id, number);
-        tokio::spawn(async move { store.insert_trunk(&trunk, 15).await.is_ok() })
+        tokio::spawn(async move { store.insert_trunk(&ACT, &trunk, 15).await.is_ok() })
     });
     let mut written = 0;
     for write in writes.collect::<Vec<_>>() {
@@ -43,7 +43,7 @@ async fn two_processes_share_a_database() {
 async fn batches_of_several_nodes_are_all_written() {
     let database = Database::create().await;
     let nodes = [open(&database).await.unwrap(), open(&database).await.unwrap(), open(&database).await.unwrap()];
-    let account = nodes[0].ensure_admin_account("admin").await.unwrap().id;
+    let account = nodes[0].ensure_admin_account(&ACT, "admin").await.unwrap().id;
     let writes = (0..30_u64).map(|batch| {
         let node = nodes[usize::try_from(batch).unwrap() % nodes.len()].clone();
         let records: Vec<_> = (0..10).map(|number| state(call(account, batch * 10 + number))).collect();
@@ -64,7 +64,7 @@ async fn batches_of_several_nodes_are_all_written() {
 async fn a_change_of_a_call_and_its_states_do_not_undo_each_other() {
     let database = Database::create().await;
     let (api, tailer) = (open(&database).await.unwrap(), open(&database).await.unwrap());
-    let account = api.ensure_admin_account("admin").await.unwrap().id;
+    let account = api.ensure_admin_account(&ACT, "admin").await.unwrap().id;
     tailer.write_records(&[state(call(account, 1))]).await.unwrap();
     let key = CallKey::Id(call(account, 1).id);
     for round in 0..20_u32 {
@@ -77,7 +77,7 @@ async fn a_change_of_a_call_and_its_states_do_not_undo_each_other() {
         tailer.write_records(&[state(ringing)]).await.unwrap();
         let (update, batch) = ([state(answered.clone())], api.clone());
         let (changed, written) = tokio::join!(
-            batch.update_call(account, &key, |call| {
+            batch.update_call(&ACT, account, &key, |call| {
                 call.metadata.insert(round.to_string(), true.into());
                 Ok::<(), Infallible>(())
             }),
@@ -101,7 +101,7 @@ async fn a_snapshot_is_of_one_moment_while_others_write() {
     let empty = reading.revision().await.unwrap();
     let writer = tokio::spawn(async move {
         for number in 0..60 {
-            writing.ensure_admin_account(&format!("account {number}")).await.unwrap();
+            writing.ensure_admin_account(&ACT, &format!("account {number}")).await.unwrap();
         }
         writing.close().await;
     });

@@ -2,7 +2,7 @@
 
 use crate::postgres_server::Database;
 use crate::relay::Relay;
-use crate::{call, connect, execute, name_of, open, options, run, state};
+use crate::{ACT, call, connect, execute, name_of, open, options, run, state};
 use std::time::Duration;
 use tandem_model::{CallRecord, Record};
 use tandem_store::{CallFilter, DatabaseError, OpenError, Store, WriteError};
@@ -27,7 +27,7 @@ fn speech(relay: &Relay) {
 async fn a_silent_server_is_an_error_within_seconds_and_forgotten_when_it_speaks() {
     let (database, relay) = (Database::create().await, Relay::start().await);
     let store = Store::open(&relay.url(&database), options(1)).await.unwrap();
-    let account = store.ensure_admin_account("admin").await.unwrap();
+    let account = store.ensure_admin_account(&ACT, "admin").await.unwrap();
     // More than the buffers of a socket hold, so that it hangs while it is written.
     let large: Vec<Record> = (0..3_000)
         .map(|number| state(CallRecord { to_uri: Some("sip:".repeat(1_000)), ..call(account.id, number) }))
@@ -61,7 +61,7 @@ async fn a_silent_server_is_an_error_within_seconds_and_forgotten_when_it_speaks
 async fn once_a_look_finds_no_answer_nothing_waits_until_one_does() {
     let (database, relay) = (Database::create().await, Relay::start().await);
     let store = Store::open(&relay.url(&database), options(1)).await.unwrap();
-    let account = store.ensure_admin_account("admin").await.unwrap();
+    let account = store.ensure_admin_account(&ACT, "admin").await.unwrap();
     let _ = store.revision().await.unwrap();
     assert!(store.answers());
 
@@ -115,7 +115,7 @@ async fn a_connection_that_ended_is_no_server_that_is_away() {
 async fn a_refusal_tells_whether_the_values_or_the_database_are_to_blame() {
     let database = Database::create().await;
     let store = open(&database).await.unwrap();
-    let account = store.ensure_admin_account("admin").await.unwrap();
+    let account = store.ensure_admin_account(&ACT, "admin").await.unwrap();
     let record = state(call(account.id, 1));
     execute(&database, "ALTER TABLE call_logs RENAME TO elsewhere").await;
     let WriteError::Database(error) = store.write_records(&[record]).await.unwrap_err();
@@ -132,13 +132,13 @@ async fn a_refusal_tells_whether_the_values_or_the_database_are_to_blame() {
 async fn a_statement_that_hangs_under_way_is_given_up() {
     let (database, relay) = (Database::create().await, Relay::start().await);
     let store = Store::open(&relay.url(&database), options(1)).await.unwrap();
-    let account = store.ensure_admin_account("admin").await.unwrap();
+    let account = store.ensure_admin_account(&ACT, "admin").await.unwrap();
     // The change is asked for inside a transaction, after its first answers.
     let call = call(account.id, 1);
     store.write_records(&[state(call.clone())]).await.unwrap();
     let mut started = None;
     let changed = store
-        .update_call(account.id, &tandem_store::CallKey::Id(call.id), |call| {
+        .update_call(&ACT, account.id, &tandem_store::CallKey::Id(call.id), |call| {
             call.hangup_cause = Some("never written".into());
             started = Some(silence(&relay));
             Ok::<(), std::convert::Infallible>(())
@@ -171,7 +171,7 @@ async fn a_silent_server_delays_neither_opening_nor_closing_for_long() {
 async fn connections_that_the_server_ended_are_replaced() {
     let database = Database::create().await;
     let store = open(&database).await.unwrap();
-    let account = store.ensure_admin_account("admin").await.unwrap();
+    let account = store.ensure_admin_account(&ACT, "admin").await.unwrap();
     let name = name_of(&database);
     for _ in 0..3 {
         execute(
@@ -202,7 +202,7 @@ async fn connections_that_the_server_ended_are_replaced() {
 async fn what_is_locked_for_long_is_busy() {
     let database = Database::create().await;
     let store = open(&database).await.unwrap();
-    let account = store.ensure_admin_account("admin").await.unwrap();
+    let account = store.ensure_admin_account(&ACT, "admin").await.unwrap();
     let mut other = connect(&database).await;
     run(&mut other, "BEGIN; LOCK TABLE call_logs").await;
     let filter = CallFilter { trunk_id: None, skip: 0, limit: 10 };
@@ -221,7 +221,7 @@ async fn what_is_locked_for_long_is_busy() {
 async fn a_table_that_a_newer_node_changed_is_read_again() {
     let database = Database::create().await;
     let store = open(&database).await.unwrap();
-    let account = store.ensure_admin_account("admin").await.unwrap();
+    let account = store.ensure_admin_account(&ACT, "admin").await.unwrap();
     execute(&database, "ALTER TABLE accounts ADD COLUMN colour TEXT").await;
     // Each connection fails once with the statements that it has prepared, and is replaced.
     let mut failures = 0;

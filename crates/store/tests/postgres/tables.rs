@@ -1,7 +1,7 @@
 //! What the tables hold, and how it is found.
 
 use crate::postgres_server::Database;
-use crate::{PASSWORD, call, connect, execute, open, run, state, trunk};
+use crate::{ACT, PASSWORD, call, connect, execute, open, run, state, trunk};
 use sqlx::AssertSqlSafe;
 use tandem_model::{Account, AccountId, CallRecord, Record, Tier, Timestamp};
 use tandem_store::{CallFilter, CallKey, TrafficQuery};
@@ -25,9 +25,9 @@ async fn everything_is_in_schema_tandem() {
 async fn no_secret_is_in_a_table_in_any_spelling() {
     let database = Database::create().await;
     let store = open(&database).await.unwrap();
-    let account = store.ensure_admin_account("admin").await.unwrap().id;
-    store.insert_trunk(&trunk(account, 1), 10).await.unwrap();
-    let (_, key) = store.create_api_key(account, "laptop").await.unwrap();
+    let account = store.ensure_admin_account(&ACT, "admin").await.unwrap().id;
+    store.insert_trunk(&ACT, &trunk(account, 1), 10).await.unwrap();
+    let (_, key) = store.create_api_key(&ACT, account, "laptop").await.unwrap();
     let mut connection = connect(&database).await;
     for table in ["trunks", "api_keys", "accounts"] {
         let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(format!("SELECT {table}::text FROM {table}")))
@@ -43,7 +43,7 @@ async fn no_secret_is_in_a_table_in_any_spelling() {
         }
     }
     let deleted = trunk(account, 1).id;
-    store.delete_trunk(account, deleted, Timestamp::from_unix_micros(5)).await.unwrap();
+    store.delete_trunk(&ACT, account, deleted, Timestamp::from_unix_micros(5)).await.unwrap();
     let (sip, auth): (Vec<u8>, Option<Vec<u8>>) =
         sqlx::query_as("SELECT sip_password, auth_password FROM trunks").fetch_one(&mut connection).await.unwrap();
     assert_eq!((sip, auth), (Vec::new(), None));
@@ -63,7 +63,7 @@ async fn names_are_ordered_by_bytes_whatever_the_database_collates_by() {
             max_calls: None,
             created_at: Timestamp::from_unix_micros(1),
         };
-        store.insert_account(&account).await.unwrap();
+        store.insert_account(&ACT, &account).await.unwrap();
     }
     let listed = store.accounts(0, 10).await.unwrap();
     assert_eq!(listed.iter().map(|account| account.name.as_str()).collect::<Vec<_>>(), ["B", "a", "b", "ä"]);
@@ -74,7 +74,7 @@ async fn names_are_ordered_by_bytes_whatever_the_database_collates_by() {
 async fn a_nul_from_a_peer_holds_up_no_batch() {
     let database = Database::create().await;
     let store = open(&database).await.unwrap();
-    let account = store.ensure_admin_account("admin").await.unwrap().id;
+    let account = store.ensure_admin_account(&ACT, "admin").await.unwrap().id;
     let odd = CallRecord { to_uri: Some("sip:a\0b@example.com".into()), ..call(account, 1) };
     store.write_records(&[state(odd.clone()), state(call(account, 2))]).await.unwrap();
     let stored = store.call(account, &CallKey::Id(odd.id)).await.unwrap().unwrap();
@@ -89,7 +89,7 @@ async fn lists_walk_their_indexes() {
     let store = open(&database).await.unwrap();
     let mut accounts = Vec::new();
     for name in ["one", "two", "three"] {
-        accounts.push(store.ensure_admin_account(name).await.unwrap().id);
+        accounts.push(store.ensure_admin_account(&ACT, name).await.unwrap().id);
     }
     let calls: Vec<_> =
         (0..6_000).zip(accounts.iter().cycle()).map(|(number, account)| state(call(*account, number))).collect();
@@ -138,7 +138,7 @@ async fn lists_walk_their_indexes() {
 async fn calls_of_an_earlier_build_are_counted_once() {
     let database = Database::create().await;
     let store = open(&database).await.unwrap();
-    let account = store.ensure_admin_account("admin").await.unwrap().id;
+    let account = store.ensure_admin_account(&ACT, "admin").await.unwrap().id;
     let records: Vec<Record> = (0..1_200).map(|number| state(call(account, number))).collect();
     store.write_records(&records).await.unwrap();
     let query = TrafficQuery::new(account, Timestamp::from_unix_micros(0), Timestamp::from_unix_micros(1_000_000));
