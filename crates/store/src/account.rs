@@ -71,7 +71,7 @@ impl Store {
                 inserted => inserted?,
             };
             sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
-            transaction.finish(self, act, Change::new(account.id, "account.create", account.id).made(audited(account))).await?;
+            transaction.finish(self, act, Change::new(account.id, "account.create", &account.id).made(audited(account))).await?;
         });
         Ok(())
     }
@@ -148,7 +148,7 @@ impl Store {
                 .execute(&mut *transaction)
                 .await?;
             sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
-            let change = Change::new(id, "account.update", id).changed(before, audited(&account));
+            let change = Change::new(id, "account.update", &id).changed(before, audited(&account));
             transaction.finish(self, act, change).await?;
             Ok(account)
         })
@@ -170,7 +170,7 @@ impl Store {
                 .await?
                 .rows_affected();
             if raised > 0 {
-                let change = Change::new(account.id, "account.update", account.id);
+                let change = Change::new(account.id, "account.update", &account.id);
                 let change = change.changed(json!({"node_admin": false}), json!({"node_admin": true}));
                 transaction.finish(self, act, change).await?;
             } else {
@@ -219,7 +219,7 @@ impl Store {
             if followed > 0 {
                 sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
                 let after = Account { tier, ..account.clone() };
-                let change = Change::new(id, "account.update", id).changed(audited(&account), audited(&after));
+                let change = Change::new(id, "account.update", &id).changed(audited(&account), audited(&after));
                 transaction.finish(self, act, change).await?;
             }
             followed > 0

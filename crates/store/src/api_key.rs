@@ -226,7 +226,7 @@ impl Store {
                 "scopes": key.scopes.to_string(),
                 "expires_at": key.expires_at,
             });
-            let change = Change::new(key.account_id, "api_key.create", key.id).made(fields);
+            let change = Change::new(key.account_id, "api_key.create", &key.id).made(fields);
             transaction.finish(self, act, change).await?;
         });
         Ok(key)
@@ -279,7 +279,7 @@ impl Store {
                 return Err(RevokeApiKeyError::NotFound);
             }
             sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
-            transaction.finish(self, act, Change::new(account, "api_key.revoke", id)).await?;
+            transaction.finish(self, act, Change::new(account, "api_key.revoke", &id)).await?;
         });
         Ok(())
     }

@@ -168,7 +168,7 @@ impl Store {
             traffic.add(CallFacts::from(call).share());
             pools.write_traffic(&mut transaction, &traffic.rows(now())).await?;
             pools.append_call_events(&mut transaction, call, now()).await?;
-            transaction.finish(self, act, Change::new(call.account_id, "call.create", call.id).made(audited(call))).await?;
+            transaction.finish(self, act, Change::new(call.account_id, "call.create", &call.id).made(audited(call))).await?;
         });
         Ok(())
     }
@@ -282,7 +282,7 @@ impl Store {
             traffic.add(CallFacts::from(&after).share());
             pools.write_traffic(&mut transaction, &traffic.rows(now())).await?;
             pools.append_call_events(&mut transaction, &after, now()).await?;
-            let change = Change::new(account, "call.update", after.id)
+            let change = Change::new(account, "call.update", &after.id)
                 .changed(audited(&before), audited(&after))
                 .replaced("metadata", before.metadata != after.metadata);
             transaction.finish(self, act, change).await?;

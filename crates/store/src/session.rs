@@ -109,7 +109,7 @@ impl Store {
             .bind(i64::from(MAX_SESSIONS))
             .execute(&mut *transaction)
             .await?;
-            let change = Change::new(account, "session.create", session.id).made(json!({"user": user}));
+            let change = Change::new(account, "session.create", &session.id).made(json!({"user": user}));
             transaction.finish(self, act, change).await?;
         });
         Ok((session, token.to_secret()))
@@ -179,7 +179,7 @@ impl Store {
                 .execute(&mut *transaction)
                 .await?;
             let account = AccountId::from_uuid(row.uuid("account_id")?);
-            let change = Change::new(account, "session.reuse", token.session).gone(json!({"user": row.uuid("user_id")?}));
+            let change = Change::new(account, "session.reuse", &token.session).gone(json!({"user": row.uuid("user_id")?}));
             transaction.finish(self, act, change).await?;
             Ok(Refreshed::Reused(token.session))
         })
@@ -238,7 +238,7 @@ impl Store {
             let Some(row) = ended else {
                 return Ok(false);
             };
-            let change = Change::new(account, "session.end", id).gone(json!({"user": row.uuid("user_id")?}));
+            let change = Change::new(account, "session.end", &id).gone(json!({"user": row.uuid("user_id")?}));
             transaction.finish(self, act, change).await?;
         });
         Ok(true)

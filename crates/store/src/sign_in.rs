@@ -114,7 +114,7 @@ impl Store {
             if made == 0 {
                 return Err(MakeLinkError::UnknownUser);
             }
-            let change = Change::new(account, "sign_in_link.create", user).made(json!({"expires_at": expires_at}));
+            let change = Change::new(account, "sign_in_link.create", &user).made(json!({"expires_at": expires_at}));
             transaction.finish(self, act, change).await?;
         });
         Ok(token)

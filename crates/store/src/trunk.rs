@@ -172,7 +172,7 @@ impl Store {
                 inserted => inserted?,
             };
             sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
-            let change = Change::new(trunk.account_id, "trunk.create", trunk.id).made(audited(trunk));
+            let change = Change::new(trunk.account_id, "trunk.create", &trunk.id).made(audited(trunk));
             transaction.finish(self, act, change).await?;
         });
         Ok(())
@@ -306,7 +306,7 @@ impl Store {
                 updated => updated?,
             };
             sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
-            let change = Change::new(account, "trunk.update", id)
+            let change = Change::new(account, "trunk.update", &id)
                 .changed(audited(&before), audited(&trunk))
                 .replaced("sip_password", trunk.sip_password.expose() != before.sip_password.expose())
                 .replaced(
@@ -350,7 +350,7 @@ impl Store {
                 .execute(&mut *transaction)
                 .await?;
             sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
-            transaction.finish(self, act, Change::new(account, "trunk.delete", id)).await?;
+            transaction.finish(self, act, Change::new(account, "trunk.delete", &id)).await?;
         });
         Ok(())
     }

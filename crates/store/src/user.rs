@@ -134,7 +134,7 @@ impl Store {
                 Err(error) if is_foreign_key_violation(&error) => return Err(InsertUserError::UnknownAccount),
                 inserted => inserted?,
             };
-            let change = Change::new(user.account_id, "user.create", user.id).made(audited(user));
+            let change = Change::new(user.account_id, "user.create", &user.id).made(audited(user));
             transaction.finish(self, act, change).await?;
         });
         Ok(())
@@ -225,7 +225,7 @@ impl Store {
                     sqlx::query(statement).bind(id.as_uuid()).execute(&mut *transaction).await?;
                 }
             }
-            let change = Change::new(account, "user.update", id)
+            let change = Change::new(account, "user.update", &id)
                 .changed(before, audited(&user))
                 .replaced("password", change.password.is_some());
             transaction.finish(self, act, change).await?;
@@ -249,7 +249,7 @@ impl Store {
             for statement in [SESSIONS_OF_USER, LINKS_OF_USER, "DELETE FROM users WHERE id = $1"] {
                 sqlx::query(statement).bind(id.as_uuid()).execute(&mut *transaction).await?;
             }
-            transaction.finish(self, act, Change::new(account, "user.delete", id).gone(audited(&user))).await?;
+            transaction.finish(self, act, Change::new(account, "user.delete", &id).gone(audited(&user))).await?;
         });
         Ok(())
     }

@@ -21,7 +21,7 @@ impl FromRequestParts<Services> for Caller {
         let caller = services.access.authenticate(bearer).await?;
         let caller = caller.ok_or_else(|| Problem::new(ProblemCode::Unauthorized, wrong))?;
         let permission = needed(parts)?;
-        let caller = match parts.headers.get(ACT_AS) {
+        let mut caller = match parts.headers.get(ACT_AS) {
             None => caller,
             Some(account) => {
                 // What is no UUID is no account.
@@ -31,7 +31,8 @@ impl FromRequestParts<Services> for Caller {
             }
         };
         caller.require(permission)?;
-        Ok(Caller { request: asked(parts), ..caller })
+        caller.request = asked(parts);
+        Ok(caller)
     }
 }
 

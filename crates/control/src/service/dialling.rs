@@ -62,7 +62,7 @@ impl Dialling {
                 // One line has both ids, and so has whatever the request logs from here on.
                 tracing::Span::current().record("call_id", tracing::field::display(record.id));
                 tracing::debug!("a call was placed");
-                let change = Change::new(caller.account_id(), "call.dial", record.id);
+                let change = Change::new(caller.account_id(), "call.dial", &record.id);
                 self.core.acts.note(caller.act(self.core.now()), change.made(json!({"trunk_id": record.trunk_id})));
                 Ok(record)
             }
@@ -96,7 +96,7 @@ impl Dialling {
         if let Ok(call) = id.parse::<CallId>() {
             match self.core.switchboard.hangup(caller.account_id(), call).await {
                 Ok(record) => {
-                    let change = Change::new(caller.account_id(), "call.hang_up", call);
+                    let change = Change::new(caller.account_id(), "call.hang_up", &call);
                     self.core.acts.note(caller.act(self.core.now()), change);
                     return Ok(record);
                 }

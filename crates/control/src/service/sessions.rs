@@ -139,7 +139,7 @@ impl Sessions {
         if !self.passwords.verify(password, hash.flatten()).await? {
             if let Some(user) = user {
                 let act = asked.act(Actor::new(ActorKind::Stranger, "somebody with a wrong password".into()), now);
-                self.core.acts.note(act, Change::new(user.account_id, "session.refuse", user.id));
+                self.core.acts.note(act, Change::new(user.account_id, "session.refuse", &user.id));
             }
             return Err(SignInError::WrongPassword);
         }

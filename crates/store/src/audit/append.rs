@@ -159,7 +159,7 @@ act_transaction!(crate::postgres::PostgresTransaction);
 
 /// What the node's log says when another begins: so a whole log cannot go unnoticed.
 fn begins(act: &Act, account: AccountId) -> (Act, Change) {
-    (Act::system("audit", act.at), Change::new(NODE, "audit_log.begin", account))
+    (Act::system("audit", act.at), Change::new(NODE, "audit_log.begin", &account))
 }
 
 fn is_nodes(log: &[(&Act, &Change)]) -> bool {

@@ -21,7 +21,7 @@ pub struct Change {
 impl Change {
     /// Something was done that changes no fields.
     #[must_use]
-    pub fn new(account: AccountId, action: &'static str, resource: impl ToString) -> Self {
+    pub fn new(account: AccountId, action: &'static str, resource: &(impl ToString + ?Sized)) -> Self {
         let resource = resource.to_string();
         Self { account, action, resource, before: Map::new(), after: Map::new(), redacts: Vec::new() }
     }
@@ -86,10 +86,10 @@ impl Change {
 }
 
 fn object(fields: Value) -> Map<String, Value> {
-    match fields {
-        Value::Object(fields) => fields,
-        other => Map::from_iter([("value".to_owned(), other)]),
-    }
+    let Value::Object(fields) = fields else {
+        return Map::from_iter([("value".to_owned(), fields)]);
+    };
+    fields
 }
 
 /// Whose log has what belongs to no account: keys, backups, the beginnings of the other logs.
