@@ -18,7 +18,7 @@ use crate::row::Columns;
 use crate::store::Migrated;
 use address::SCHEMA;
 use lookout::Lookout;
-use session::{PING_DEADLINE, STATEMENT_DEADLINE, STATEMENT_TIMEOUT, Session, Sessions};
+use session::{PING_DEADLINE, STATEMENT_DEADLINE, STATEMENT_TIMEOUT, Session, Sessions, Transaction};
 use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgPoolOptions};
