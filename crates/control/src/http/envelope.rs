@@ -1,30 +1,44 @@
+use crate::http::metrics::Requests;
 use crate::http::problem::{Problem, ProblemCode};
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use std::sync::Arc;
+use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Instant;
 use tracing::Instrument;
 
 /// The id of a request, in its extensions.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestId(pub(crate) Arc<str>);
 
-/// Surrounds every request: gives it an id, runs it to its end, and writes every error as a problem document.
+/// Surrounds every request: gives it an id, runs it to its end, writes every error as a problem document, and counts it, with the
+/// time until its answer begins.
 ///
-/// A request runs as a task of its own. So it is finished even when its client goes away, and a row and the slot that belongs to it
-/// cannot part; and a panic is an answer like any other, which tells nothing of the inside.
-pub(crate) async fn envelope(mut request: Request, next: Next) -> Response {
-    let request_id = request_id(&request);
-    request.extensions_mut().insert(RequestId(request_id.as_str().into()));
-    let route = request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str).to_owned();
-    let span =
-        tracing::info_span!("request", %request_id, method = %request.method(), route, call_id = tracing::field::Empty);
+/// A request that may change something runs as a task of its own. So it is finished even when its client goes away, and a row and
+/// the slot that belongs to it cannot part. A panic is an answer like any other, which tells nothing of the inside.
+pub(crate) async fn envelope(State(requests): State<Requests>, mut request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let request_id: Arc<str> = request_id(&request).into();
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let route = matched.as_ref().map_or(UNKNOWN_ROUTE, MatchedPath::as_str);
+    let method = request.method().clone();
+    let span = tracing::info_span!("request", %request_id, %method, route, call_id = tracing::field::Empty);
+    request.extensions_mut().insert(RequestId(Arc::clone(&request_id)));
+    request.extensions_mut().insert(requests.clone());
 
-    let answered = tokio::spawn(next.run(request).instrument(span.clone())).await;
-    let response = answered.unwrap_or_else(|error| {
-        span.in_scope(|| tracing::error!(panicked = error.is_panic(), "a request was not answered"));
+    let answer = next.run(request).instrument(span.clone());
+    let answered = if method.is_safe() {
+        AssertUnwindSafe(answer).catch_unwind().await.ok()
+    } else {
+        tokio::spawn(answer).await.ok()
+    };
+    let response = answered.unwrap_or_else(|| {
+        span.in_scope(|| tracing::error!("a request was not answered: its handler panicked, or the node stops"));
         Problem::new(ProblemCode::Internal, "the operator finds the reason in the log, under this request_id")
             .into_response()
     });
@@ -34,6 +48,7 @@ pub(crate) async fn envelope(mut request: Request, next: Next) -> Response {
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
+    requests.count(route, &method, response.status(), began.elapsed());
     response
 }
 
@@ -64,14 +79,18 @@ fn request_id(request: &Request) -> String {
     sent.filter(fit).map_or_else(new_request_id, str::to_owned)
 }
 
+/// A number that no other request has: it only has to tell lines of logs apart.
 fn new_request_id() -> String {
-    let mut bytes = [0; 16];
-    // Without random bytes the id is all zeros: it only names a line in the log.
-    let _ = getrandom::fill(&mut bytes);
-    uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+    static PROCESS: LazyLock<u64> = LazyLock::new(|| getrandom::u64().unwrap_or_default());
+    static REQUESTS: AtomicU64 = AtomicU64::new(0);
+    let number = REQUESTS.fetch_add(1, Ordering::Relaxed);
+    let both = (u128::from(*PROCESS) << u64::BITS) | u128::from(number);
+    uuid::Builder::from_custom_bytes(both.to_be_bytes()).into_uuid().to_string()
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The route of what leads nowhere.
+const UNKNOWN_ROUTE: &str = "unknown";
 const JSON: &str = "application/json";
 /// Longest request id taken from a client.
 const MAX_REQUEST_ID: usize = 64;

@@ -37,7 +37,6 @@ use crate::Services;
 use crate::http::permission::needs;
 use crate::http::problem::{Problem, ProblemCode};
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use tandem_model::Permission::{Admin, Calls, Read, Write};
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
@@ -48,15 +47,11 @@ use utoipa_axum::routes;
 /// Every endpoint, ready to be served.
 pub fn router(services: Services) -> Router {
     let (router, _) = endpoints().split_for_parts();
-    let requests = metrics::Requests::default();
     router
         .merge(pages::pages())
         .fallback(unknown_path)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(DefaultBodyLimit::disable())
-        .layer(axum::middleware::from_fn(envelope::envelope))
-        .layer(axum::Extension(requests.clone()))
-        .layer(axum::middleware::from_fn_with_state(requests, metrics::measure))
+        .layer(axum::middleware::from_fn_with_state(metrics::Requests::default(), envelope::envelope))
         .with_state(services)
 }
 

@@ -24,6 +24,7 @@ use crate::service::acts::Acts;
 use crate::service::passwords::Passwords;
 use crate::service::session_tokens::SessionTokens;
 use crate::{Clock, ControlSettings, Switchboard};
+use std::ops::Deref;
 use std::sync::Arc;
 use tandem_model::{AddressPolicy, Timestamp};
 use tandem_store::{DatabaseError, Store};
@@ -46,9 +47,12 @@ pub(crate) use statistics::Statistics;
 pub(crate) use trunks::{CreateTrunkError, DeleteTrunkError, ReadTrunkError, ShownTrunk, Trunks, UpdateTrunkError};
 pub(crate) use users::{ChangePasswordError, CreateUserError, EditUserError, Users};
 
-/// Everything the handlers call. Cheap to clone.
+/// Everything the handlers call. Cheap to clone: each request has its own.
 #[derive(Clone)]
-pub struct Services {
+pub struct Services(Arc<UseCases>);
+
+/// The use cases, each with what it stands on.
+pub struct UseCases {
     pub(crate) access: Access,
     pub(crate) api_keys: ApiKeys,
     pub(crate) users: Users,
@@ -75,7 +79,7 @@ impl Services {
         let core = Arc::new(Core { store, switchboard, peers, clock: settings.clock, acts: acts.clone() });
         let tokens = Arc::new(SessionTokens::new(&core.store));
         let passwords = Passwords::new();
-        Self {
+        Self(Arc::new(UseCases {
             access: Access::new(Arc::clone(&core), Arc::clone(&tokens), settings.platform_tokens),
             api_keys: ApiKeys::new(Arc::clone(&core)),
             users: Users::new(Arc::clone(&core), passwords.clone()),
@@ -89,12 +93,20 @@ impl Services {
             node: Node::new(core),
             acts,
             currency,
-        }
+        }))
     }
 
     /// Waits until the audit log has what was done so far, or until the database does not take it. For when the node stops.
     pub async fn write_down_acts(&self) {
         self.acts.written().await;
+    }
+}
+
+impl Deref for Services {
+    type Target = UseCases;
+
+    fn deref(&self) -> &UseCases {
+        &self.0
     }
 }
 

@@ -5,7 +5,7 @@ mod exposition;
 mod families;
 mod requests;
 
-pub(super) use requests::{Requests, measure};
+pub(super) use requests::Requests;
 
 use crate::Services;
 use crate::http::problem::ProblemDocument;

@@ -1,11 +1,8 @@
 use super::exposition::{Exposition, Kind};
-use axum::extract::{MatchedPath, Request, State};
-use axum::http::Method;
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::http::{Method, StatusCode};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tandem_model::Histogram;
 
 /// What was asked of the API since the process began: by route and method, never by what a client chose to write.
@@ -21,26 +18,17 @@ struct Answered {
     duration: Histogram,
 }
 
-/// Counts every request, with the time until its answer begins.
-pub(in crate::http) async fn measure(State(requests): State<Requests>, request: Request, next: Next) -> Response {
-    let began = Instant::now();
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let method = method(request.method());
-    let response = next.run(request).await;
-    let route = route.as_ref().map_or(UNKNOWN, MatchedPath::as_str);
-    requests.count(route, method, response.status().as_u16(), began.elapsed());
-    response
-}
-
 impl Requests {
-    fn count(&self, route: &str, method: &'static str, status: u16, duration: Duration) {
+    /// Counts a request, with the time until its answer began.
+    pub(in crate::http) fn count(&self, route: &str, method: &Method, status: StatusCode, duration: Duration) {
+        let (method, class) = (known_method(method), class(status.as_u16()));
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
         if !routes.contains_key(route) {
             routes.insert(route.to_owned(), BTreeMap::new());
         }
         if let Some(methods) = routes.get_mut(route) {
             let answered = methods.entry(method).or_default();
-            *answered.by_class.entry(class(status)).or_default() += 1;
+            *answered.by_class.entry(class).or_default() += 1;
             answered.duration.observe(duration);
         }
     }
@@ -76,7 +64,7 @@ impl Default for Answered {
 }
 
 /// A client may make up a method; only those that are known are told apart.
-fn method(method: &Method) -> &'static str {
+fn known_method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",
@@ -98,9 +86,6 @@ const fn class(status: u16) -> &'static str {
         500.. => "5xx",
     }
 }
-
-/// The route of what leads nowhere.
-const UNKNOWN: &str = "unknown";
 
 /// Most is answered from memory or by one query; a request that takes longer than a few seconds has been given up.
 const DURATIONS: &[Duration] = &[
