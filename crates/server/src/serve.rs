@@ -35,7 +35,7 @@ use tandem_model::{AddressPolicy, BootId};
 use tandem_netio::IoPath;
 use tandem_sip::endpoint::{Identity, PublicAddress, SentBy};
 use tandem_sip::message::Host;
-use tandem_store::{DatabaseError, MasterKey, MasterKeyError, OpenError, Store, StoreOptions};
+use tandem_store::{Act, Change, DatabaseError, MasterKey, MasterKeyError, NODE, OpenError, Store, StoreOptions};
 use tandem_switch::{Family, Listener, PortPool, Switch, SwitchConfig};
 
 pub(crate) use simulated_carrier::carrier;
@@ -115,6 +115,8 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
 
     let platform_tokens = platform::tokens(&config)?;
     let store = open_store(&config).await?;
+    let started = Change::new(NODE, "node.start", &store.node_id());
+    store.record_acts(&[(Act::system("start", SystemClock::utc()), started)]).await?;
     let key = keys::admin_key(&store, &config, demo).await?;
 
     let admission = Arc::new(Admission::default());

@@ -35,7 +35,7 @@ mod user;
 pub use account::{AccountChange, InsertAccountError, UpdateAccountError};
 pub use act::{Act, Actor, ActorKind};
 pub use api_key::{ApiKey, InsertApiKeyError, KeyOwner, MAX_LIVE_KEYS, NewApiKey, RevokeApiKeyError};
-pub use audit::{Change, NODE};
+pub use audit::{AuditEntry, AuditFilter, Change, Fault, Finding, MAX_FINDINGS, NODE, Verified};
 pub use call::{CallFilter, CallKey, CallUpdate, InsertCallError, OpenExternalCall, UpdateCallError};
 pub use database_url::{DatabaseUrl, ParseDatabaseUrlError};
 pub use error::DatabaseError;

@@ -97,6 +97,14 @@ fn meets_nothing(method: &str, path: &str, stranger: &Api, things: &Things) -> O
             refused(&|id| stranger.post("/routing/explain", &body(id)), 404);
         }
         ("get", "/users" | "/sessions") => assert_eq!(stranger.get(short(path)).expect(200), json!([]), "{path}"),
+        ("get", "/audit-log" | "/audit-log/export") => {
+            // Their own log is there, and nothing of the owner's in it; the node's is the operator's.
+            let shown = stranger.get(&format!("{}?resource_id={trunk}", short(path))).text;
+            assert!(shown.is_empty() || shown == "[]", "{shown}");
+            let all = stranger.get(short(path)).text;
+            assert!(!all.contains(trunk.as_str()) && !all.contains(key.as_str()), "{all}");
+            assert_eq!(stranger.get(&format!("{}?log=node", short(path))).status, 403);
+        }
         ("get", "/api-keys") => {
             let listed = stranger.get("/api-keys").expect(200);
             let owners: Vec<&Value> = listed.as_array().into_iter().flatten().map(|key| &key["user_id"]).collect();

@@ -4,6 +4,8 @@ mod access_problem;
 mod access_schema;
 mod access_view;
 mod api_keys;
+mod audit_log;
+mod audit_view;
 mod body;
 mod call_view;
 mod caller;
@@ -83,6 +85,7 @@ pub fn openapi() -> OpenApi {
         (name = "refusals", description = "INVITEs that were refused, so that no call began."),
         (name = "routing", description = "How calls find their way."),
         (name = "access", description = "API keys, users, and signing in."),
+        (name = "audit", description = "Who did what."),
         (name = "node", description = "The node itself; open to everybody who reaches it."),
     )
 )]
@@ -109,6 +112,8 @@ fn endpoints() -> OpenApiRouter<Services> {
         .routes(needs(Calls, routes!(dialling::dial)))
         .routes(needs(Calls, routes!(dialling::hang_up)))
         .routes(needs(Read, routes!(dialling::explain)))
+        .routes(needs(Admin, routes!(audit_log::list)))
+        .routes(needs(Admin, routes!(audit_log::export)))
         .routes(needs(Admin, routes!(api_keys::list, api_keys::create)))
         .routes(needs(Admin, routes!(api_keys::read, api_keys::revoke)))
         .routes(needs(Admin, routes!(users::list, users::create)))

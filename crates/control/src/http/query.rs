@@ -1,9 +1,10 @@
 use crate::http::problem::Problem;
-use crate::service::LogPage;
+use crate::service::{AuditQuery, LogPage};
 use crate::wire::{FieldError, Invalid};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use std::str::FromStr;
+use tandem_store::AuditFilter;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
@@ -57,6 +58,56 @@ impl<S: Sync> FromRequestParts<S> for LogPage {
     }
 }
 
+/// The query of the audit log, as the OpenAPI document shows it.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "the fields are documentation; they are read by Parameters")]
+pub(crate) struct AuditFilterQuery {
+    /// Whose log: `account`, or `node` for what belongs to no account, which only the operator's own account may read.
+    #[param(default = "account")]
+    log: Option<String>,
+    /// Only what this key or user did.
+    actor_id: Option<Uuid>,
+    /// Only this action, such as `trunk.update`.
+    #[param(max_length = 100)]
+    action: Option<String>,
+    /// Only what was done to the thing of this id.
+    #[param(max_length = 100)]
+    resource_id: Option<String>,
+    /// Only what was done at this moment or later.
+    #[param(value_type = Option<String>, format = DateTime)]
+    from: Option<String>,
+    /// Only what was done before this moment.
+    #[param(value_type = Option<String>, format = DateTime)]
+    until: Option<String>,
+}
+
+impl<S: Sync> FromRequestParts<S> for AuditQuery {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let mut parameters = Parameters::of(parts);
+        let Page { skip, limit } = parameters.page();
+        let of_node = match parameters.read::<String>("log", "").as_deref() {
+            None | Some("account") => false,
+            Some("node") => true,
+            Some(_) => {
+                parameters.refuse("log", "must be account or node");
+                false
+            }
+        };
+        let moment = "must be a moment in RFC 3339, such as 2026-01-31T12:00:00Z";
+        let filter = AuditFilter {
+            actor: parameters.read("actor_id", "must be a UUID"),
+            action: parameters.text("action"),
+            resource: parameters.text("resource_id"),
+            from: parameters.read("from", moment),
+            until: parameters.read("until", moment),
+        };
+        parameters.finish(Self { of_node, filter, skip, limit })
+    }
+}
+
 /// Reads query parameters and collects everything that is wrong. Unknown ones are passed over: caches and proxies add some.
 struct Parameters {
     values: Vec<(String, String)>,
@@ -87,6 +138,15 @@ impl Parameters {
         read
     }
 
+    /// A text that may be looked for: not too long, and such as a database can hold.
+    fn text(&mut self, name: &str) -> Option<String> {
+        let text: String = self.read(name, "")?;
+        if text.chars().count() > MAX_TEXT || text.contains('\0') {
+            self.refuse(name, "must be at most 100 characters, none of them NUL");
+        }
+        Some(text)
+    }
+
     fn refuse(&mut self, name: &str, message: &str) {
         self.errors.push(FieldError { field: name.to_owned(), message: message.to_owned() });
     }
@@ -96,6 +156,8 @@ impl Parameters {
     }
 }
 
+/// Longer than everything that is looked for.
+const MAX_TEXT: usize = 100;
 /// Bounds of the wire contract.
 const DEFAULT_LIMIT: u32 = 100;
 /// Bounds of the wire contract.

@@ -3,6 +3,7 @@
 mod access;
 mod acts;
 mod api_keys;
+mod audit_log;
 mod calls;
 mod dialling;
 mod external_calls;
@@ -31,6 +32,7 @@ use tandem_store::{DatabaseError, Store};
 
 pub(crate) use access::{Access, ActForError, Asked, AuthenticateError, Caller, Forbidden};
 pub(crate) use api_keys::{ApiKeys, CreateKeyError, FindKeyError};
+pub(crate) use audit_log::{AuditLog, AuditQuery, ReadAuditError};
 pub(crate) use calls::{Calls, CreateCallError, FindCallError, LogPage, UpdateCallError, was_answered};
 pub(crate) use dialling::{DialCallError, Dialling, ExplainError, HangUpError};
 pub(crate) use external_calls::MAX_OPEN_CALLS;
@@ -55,6 +57,7 @@ pub struct Services(Arc<UseCases>);
 pub struct UseCases {
     pub(crate) access: Access,
     pub(crate) api_keys: ApiKeys,
+    pub(crate) audit_log: AuditLog,
     pub(crate) users: Users,
     pub(crate) sessions: Sessions,
     pub(crate) trunks: Trunks,
@@ -82,6 +85,7 @@ impl Services {
         Self(Arc::new(UseCases {
             access: Access::new(Arc::clone(&core), Arc::clone(&tokens), settings.platform_tokens),
             api_keys: ApiKeys::new(Arc::clone(&core)),
+            audit_log: AuditLog::new(Arc::clone(&core)),
             users: Users::new(Arc::clone(&core), passwords.clone()),
             sessions: Sessions::new(Arc::clone(&core), passwords, tokens),
             trunks: Trunks::new(Arc::clone(&core)),

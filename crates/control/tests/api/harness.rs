@@ -151,7 +151,10 @@ impl Api {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await.unwrap();
-        let is_text = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/"));
+        let is_text = parts
+            .headers
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"text/") || kind == "application/x-ndjson");
         let body = match bytes.is_empty() {
             true => Value::Null,
             false if is_text => String::from_utf8(bytes.to_vec()).unwrap().into(),

@@ -52,6 +52,8 @@ pub(super) enum Failure {
     UnknownKey { id: ApiKeyId },
     #[error("the key cannot be made: {0}")]
     InsertKey(InsertApiKeyError),
+    #[error("the audit log is not as it was written: {findings} findings; docs/runbook.md says what to do")]
+    AuditLogBroken { findings: usize },
     #[error("the operating system gives no random bytes: {0}")]
     Randomness(getrandom::Error),
     #[error(transparent)]

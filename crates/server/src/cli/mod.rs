@@ -2,6 +2,7 @@
 
 mod account;
 mod api;
+mod audit;
 mod call;
 mod calls;
 mod check;
@@ -67,6 +68,9 @@ enum Command {
     /// API keys, in the database
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Who did what, in the database
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Trunks, by the API of a running server
     Trunk(trunk::TrunkArgs),
     /// Place a call, by the API of a running server
@@ -126,6 +130,7 @@ impl Cli {
             Command::Account(command) => command.perform(&settings.config(Preset::Node)?, output),
             Command::User(command) => command.perform(&settings.config(Preset::Node)?, output),
             Command::Key(command) => command.perform(&settings.config(Preset::Node)?, output),
+            Command::Audit(command) => command.perform(&settings.config(Preset::Node)?, output),
             Command::Trunk(arguments) => arguments.perform(&settings, output),
             Command::Call(arguments) => arguments.perform(&settings, output),
             Command::Calls(arguments) => arguments.perform(&settings, output),

@@ -1,4 +1,5 @@
 use super::chain::{BEGINNING, Head, Link, details_hash};
+use super::verify::BEGIN;
 use super::{Change, NODE};
 use crate::pool::on_pool;
 use crate::row::{Columns, stored};
@@ -159,7 +160,7 @@ act_transaction!(crate::postgres::PostgresTransaction);
 
 /// What the node's log says when another begins: so a whole log cannot go unnoticed.
 fn begins(act: &Act, account: AccountId) -> (Act, Change) {
-    (Act::system("audit", act.at), Change::new(NODE, "audit_log.begin", &account))
+    (Act::system("audit", act.at), Change::new(NODE, BEGIN, &account))
 }
 
 fn is_nodes(log: &[(&Act, &Change)]) -> bool {

@@ -100,6 +100,11 @@ impl Head<'_> {
         self.authenticator(key).finalize().into_bytes().into()
     }
 
+    /// Whether this is its MAC, compared in constant time.
+    pub(super) fn is_authentic(&self, key: &MasterKey, mac: &[u8]) -> bool {
+        self.authenticator(key).verify_slice(mac).is_ok()
+    }
+
     fn authenticator(&self, key: &MasterKey) -> Hmac<Sha256> {
         let key = key.derive(HEAD);
         let mac = Hmac::<Sha256>::new_from_slice(key.as_slice()).expect("HMAC takes keys of every length");

@@ -7,6 +7,10 @@
 mod append;
 mod chain;
 mod change;
+mod read;
+mod verify;
 
 pub(crate) use append::ActTransaction;
 pub use change::{Change, NODE};
+pub use read::{AuditEntry, AuditFilter};
+pub use verify::{Fault, Finding, MAX_FINDINGS, Verified};

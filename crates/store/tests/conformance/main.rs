@@ -4,6 +4,7 @@
 
 mod accounts;
 mod api_keys;
+mod audit;
 mod calls;
 mod events;
 #[path = "../postgres_server/mod.rs"]
@@ -92,6 +93,11 @@ suite!([sqlite: super::Sqlite, postgres: super::Postgres], [
     api_keys::the_use_of_a_key_is_noted,
     api_keys::a_key_keeps_its_scopes_and_its_end,
     api_keys::keys_are_listed_and_revoked_within_the_account_only,
+    audit::what_is_done_is_written_down_with_what_changed,
+    audit::what_is_only_asked_about_changes_nothing_and_is_not_written_down,
+    audit::writers_at_once_keep_each_log_one_chain,
+    audit::acts_without_a_row_go_into_the_logs_they_belong_to,
+    audit::a_log_is_read_by_actor_action_thing_and_time,
     users::users_belong_to_one_account,
     users::a_user_is_found_by_address_with_the_password,
     users::the_last_admin_stays_one,

@@ -1,0 +1,146 @@
+//! Somebody with the database in hands, but without the master key, rewrites what was done.
+
+#![expect(clippy::unwrap_used, reason = "a test fails where it goes wrong")]
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use std::path::Path;
+use tandem_model::{AccountId, BootId, NodeId, Timestamp};
+use tandem_store::{Act, Change, DatabaseUrl, Fault, Finding, MasterKey, NODE, Store, StoreOptions};
+use uuid::Uuid;
+
+static ACT: Act = Act::system("test", Timestamp::from_unix_micros(0));
+
+async fn open(path: &Path) -> Store {
+    let options = StoreOptions {
+        master_key: MasterKey::from_bytes([1; 32]),
+        node_id: NodeId::from_uuid(Uuid::from_u128(1)),
+        boot_id: BootId::from_uuid(Uuid::from_u128(2)),
+    };
+    Store::open(&DatabaseUrl::sqlite(path), options).await.unwrap()
+}
+
+/// A log of six entries, after which somebody runs these statements; what is found then in the log of the account.
+async fn after(statements: &str) -> (AccountId, Vec<Finding>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tandem.db");
+    let store = open(&path).await;
+    let account = store.ensure_admin_account(&ACT, "admin").await.unwrap().id;
+    for number in 1..=4 {
+        let change = Change::new(account, "call.dial", &number).made(serde_json::json!({"trunk": number}));
+        store.record_acts(&[(ACT.clone(), change)]).await.unwrap();
+    }
+    let whole = store.verify_audit_log().await.unwrap();
+    assert!(whole.is_whole(), "{whole:?}");
+    store.close().await;
+    let mut connection = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+    let statements = statements.replace("THE_ACCOUNT", &format!("x'{}'", account.as_uuid().simple()));
+    sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    let store = open(&path).await;
+    let verified = store.verify_audit_log().await.unwrap();
+    store.close().await;
+    (account, verified.findings)
+}
+
+async fn finds(statements: &str, expected: &[(Option<u64>, Fault)]) {
+    let (account, findings) = after(statements).await;
+    let found: Vec<_> = findings.iter().map(|finding| (finding.number, finding.fault)).collect();
+    assert_eq!(found, expected, "{statements}");
+    assert!(findings.iter().all(|finding| finding.account == account), "{findings:?}");
+}
+
+const ENTRY: &str = "account_id = THE_ACCOUNT AND number";
+
+#[tokio::test]
+async fn an_entry_that_was_changed_is_named() {
+    for set in [
+        "actor_name = 'nobody'",
+        "at = at + 1",
+        "action = 'call.hang_up'",
+        "resource_id = '9'",
+        "source = '192.0.2.1'",
+        "request_id = ''",
+        "on_behalf_of = account_id",
+        "redacts = '[1]'",
+    ] {
+        let statement = format!("UPDATE audit_log SET {set} WHERE {ENTRY} = 4");
+        finds(&statement, &[(Some(4), Fault::Broken)]).await;
+    }
+    // With a hash to go with it, what follows does not.
+    let statement = format!("UPDATE audit_log SET hash = zeroblob(32) WHERE {ENTRY} = 4");
+    finds(&statement, &[(Some(4), Fault::Broken), (Some(5), Fault::Broken)]).await;
+    let statement = format!("UPDATE audit_log SET hash = zeroblob(32) WHERE {ENTRY} = 6");
+    finds(&statement, &[(Some(6), Fault::Broken), (Some(6), Fault::Broken)]).await;
+}
+
+#[tokio::test]
+async fn details_that_were_changed_or_taken_away_are_named() {
+    let statement = format!("UPDATE audit_log SET details = replace(details, '2', '3') WHERE {ENTRY} = 4");
+    finds(&statement, &[(Some(4), Fault::DetailsChanged)]).await;
+    let statement = format!("UPDATE audit_log SET details = NULL, details_salt = NULL WHERE {ENTRY} = 4");
+    finds(&statement, &[(Some(4), Fault::DetailsMissing)]).await;
+}
+
+#[tokio::test]
+async fn an_entry_that_is_missing_is_named() {
+    finds(&format!("DELETE FROM audit_log WHERE {ENTRY} = 4"), &[(Some(4), Fault::Missing)]).await;
+    finds(&format!("DELETE FROM audit_log WHERE {ENTRY} = 1"), &[(Some(1), Fault::Missing)]).await;
+}
+
+#[tokio::test]
+async fn entries_that_changed_places_are_named() {
+    let swap = format!(
+        "UPDATE audit_log SET number = 99 WHERE {ENTRY} = 3; UPDATE audit_log SET number = 3 WHERE {ENTRY} = 4;
+         UPDATE audit_log SET number = 4 WHERE {ENTRY} = 99"
+    );
+    let broken = |number| (Some(number), Fault::Broken);
+    finds(&swap, &[broken(3), broken(4), broken(5)]).await;
+}
+
+#[tokio::test]
+async fn an_end_that_was_cut_off_is_named() {
+    finds(&format!("DELETE FROM audit_log WHERE {ENTRY} = 6"), &[(Some(6), Fault::EndMissing)]).await;
+    // With the head moved back to where the chain ends then, only the key tells.
+    let cut = format!(
+        "DELETE FROM audit_log WHERE {ENTRY} = 6;
+         UPDATE audit_heads SET last_number = 5, hash = (SELECT hash FROM audit_log WHERE {ENTRY} = 5)
+         WHERE account_id = THE_ACCOUNT"
+    );
+    finds(&cut, &[(None, Fault::HeadForged)]).await;
+}
+
+#[tokio::test]
+async fn a_log_that_was_written_anew_is_named() {
+    let begun_later = "DELETE FROM audit_log WHERE account_id = THE_ACCOUNT AND number < 3;
+         UPDATE audit_heads SET first_number = 3, anchor = (SELECT hash FROM audit_log WHERE number = 3)
+         WHERE account_id = THE_ACCOUNT";
+    let (_, findings) = after(begun_later).await;
+    assert!(findings.iter().any(|finding| finding.fault == Fault::HeadForged), "{findings:?}");
+    let other_key = "UPDATE audit_heads SET key_id = '00000000' WHERE account_id = THE_ACCOUNT";
+    finds(other_key, &[(None, Fault::HeadOfOtherKey)]).await;
+}
+
+#[tokio::test]
+async fn a_whole_log_that_is_missing_is_named() {
+    let both =
+        "DELETE FROM audit_log WHERE account_id = THE_ACCOUNT; DELETE FROM audit_heads WHERE account_id = THE_ACCOUNT";
+    finds(both, &[(None, Fault::LogMissing)]).await;
+    finds("DELETE FROM audit_heads WHERE account_id = THE_ACCOUNT", &[(None, Fault::LogMissing)]).await;
+    let (_, findings) = after("DELETE FROM audit_log WHERE account_id = zeroblob(16); DELETE FROM audit_heads WHERE account_id = zeroblob(16)").await;
+    assert!(
+        findings.iter().any(|finding| finding.account == NODE && finding.fault == Fault::LogMissing),
+        "{findings:?}"
+    );
+    // All of it: a node that has accounts has a log.
+    let (_, findings) = after("DELETE FROM audit_log; DELETE FROM audit_heads").await;
+    assert_eq!(findings, [Finding { account: NODE, number: None, fault: Fault::LogMissing }]);
+}
+
+#[tokio::test]
+async fn an_entry_that_was_added_is_named() {
+    let copy = "INSERT INTO audit_log SELECT account_id, 7, at, actor_kind, actor_id, actor_name, actor_account_id, on_behalf_of, source,
+        request_id, action, resource_type, resource_id, node_id, redacts, details, details_salt, details_sha256, hash
+        FROM audit_log WHERE account_id = THE_ACCOUNT AND number = 6";
+    finds(copy, &[(Some(7), Fault::BeyondEnd)]).await;
+}
