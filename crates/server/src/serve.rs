@@ -173,7 +173,7 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
         clock: Arc::new(SystemClock),
     };
     let services = Services::new(store.clone(), Arc::new(switchboard), settings);
-    let (jobs, acts) = (services.clone(), services.clone());
+    let (jobs, acts, streams) = (services.clone(), services.clone(), services.clone());
     let jobs_task = tokio::spawn(async move { jobs.run_jobs().await });
     let router = tandem_control::router(services);
     // Should loading them have failed, a request will say so.
@@ -192,6 +192,7 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     stop_signal().await?;
     let running = Running { shard: shard_handle, media: media_handle, admission, drain_timeout: config.drain_timeout };
     running.drain().await;
+    streams.end_streams();
     let _ = stop_http.send(());
     if tokio::time::timeout(HTTP_GRACE, http_task).await.is_err() {
         tracing::warn!("some HTTP requests were cut off");

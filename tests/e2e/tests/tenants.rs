@@ -96,6 +96,14 @@ fn meets_nothing(method: &str, path: &str, stranger: &Api, things: &Things) -> O
             let body = |id: &str| json!({"to_number": "+12025550100", "connect": {"type": "echo"}, "sip_trunk_id": id});
             refused(&|id| stranger.post("/routing/explain", &body(id)), 404);
         }
+        ("get", "/events") => {
+            let told = stranger.get("/events?follow=false&last_event_id=0");
+            assert!(
+                told.status == 200 && [trunk, call].iter().all(|id| !told.text.contains(id.as_str())),
+                "{}",
+                told.text
+            );
+        }
         ("get", "/users" | "/sessions") => assert_eq!(stranger.get(short(path)).expect(200), json!([]), "{path}"),
         ("get", "/audit-log" | "/audit-log/export") => {
             // Their own log is there, and nothing of the owner's in it; the node's is the operator's.

@@ -65,7 +65,7 @@ fn needed(parts: &Parts) -> Result<Permission, Problem> {
     }
 }
 
-fn bearer(parts: &Parts) -> Option<&str> {
+pub(super) fn bearer(parts: &Parts) -> Option<&str> {
     let value = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     // The scheme is compared without case (RFC 9110 §11.1).
     let (scheme, key) = value.split_once(' ')?;

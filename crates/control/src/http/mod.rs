@@ -13,6 +13,8 @@ mod calls;
 mod client_address;
 mod dialling;
 mod envelope;
+mod event_view;
+mod events;
 mod health;
 mod health_view;
 mod metrics;
@@ -83,6 +85,7 @@ pub fn openapi() -> OpenApi {
         (name = "trunks", description = "Connections to carriers."),
         (name = "calls", description = "The call log, live calls, and calls that something else carries."),
         (name = "refusals", description = "INVITEs that were refused, so that no call began."),
+        (name = "events", description = "What happens, as it happens: by a stream, or by webhooks."),
         (name = "routing", description = "How calls find their way."),
         (name = "access", description = "API keys, users, and signing in."),
         (name = "audit", description = "Who did what."),
@@ -114,6 +117,7 @@ fn endpoints() -> OpenApiRouter<Services> {
         .routes(needs(Read, routes!(dialling::explain)))
         .routes(needs(Admin, routes!(audit_log::list)))
         .routes(needs(Admin, routes!(audit_log::export)))
+        .routes(needs(Read, routes!(events::stream)))
         .routes(needs(Admin, routes!(api_keys::list, api_keys::create)))
         .routes(needs(Admin, routes!(api_keys::read, api_keys::revoke)))
         .routes(needs(Admin, routes!(users::list, users::create)))

@@ -62,4 +62,6 @@ text_schema! {
     Permission of tandem_model::Permission,
     /// [`tandem_model::EventKind`].
     EventKind of tandem_model::EventKind,
+    /// [`tandem_model::EventType`].
+    EventType of tandem_model::EventType,
 }

@@ -227,6 +227,11 @@ problem_codes! {
         advice: "Try again after the seconds in `Retry-After`.",
         example: "there were too many wrong attempts; try again in 30 s",
     }
+    StreamLimit = "stream_limit", TOO_MANY_REQUESTS, "There are too many streams of events" {
+        meaning: "The account, or the node, has as many streams of events open as may be.",
+        advice: "Close a stream that nobody reads, and share one among the parts of a program.",
+        example: "the account has 16 streams of events open; close one of them",
+    }
     Internal = "internal", INTERNAL_SERVER_ERROR, "Something is broken here" {
         meaning: "The node has a fault. The request may have been done or not.",
         advice: "The operator finds the reason in the log under the `request_id`. Please report it.",

@@ -109,13 +109,13 @@ impl<S: Sync> FromRequestParts<S> for AuditQuery {
 }
 
 /// Reads query parameters and collects everything that is wrong. Unknown ones are passed over: caches and proxies add some.
-struct Parameters {
+pub(super) struct Parameters {
     values: Vec<(String, String)>,
     errors: Vec<FieldError>,
 }
 
 impl Parameters {
-    fn of(parts: &Parts) -> Self {
+    pub(super) fn of(parts: &Parts) -> Self {
         let query = parts.uri.query().unwrap_or("");
         Self { values: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(), errors: Vec::new() }
     }
@@ -129,7 +129,12 @@ impl Parameters {
         Page { skip, limit }
     }
 
-    fn read<T: FromStr>(&mut self, name: &str, message: &str) -> Option<T> {
+    /// Every value that a name has.
+    pub(super) fn all(&self, name: &str) -> Vec<String> {
+        self.values.iter().filter(|(known, _)| known == name).map(|(_, text)| text.clone()).collect()
+    }
+
+    pub(super) fn read<T: FromStr>(&mut self, name: &str, message: &str) -> Option<T> {
         let (_, text) = self.values.iter().find(|(known, _)| known == name)?;
         let read = text.parse().ok();
         if read.is_none() {
@@ -139,7 +144,7 @@ impl Parameters {
     }
 
     /// A text that may be looked for: not too long, and such as a database can hold.
-    fn text(&mut self, name: &str) -> Option<String> {
+    pub(super) fn text(&mut self, name: &str) -> Option<String> {
         let text: String = self.read(name, "")?;
         if text.chars().count() > MAX_TEXT || text.contains('\0') {
             self.refuse(name, "must be at most 100 characters, none of them NUL");
@@ -147,11 +152,11 @@ impl Parameters {
         Some(text)
     }
 
-    fn refuse(&mut self, name: &str, message: &str) {
+    pub(super) fn refuse(&mut self, name: &str, message: &str) {
         self.errors.push(FieldError { field: name.to_owned(), message: message.to_owned() });
     }
 
-    fn finish<T>(self, value: T) -> Result<T, Problem> {
+    pub(super) fn finish<T>(self, value: T) -> Result<T, Problem> {
         if self.errors.is_empty() { Ok(value) } else { Err(Invalid(self.errors).into()) }
     }
 }

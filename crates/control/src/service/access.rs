@@ -237,6 +237,22 @@ impl Access {
         Ok(Caller { account, actor, permissions: caller.permissions, node_admin: false, request: caller.request })
     }
 
+    /// Whether the bearer of a caller is still good for reading, as far as anybody can tell.
+    pub(crate) async fn is_still_good(&self, bearer: &str, caller: &Caller) -> bool {
+        match self.authenticate(bearer).await {
+            Ok(Some(now)) => match caller.actor.on_behalf_of {
+                None => now.account_id() == caller.account_id() && now.permissions.allow(Permission::Read),
+                Some(_) => now.node_admin && now.permissions.allow(Permission::Admin),
+            },
+            Ok(None) => false,
+            // What cannot be looked up counts, as it does for requests.
+            Err(error) => {
+                tracing::debug!(%error, "a bearer cannot be looked at again");
+                true
+            }
+        }
+    }
+
     async fn look_up(
         &self,
         bearer: &str,

@@ -6,6 +6,7 @@ mod api_keys;
 mod audit_log;
 mod calls;
 mod dialling;
+mod events;
 mod external_calls;
 mod health;
 mod node;
@@ -35,6 +36,7 @@ pub(crate) use api_keys::{ApiKeys, CreateKeyError, FindKeyError};
 pub(crate) use audit_log::{AuditLog, AuditQuery, ReadAuditError};
 pub(crate) use calls::{Calls, CreateCallError, FindCallError, LogPage, UpdateCallError, was_answered};
 pub(crate) use dialling::{DialCallError, Dialling, ExplainError, HangUpError};
+pub(crate) use events::{EventFilter, Events, EventsWanted, OpenEventsError, Told, envelope};
 pub(crate) use external_calls::MAX_OPEN_CALLS;
 pub(crate) use health::{Health, ShownHealth};
 pub(crate) use node::Node;
@@ -66,6 +68,7 @@ pub struct UseCases {
     pub(crate) refusals: Refusals,
     pub(crate) dialling: Dialling,
     pub(crate) statistics: Statistics,
+    pub(crate) events: Events,
     pub(crate) node: Node,
     acts: Acts,
     /// The currency of every amount.
@@ -82,8 +85,10 @@ impl Services {
         let core = Arc::new(Core { store, switchboard, peers, clock: settings.clock, acts: acts.clone() });
         let tokens = Arc::new(SessionTokens::new(&core.store));
         let passwords = Passwords::new();
+        let access = Access::new(Arc::clone(&core), Arc::clone(&tokens), settings.platform_tokens);
         Self(Arc::new(UseCases {
-            access: Access::new(Arc::clone(&core), Arc::clone(&tokens), settings.platform_tokens),
+            events: Events::new(Arc::clone(&core), access.clone()),
+            access,
             api_keys: ApiKeys::new(Arc::clone(&core)),
             audit_log: AuditLog::new(Arc::clone(&core)),
             users: Users::new(Arc::clone(&core), passwords.clone()),
@@ -103,6 +108,11 @@ impl Services {
     /// Waits until the audit log has what was done so far, or until the database does not take it. For when the node stops.
     pub async fn write_down_acts(&self) {
         self.acts.written().await;
+    }
+
+    /// Ends the streams of events with a word to their clients, who would keep the node from stopping.
+    pub fn end_streams(&self) {
+        self.events.end();
     }
 }
 

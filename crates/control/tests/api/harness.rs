@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use axum::http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -162,6 +162,11 @@ impl Api {
         };
         assert!(parts.headers.contains_key("x-request-id"), "every answer has a request id");
         Reply { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// A request whose answer is read as it comes.
+    pub(crate) async fn stream(&self, request: Request<Body>) -> Response<Body> {
+        self.router.clone().oneshot(request).await.unwrap()
     }
 
     /// Makes a trunk with these fields changed; gives its id.

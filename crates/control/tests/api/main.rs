@@ -9,6 +9,7 @@ mod database_away;
 mod dialling;
 mod document;
 mod errors;
+mod events;
 mod harness;
 mod inbound_routing;
 mod jobs;

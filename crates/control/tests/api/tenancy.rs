@@ -48,6 +48,7 @@ async fn another_accounts_ids_are_unknown_everywhere() {
             ("GET", "/calls/{id}" | "/calls/{id}/legs" | "/calls/{id}/timeline" | "/calls/{id}/route") => {
                 (None, vec![&live, "CA1"], Stranger::NotFound)
             }
+            ("GET", "/events") => (None, vec![], Stranger::OwnOnly),
             ("GET", "/refusals/{id}") => (None, vec![&refusal], Stranger::NotFound),
             ("PUT", "/calls/{id}") => (Some(json!({"quality_score": 5})), vec![&live, "CA1"], Stranger::NotFound),
             ("POST", "/calls/{id}/hangup") => (Some(json!({})), vec![&live, "CA1"], Stranger::NotFound),
@@ -97,6 +98,13 @@ async fn another_accounts_ids_are_unknown_everywhere() {
                 problem
             };
             assert_eq!(ask(id).await, ask(nowhere).await, "{method} {path}");
+        }
+        if path.ends_with("/events") {
+            // Without its end the stream would go on.
+            let query = format!("{outside}?follow=false&last_event_id=0");
+            let told = api.send(method, &query, None, Some(&api.other.key)).await.expect(200);
+            assert!(!told.as_str().unwrap().contains(&api.mine.account.id.to_string()), "{told}");
+            continue;
         }
         if matches!(stranger, Stranger::OwnOnly) && method == Method::GET {
             let mut reply = api.send(method, &outside, body, Some(&api.other.key)).await.expect(200);

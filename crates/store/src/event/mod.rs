@@ -10,6 +10,7 @@ pub(crate) use outbox::{INSERT_EVENT, RESERVE};
 
 use crate::pool::on_pool;
 use crate::row::{Columns, stored};
+use crate::store::now;
 use crate::{DatabaseError, MAX_PAGE, Store};
 use std::time::Duration;
 use tandem_model::{AccountId, Event, EventId, JsonText, Timestamp};
@@ -32,7 +33,15 @@ impl Store {
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn listen(&self, account: AccountId, now: Timestamp) -> Result<u64, DatabaseError> {
+    pub async fn listen(&self, account: AccountId) -> Result<u64, DatabaseError> {
+        self.listen_at(account, now()).await
+    }
+
+    /// As [`Store::listen`], at another moment than now.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn listen_at(&self, account: AccountId, now: Timestamp) -> Result<u64, DatabaseError> {
         on_pool!(self, pools => sqlx::query(LISTEN)
             .bind(account.as_uuid())
             .bind(now.unix_micros())

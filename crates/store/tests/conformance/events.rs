@@ -33,7 +33,7 @@ const WHOLE_CALL_TOLD: [&str; 4] = ["call.initiated", "call.ringing", "call.answ
 
 pub(crate) async fn states_that_come_at_once_are_told_each_in_order(store: &Store) {
     let account = with_account(store, 1).await;
-    assert_eq!(store.listen(account, now()).await.unwrap(), 0);
+    assert_eq!(store.listen(account).await.unwrap(), 0);
     let call = call(1, account);
     let mut ringing = leg(1, &call);
     (ringing.ringing_at, ringing.status) = (Some(at(11)), LegStatus::Ringing);
@@ -59,7 +59,7 @@ pub(crate) async fn states_that_come_at_once_are_told_each_in_order(store: &Stor
 
 pub(crate) async fn a_state_is_told_once_however_often_it_is_written(store: &Store) {
     let account = with_account(store, 1).await;
-    store.listen(account, now()).await.unwrap();
+    store.listen(account).await.unwrap();
     let call = call(1, account);
     // As after a journal that is stored again, record by record and in whole.
     for _ in 0..2 {
@@ -76,7 +76,7 @@ pub(crate) async fn events_are_written_only_while_somebody_listens(store: &Store
     let (account, other) = (with_account(store, 1).await, with_account(store, 2).await);
     store.write_records(&[state(&call(1, account), CallStatus::Initiated)]).await.unwrap();
     assert_eq!(store.latest_events(&[account]).await.unwrap(), []);
-    store.listen(account, now()).await.unwrap();
+    store.listen(account).await.unwrap();
     store.write_records(&[state(&call(2, other), CallStatus::Initiated)]).await.unwrap();
     assert_eq!(all(store, other).await, []);
 
@@ -90,10 +90,10 @@ pub(crate) async fn who_comes_back_too_late_is_told_of_a_gap(store: &Store) {
     let account = with_account(store, 1).await;
     let long_ago = Timestamp::from_unix_micros(now().unix_micros() - 2 * 72 * 3_600 * 1_000_000);
     assert!(LISTENED_FOR <= Duration::from_secs(72 * 3_600));
-    assert_eq!(store.listen(account, long_ago).await.unwrap(), 0);
+    assert_eq!(store.listen_at(account, long_ago).await.unwrap(), 0);
     store.write_records(&[state(&call(1, account), CallStatus::Initiated)]).await.unwrap();
     assert_eq!(all(store, account).await, []);
-    assert_eq!(store.listen(account, now()).await.unwrap(), 1, "a number is left out for what was not written");
+    assert_eq!(store.listen(account).await.unwrap(), 1, "a number is left out for what was not written");
     let page = store.events_after(account, 0, 10).await.unwrap();
     assert_eq!((page.has_gap, page.next), (true, 1));
     assert!(!store.events_after(account, 1, 10).await.unwrap().has_gap);
@@ -115,7 +115,7 @@ pub(crate) async fn events_become_visible_in_the_order_of_their_numbers(store: &
     const WRITERS: u64 = 8;
     const BATCHES: u64 = 6;
     let account = with_account(store, 1).await;
-    store.listen(account, now()).await.unwrap();
+    store.listen(account).await.unwrap();
     let writers: Vec<_> = (0..WRITERS)
         .map(|writer| {
             let store = store.clone();
@@ -145,7 +145,7 @@ pub(crate) async fn events_become_visible_in_the_order_of_their_numbers(store: &
 
 pub(crate) async fn calls_that_clients_log_are_told_too(store: &Store) {
     let (account, trunk) = with_trunk(store, 1).await;
-    store.listen(account, now()).await.unwrap();
+    store.listen(account).await.unwrap();
     let call = external_call(1, account, trunk);
     store.insert_external_call(&ACT, &call).await.unwrap();
     let key = CallKey::Id(call.id);
@@ -161,7 +161,7 @@ pub(crate) async fn calls_that_clients_log_are_told_too(store: &Store) {
 
 pub(crate) async fn a_refusal_is_told_once(store: &Store) {
     let account = with_account(store, 1).await;
-    store.listen(account, now()).await.unwrap();
+    store.listen(account).await.unwrap();
     let refused = Record::Refusal(Box::new(refusal(1, account)));
     store.write_records(&[refused.clone(), refused.clone()]).await.unwrap();
     store.write_records(&[refused]).await.unwrap();
@@ -173,7 +173,7 @@ pub(crate) async fn a_refusal_is_told_once(store: &Store) {
 
 pub(crate) async fn only_a_change_of_health_is_told(store: &Store) {
     let (account, trunk) = with_trunk(store, 1).await;
-    store.listen(account, now()).await.unwrap();
+    store.listen(account).await.unwrap();
     let health =
         |status| TrunkHealth { status, checked_at: Some(at(5)), latency_us: Some(1_500), ..TrunkHealth::UNKNOWN };
     for status in [HealthStatus::Healthy, HealthStatus::Healthy, HealthStatus::Unhealthy] {
@@ -194,7 +194,7 @@ pub(crate) async fn only_a_change_of_health_is_told(store: &Store) {
 pub(crate) async fn accounts_do_not_see_each_others_events(store: &Store) {
     let (ours, theirs) = (with_account(store, 1).await, with_account(store, 2).await);
     for account in [ours, theirs] {
-        store.listen(account, now()).await.unwrap();
+        store.listen(account).await.unwrap();
     }
     let records = [(1, ours), (2, theirs), (3, ours)]
         .map(|(number, account)| state(&call(number, account), CallStatus::Initiated));

@@ -42,6 +42,8 @@ pub(super) async fn read(
     let mut exposition = Exposition::default();
     families::of_node(&readiness, counted.is_some(), &mut exposition);
     families::of_traffic(counted.as_deref(), &mut exposition);
+    let streams = services.events.open_streams() as u64;
+    exposition.gauge("tandem_event_streams", "Clients that are told events as they happen.", streams);
     requests.expose(&mut exposition);
     ([(header::CONTENT_TYPE, exposition::CONTENT_TYPE)], exposition.into_text())
 }
