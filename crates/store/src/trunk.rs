@@ -1,16 +1,17 @@
 use crate::audit::ActTransaction;
 use crate::error::{from_database, from_database_generic, is_unique_violation};
+use crate::event::Draft;
 use crate::pool::on_pool;
 use crate::routing::BUMP_REVISION;
 use crate::row::{Columns, page, stored, to_json};
 use crate::seal::{Place, SealingKey};
 use crate::{Act, Change, DatabaseError, MasterKey, Store};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::time::Duration;
-use tandem_model::{AccountId, OutboundRouting, Secret, Timestamp, Trunk, TrunkHealth, TrunkId};
+use tandem_model::{AccountId, EventType, OutboundRouting, Secret, Timestamp, Trunk, TrunkHealth, TrunkId};
 
 /// Why a trunk was not added.
 #[derive(Debug, thiserror::Error)]
@@ -173,6 +174,8 @@ impl Store {
             };
             sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
             let change = Change::new(trunk.account_id, "trunk.create", &trunk.id).made(audited(trunk));
+            let event = told(EventType::TrunkCreated, trunk.account_id, trunk.id, act.at, told_of(trunk))?;
+            pools.append_events(&mut transaction, vec![event]).await?;
             transaction.finish(self, act, change).await?;
         });
         Ok(())
@@ -313,6 +316,10 @@ impl Store {
                     "auth_password",
                     trunk.auth_password.as_ref().map(Secret::expose) != before.auth_password.as_ref().map(Secret::expose),
                 );
+            let mut data = told_of(&trunk);
+            data.insert("changed".to_owned(), changed_fields(&change));
+            let event = told(EventType::TrunkUpdated, account, id, act.at, data)?;
+            pools.append_events(&mut transaction, vec![event]).await?;
             transaction.finish(self, act, change).await?;
             Ok(trunk)
         })
@@ -350,6 +357,8 @@ impl Store {
                 .execute(&mut *transaction)
                 .await?;
             sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
+            let event = told(EventType::TrunkDeleted, account, id, act.at, Map::new())?;
+            pools.append_events(&mut transaction, vec![event]).await?;
             transaction.finish(self, act, Change::new(account, "trunk.delete", &id)).await?;
         });
         Ok(())
@@ -383,6 +392,40 @@ fn audited(trunk: &Trunk) -> Value {
         "advanced_config": trunk.advanced_config,
         "priority": trunk.priority,
     })
+}
+
+/// What an event tells of a trunk: what the audit log does, named as in the answers of the API.
+fn told_of(trunk: &Trunk) -> Map<String, Value> {
+    let mut data = match audited(trunk) {
+        Value::Object(data) => data,
+        other => Map::from_iter([("value".to_owned(), other)]),
+    };
+    for (column, field, amount) in [
+        ("cost_per_minute_micros", "cost_per_minute", trunk.cost_per_minute),
+        ("monthly_cost_micros", "monthly_cost", trunk.monthly_cost),
+    ] {
+        data.remove(column);
+        data.insert(field.to_owned(), serde_json::from_str(&amount.to_decimal()).unwrap_or_default());
+    }
+    data
+}
+
+/// The names of the fields that a change has changed, as in the answers of the API.
+fn changed_fields(change: &Change) -> Value {
+    let names: BTreeSet<&str> =
+        change.before.keys().chain(change.after.keys()).map(|name| name.trim_end_matches("_micros")).collect();
+    json!(names)
+}
+
+fn told(
+    kind: EventType,
+    account: AccountId,
+    id: TrunkId,
+    at: Timestamp,
+    mut data: Map<String, Value>,
+) -> Result<Draft, DatabaseError> {
+    data.insert("id".to_owned(), json!(id));
+    Ok(Draft::new(account, kind, format!("trunks/{id}"), at, &data)?)
 }
 
 /// A trunk that is not deleted; `$1` is its id, `$2` the account.

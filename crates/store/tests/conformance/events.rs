@@ -1,10 +1,11 @@
-use crate::samples::{ACT, at, call, external_call, leg, refusal, trunk_id, with_account, with_trunk};
+use crate::samples::{ACT, at, call, external_call, leg, refusal, trunk, trunk_id, with_account, with_trunk};
 use std::convert::Infallible;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tandem_model::{
-    AccountId, CallRecord, CallStatus, Event, HealthReport, HealthStatus, LegStatus, Record, Timestamp, TrunkHealth,
+    AccountId, CallRecord, CallStatus, Event, HealthReport, HealthStatus, LegStatus, Money, Record, Secret, Timestamp,
+    Trunk, TrunkHealth,
 };
-use tandem_store::{CallKey, LISTENED_FOR, Store};
+use tandem_store::{Act, CallKey, LISTENED_FOR, Store};
 use tokio::task::JoinHandle;
 
 /// What the call path is stamped with.
@@ -203,5 +204,35 @@ pub(crate) async fn accounts_do_not_see_each_others_events(store: &Store) {
         let events = all(store, account).await;
         assert_eq!(events.len(), count);
         assert!(events.iter().all(|event| event.account_id == account));
+    }
+}
+
+pub(crate) async fn changes_of_trunks_are_told_without_secrets(store: &Store) {
+    let (account, id) = with_trunk(store, 1).await;
+    store.listen(account).await.unwrap();
+    let made = trunk(2, account);
+    store.insert_trunk(&ACT, &made, 10).await.unwrap();
+    let change = |trunk: &mut Trunk| {
+        trunk.name = "renamed".to_owned();
+        trunk.cost_per_minute = Money::from_micros(7_500);
+        trunk.sip_password = Secret::new("another secret");
+        Ok::<(), Infallible>(())
+    };
+    let only_asked = Act { dry_run: true, ..ACT.clone() };
+    store.change_trunk(&only_asked, account, id, change).await.unwrap();
+    store.change_trunk(&ACT, account, id, change).await.unwrap();
+    store.delete_trunk(&ACT, account, id, at(9)).await.unwrap();
+    let events = all(store, account).await;
+    assert_eq!(kinds(&events), ["trunk.created", "trunk.updated", "trunk.deleted"]);
+    assert_eq!(events[0].subject, format!("trunks/{}", made.id));
+    let told: Vec<_> = events.iter().map(|event| event.data.read().unwrap()).collect();
+    assert_eq!((&told[0]["name"], &told[1]["name"]), (&"trunk 2".into(), &"renamed".into()));
+    assert_eq!(told[1]["cost_per_minute"], 0.0075);
+    assert_eq!(told[1]["changed"], serde_json::json!(["cost_per_minute", "name", "sip_password"]));
+    assert_eq!(told[2], *serde_json::json!({"id": id}).as_object().unwrap());
+    for event in &events {
+        for secret in ["another secret", "correct horse", "pässwörd"] {
+            assert!(!event.data.as_str().contains(secret));
+        }
     }
 }

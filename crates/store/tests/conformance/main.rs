@@ -178,4 +178,5 @@ suite!([sqlite: super::Sqlite, postgres: super::Postgres], [
     events::a_refusal_is_told_once,
     events::only_a_change_of_health_is_told,
     events::accounts_do_not_see_each_others_events,
+    events::changes_of_trunks_are_told_without_secrets,
 ]);
