@@ -396,10 +396,7 @@ fn audited(trunk: &Trunk) -> Value {
 
 /// What an event tells of a trunk: what the audit log does, named as in the answers of the API.
 fn told_of(trunk: &Trunk) -> Map<String, Value> {
-    let mut data = match audited(trunk) {
-        Value::Object(data) => data,
-        other => Map::from_iter([("value".to_owned(), other)]),
-    };
+    let mut data = Change::new(trunk.account_id, "trunk.create", &trunk.id).made(audited(trunk)).after;
     for (column, field, amount) in [
         ("cost_per_minute_micros", "cost_per_minute", trunk.cost_per_minute),
         ("monthly_cost_micros", "monthly_cost", trunk.monthly_cost),
