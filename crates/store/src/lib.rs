@@ -30,6 +30,7 @@ mod timeline;
 mod traffic;
 mod trunk;
 mod trunk_health;
+mod trunk_price;
 mod user;
 
 pub use account::{AccountChange, InsertAccountError, UpdateAccountError};
@@ -53,4 +54,5 @@ pub use store::{MAX_PAGE, Migrated, OpenError, Store, StoreOptions};
 pub use traffic::{DestinationPrefix, Sums, TimeStep, TrafficDetail, TrafficQuery, TrafficRow};
 pub use trunk::{ChangeTrunkError, DeleteTrunkError, InsertTrunkError, UpdateTrunkError};
 pub use trunk_health::KnownHealth;
+pub use trunk_price::{MonthlyPrice, TrunkPrices};
 pub use user::{ChangeUserError, InsertUserError, MAX_USERS, PasswordHash, User, UserChange};

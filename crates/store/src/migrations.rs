@@ -15,6 +15,7 @@ const SQLITE: &[Step] = &[
     (7, "trunk health history", include_str!("../migrations/sqlite/0007_trunk_health_history.sql")),
     (10, "audit log", include_str!("../migrations/sqlite/0010_audit_log.sql")),
     (21, "traffic", include_str!("../migrations/sqlite/0021_traffic.sql")),
+    (22, "trunk prices", include_str!("../migrations/sqlite/0022_trunk_prices.sql")),
     (24, "events", include_str!("../migrations/sqlite/0024_events.sql")),
 ];
 
@@ -29,6 +30,7 @@ const POSTGRES: &[Step] = &[
     (7, "trunk health history", include_str!("../migrations/postgres/0007_trunk_health_history.sql")),
     (10, "audit log", include_str!("../migrations/postgres/0010_audit_log.sql")),
     (21, "traffic", include_str!("../migrations/postgres/0021_traffic.sql")),
+    (22, "trunk prices", include_str!("../migrations/postgres/0022_trunk_prices.sql")),
     (24, "events", include_str!("../migrations/postgres/0024_events.sql")),
 ];
 

@@ -5,6 +5,7 @@ use crate::pool::on_pool;
 use crate::routing::BUMP_REVISION;
 use crate::row::{Columns, page, stored, to_json};
 use crate::seal::{Place, SealingKey};
+use crate::trunk_price::SET_MONTHLY_PRICE;
 use crate::{Act, Change, DatabaseError, MasterKey, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -172,6 +173,13 @@ impl Store {
                 Err(error) if is_unique_violation(&error) => return Err(InsertTrunkError::NameTaken),
                 inserted => inserted?,
             };
+            sqlx::query(SET_MONTHLY_PRICE)
+                .bind(trunk.id.as_uuid())
+                .bind(account)
+                .bind(trunk.created_at.unix_micros())
+                .bind(trunk.monthly_cost.micros())
+                .execute(&mut *transaction)
+                .await?;
             sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
             let change = Change::new(trunk.account_id, "trunk.create", &trunk.id).made(audited(trunk));
             let event = told(EventType::TrunkCreated, trunk.account_id, trunk.id, act.at, told_of(trunk))?;
@@ -308,6 +316,15 @@ impl Store {
                 Err(error) if is_unique_violation(&error) => return Err(ChangeTrunkError::NameTaken),
                 updated => updated?,
             };
+            if trunk.monthly_cost != before.monthly_cost {
+                sqlx::query(SET_MONTHLY_PRICE)
+                    .bind(id.as_uuid())
+                    .bind(account.as_uuid())
+                    .bind(trunk.updated_at.unix_micros())
+                    .bind(trunk.monthly_cost.micros())
+                    .execute(&mut *transaction)
+                    .await?;
+            }
             sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
             let change = Change::new(account, "trunk.update", &id)
                 .changed(audited(&before), audited(&trunk))

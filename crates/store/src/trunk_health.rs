@@ -4,6 +4,7 @@ use crate::row::{Columns, page, stored};
 use crate::store::now;
 use crate::{DatabaseError, Store};
 use serde::Serialize;
+use std::collections::HashMap;
 use std::time::Duration;
 use tandem_model::{
     AccountId, EventType, HealthReason, HealthReport, HealthSpan, HealthStatus, Timestamp, TrunkHealth, TrunkId,
@@ -106,7 +107,7 @@ impl Store {
             .collect())
     }
 
-    /// For how much of the time since then the health of a trunk is known, and for how much of that it took calls: healthy or
+    /// For how much of the time from then to then the health of a trunk is known, and for how much of that it took calls: healthy or
     /// degraded.
     ///
     /// # Errors
@@ -115,23 +116,53 @@ impl Store {
         &self,
         account: AccountId,
         trunk: TrunkId,
-        since: Timestamp,
+        from: Timestamp,
+        to: Timestamp,
     ) -> Result<KnownHealth, DatabaseError> {
         on_pool!(self, pools => {
             let row = sqlx::query(
                 "SELECT CAST(COALESCE(SUM(lasted), 0) AS BIGINT) AS known,
                         CAST(COALESCE(SUM(CASE WHEN status IN ('healthy', 'degraded') THEN lasted END), 0) AS BIGINT) AS up
-                 FROM (SELECT status, until_at - CASE WHEN began_at < $3 THEN $3 ELSE began_at END AS lasted
-                       FROM trunk_health_history WHERE trunk_id = $1 AND account_id = $2 AND until_at > $3) AS spans",
+                 FROM (SELECT status,
+                           CASE WHEN until_at > $4 THEN $4 ELSE until_at END - CASE WHEN began_at < $3 THEN $3 ELSE began_at END
+                               AS lasted
+                       FROM trunk_health_history
+                       WHERE trunk_id = $1 AND account_id = $2 AND until_at > $3 AND began_at < $4) AS spans",
             )
             .bind(trunk.as_uuid())
             .bind(account.as_uuid())
-            .bind(since.unix_micros())
+            .bind(from.unix_micros())
+            .bind(to.unix_micros())
             .fetch_one(&pools.reader)
             .await?;
             let span = |column| row.number(column).map(Duration::from_micros);
             Ok(KnownHealth { known: span("known")?, up: span("up")? })
         })
+    }
+
+    /// As [`Store::known_health`], of every trunk of the account that is there, from then to then.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn known_health_of_trunks(
+        &self,
+        account: AccountId,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<HashMap<TrunkId, KnownHealth>, DatabaseError> {
+        on_pool!(self, pools => sqlx::query(KNOWN_HEALTH)
+            .bind(account.as_uuid())
+            .bind(from.unix_micros())
+            .bind(to.unix_micros())
+            .fetch_all(&pools.reader)
+            .await?
+            .iter()
+            .map(|row| {
+                let span = |column| row.number(column).map(Duration::from_micros);
+                let known = KnownHealth { known: span("known")?, up: span("up")? };
+                Ok((TrunkId::from_uuid(row.uuid("trunk_id")?), known))
+            })
+            .collect())
     }
 
     /// Removes spans that ended before then; gives how many.
@@ -223,6 +254,15 @@ impl HealthChange {
 }
 
 const HEALTH_BEFORE: &str = "SELECT account_id, name, health_status FROM trunks WHERE id = $1 AND deleted_at IS NULL";
+
+const KNOWN_HEALTH: &str = "SELECT trunk_id, CAST(SUM(lasted) AS BIGINT) AS known,
+         CAST(COALESCE(SUM(CASE WHEN status IN ('healthy', 'degraded') THEN lasted END), 0) AS BIGINT) AS up
+     FROM (SELECT trunk_id, status,
+               CASE WHEN until_at > $3 THEN $3 ELSE until_at END - CASE WHEN began_at < $2 THEN $2 ELSE began_at END AS lasted
+           FROM trunk_health_history
+           WHERE trunk_id IN (SELECT id FROM trunks WHERE account_id = $1 AND deleted_at IS NULL)
+               AND account_id = $1 AND until_at > $2 AND began_at < $3) AS spans
+     GROUP BY trunk_id";
 
 const SET_HEALTH: &str = "UPDATE trunks SET health_status = $2, health_checked_at = $3, health_latency_us = $4,
          health_loss_basis_points = $5

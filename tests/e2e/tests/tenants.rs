@@ -61,6 +61,19 @@ fn meets_nothing(method: &str, path: &str, stranger: &Api, things: &Things) -> O
             refused(&|id| stranger.post("/trunks", &body(id)), 422);
         }
         ("get", "/trunks/{}") => not_found(&get(""), trunk),
+        ("get", "/trunks/{}/stats") => not_found(&get("/stats"), trunk),
+        ("get", "/dashboard") => {
+            let shown = stranger.get("/dashboard").expect(200);
+            assert_eq!((&shown["trunk_stats"], &shown["recent_calls"]), (&json!([]), &json!([])), "{shown:#}");
+            assert_eq!(shown["call_stats"]["total_calls"], 0, "{shown:#}");
+        }
+        ("get", "/analytics") => {
+            for query in ["", "group_by=trunk&trunk_id=ID", "group_by=cause&trunk_id=ID"] {
+                let asked = |id: &str| stranger.get(&format!("/analytics?{}", query.replace("ID", id)));
+                let shown = like_nothing(asked, trunk, nothing);
+                assert_eq!((shown.status, &shown.json["totals"]["attempts"]), (200, &json!(0)), "{}", shown.text);
+            }
+        }
         ("get", "/trunks/{}/health") => not_found(&get("/health"), trunk),
         ("put", "/trunks/{}") => {
             not_found(&|id| stranger.put(&format!("/trunks/{id}"), &json!({"name": "mine now"})), trunk);

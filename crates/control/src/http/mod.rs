@@ -31,6 +31,9 @@ mod refusal_view;
 mod refusals;
 mod request_schema;
 mod sessions;
+mod statistics;
+mod statistics_query;
+mod statistics_view;
 mod trunk_view;
 mod trunks;
 mod users;
@@ -86,6 +89,7 @@ pub fn openapi() -> OpenApi {
         (name = "calls", description = "The call log, live calls, and calls that something else carries."),
         (name = "refusals", description = "INVITEs that were refused, so that no call began."),
         (name = "events", description = "What happens, as it happens: by a stream, or by webhooks."),
+        (name = "statistics", description = "What calls add up to."),
         (name = "routing", description = "How calls find their way."),
         (name = "access", description = "API keys, users, and signing in."),
         (name = "audit", description = "Who did what."),
@@ -103,6 +107,9 @@ fn endpoints() -> OpenApiRouter<Services> {
         .routes(needs(Write, routes!(trunks::update, trunks::delete)))
         .routes(needs(Write, routes!(trunks::check_health)))
         .routes(needs(Read, routes!(health::read)))
+        .routes(needs(Read, routes!(statistics::of_trunk)))
+        .routes(needs(Read, routes!(statistics::dashboard)))
+        .routes(needs(Read, routes!(statistics::analytics)))
         .routes(needs(Read, routes!(calls::list)))
         .routes(needs(Calls, routes!(calls::create)))
         .routes(needs(Read, routes!(calls::read)))

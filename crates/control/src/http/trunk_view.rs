@@ -120,7 +120,7 @@ impl TrunkView {
             cost_per_minute: money_number(trunk.cost_per_minute),
             monthly_cost: money_number(trunk.monthly_cost),
             currency: currency.to_owned(),
-            utilization_percent: utilization_percent(state.active_calls, trunk.max_concurrent_calls),
+            utilization_percent: utilization_percent(state.active_calls.into(), trunk.max_concurrent_calls.into()),
             is_active,
             can_handle_call: is_active && state.active_calls < trunk.max_concurrent_calls,
             routable: unroutable.is_none(),
@@ -217,8 +217,9 @@ pub(super) fn percent(basis_points: Option<u16>) -> Option<f64> {
 }
 
 /// To two decimals.
-fn utilization_percent(active: u32, limit: u32) -> f64 {
-    (f64::from(active) * 10_000.0 / f64::from(limit.max(1))).round() / 100.0
+#[expect(clippy::cast_precision_loss, reason = "calls at once are far fewer than 2^53")]
+pub(super) fn utilization_percent(active: u64, limit: u64) -> f64 {
+    (active as f64 * 10_000.0 / limit.max(1) as f64).round() / 100.0
 }
 
 /// A single address is written without its prefix length.

@@ -38,7 +38,8 @@ impl Health {
         let trunk = store.trunk(account, id).await?.ok_or(ReadTrunkError::NotFound)?;
         let state = self.core.switchboard.trunk_states(vec![id]).await?.remove(&id).unwrap_or_default();
         let history = store.health_history(account, id, skip, limit).await?;
-        let known = store.known_health(account, id, before(self.core.now(), UPTIME_WINDOW)).await?;
+        let now = self.core.now();
+        let known = store.known_health(account, id, before(now, UPTIME_WINDOW), now).await?;
         let measured = state.health.clone();
         let trunk = ShownTrunk::new(trunk, state, Vec::new());
         Ok(ShownHealth { trunk, measured, uptime_basis_points: known.up_basis_points(), history })

@@ -47,7 +47,10 @@ pub(crate) use probing::HealthCheckError;
 pub(crate) use refusals::{FindRefusalError, Refusals};
 pub(crate) use session_tokens::ACCESS_LIFE;
 pub(crate) use sessions::{EndSessionError, Sessions, SignInError, SignedIn};
-pub(crate) use statistics::Statistics;
+pub(crate) use statistics::{
+    Analytics, AnalyticsQuery, Bucket, Dashboard, Figures, GroupBy, Period, ReadStatisticsError, Statistics,
+    TrunkStatistics,
+};
 pub(crate) use trunks::{CreateTrunkError, DeleteTrunkError, ReadTrunkError, ShownTrunk, Trunks, UpdateTrunkError};
 pub(crate) use users::{ChangePasswordError, CreateUserError, EditUserError, Users};
 

@@ -169,6 +169,15 @@ impl Api {
         self.router.clone().oneshot(request).await.unwrap()
     }
 
+    /// Status, content type and text of an answer of any kind.
+    pub(crate) async fn text_of(&self, request: Request<Body>) -> (StatusCode, String, String) {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let kind = response.headers()[header::CONTENT_TYPE].to_str().unwrap().to_owned();
+        let status = response.status();
+        let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        (status, kind, String::from_utf8(bytes.to_vec()).unwrap())
+    }
+
     /// Makes a trunk with these fields changed; gives its id.
     pub(crate) async fn trunk(&self, changes: Value) -> String {
         let created = self.post("/trunks", trunk_body(changes)).await.expect(201);

@@ -20,5 +20,6 @@ mod people;
 mod platform;
 mod refusals;
 mod roles;
+mod statistics;
 mod tenancy;
 mod trunks;

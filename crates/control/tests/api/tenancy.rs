@@ -39,6 +39,23 @@ async fn another_accounts_ids_are_unknown_everywhere() {
         let (body, ids, stranger): (Option<Value>, Vec<&str>, Stranger) = match (method.as_str(), short) {
             ("GET", "/trunks" | "/calls" | "/refusals") => (None, vec![], Stranger::OwnOnly),
             ("POST", "/trunks") => (Some(trunk_body(json!({}))), vec![], Stranger::OwnOnly),
+            ("GET", "/trunks/{id}/stats") => (None, vec![&trunk], Stranger::NotFound),
+            // Figures of the stranger's own account: there are none.
+            ("GET", "/dashboard" | "/analytics") => {
+                let mut told = api.send(Method::GET, short, None, Some(&api.other.key)).await.expect(200);
+                assert_eq!(
+                    told["trunk_stats"].take(),
+                    told["recent_calls"].take(),
+                    "{path}: both empty, or neither there"
+                );
+                let calls = told.pointer("/call_stats/total_calls").or(told.pointer("/totals/calls"));
+                assert_eq!(calls, Some(&json!(0)), "{path}");
+                let wrong = "tdm_0000000000000000000000000000000000000000000000000000000000000000";
+                for key in [None, Some(wrong)] {
+                    api.send(Method::GET, short, None, key).await.expect_problem(401, "unauthorized");
+                }
+                continue;
+            }
             ("GET", "/trunks/{id}/health") => (None, vec![&trunk], Stranger::NotFound),
             ("GET" | "DELETE", "/trunks/{id}") => (None, vec![&trunk], Stranger::NotFound),
             ("PUT", "/trunks/{id}") => (Some(json!({"priority": 9})), vec![&trunk], Stranger::NotFound),

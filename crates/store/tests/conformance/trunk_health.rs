@@ -42,7 +42,7 @@ pub(crate) async fn spans_come_back_newest_first_and_grow(store: &Store) {
 
 pub(crate) async fn the_share_of_time_that_a_trunk_was_up_is_of_what_is_known(store: &Store) {
     let (account, id) = with_trunk(store, 1).await;
-    assert_eq!(store.known_health(account, id, at(0)).await.unwrap(), KnownHealth::default());
+    assert_eq!(store.known_health(account, id, at(0), at(999)).await.unwrap(), KnownHealth::default());
     let spans = [
         span(0, 100, HealthStatus::Healthy),
         span(100, 120, HealthStatus::Unhealthy),
@@ -52,9 +52,18 @@ pub(crate) async fn the_share_of_time_that_a_trunk_was_up_is_of_what_is_known(st
     ];
     store.record_health(&[report(account, id, &spans)]).await.unwrap();
     let known = |known, up| KnownHealth { known: Duration::from_secs(known), up: Duration::from_secs(up) };
-    assert_eq!(store.known_health(account, id, at(0)).await.unwrap(), known(160, 130));
-    assert_eq!(store.known_health(account, id, at(50)).await.unwrap(), known(110, 80));
-    assert_eq!(store.known_health(account, id, at(240)).await.unwrap(), known(0, 0));
+    for (from, to, expected) in [
+        (0, 999, known(160, 130)),
+        (50, 999, known(110, 80)),
+        (240, 999, known(0, 0)),
+        (50, 210, known(80, 60)),
+        (0, 0, known(0, 0)),
+    ] {
+        assert_eq!(store.known_health(account, id, at(from), at(to)).await.unwrap(), expected, "{from} to {to}");
+        let all = store.known_health_of_trunks(account, at(from), at(to)).await.unwrap();
+        assert_eq!(all.get(&id).copied().unwrap_or_default(), expected, "{from} to {to}, of all");
+    }
+    assert!(store.known_health_of_trunks(account_id(9), at(0), at(999)).await.unwrap().is_empty());
 }
 
 pub(crate) async fn old_spans_are_removed(store: &Store) {

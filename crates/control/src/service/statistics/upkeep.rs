@@ -1,19 +1,8 @@
-use crate::service::Core;
-use std::sync::Arc;
+use crate::service::Statistics;
 use std::time::Duration;
 use tandem_store::DatabaseError;
 
-/// What calls add up to.
-#[derive(Clone)]
-pub(crate) struct Statistics {
-    core: Arc<Core>,
-}
-
 impl Statistics {
-    pub(super) const fn new(core: Arc<Core>) -> Self {
-        Self { core }
-    }
-
     /// Counts what an earlier build stored before there were statistics, in small steps, so that calls are stored between them.
     pub(crate) async fn count_earlier_calls(&self) {
         let mut steps = 0_u64;
