@@ -15,6 +15,7 @@ mod samples;
 mod sessions;
 mod traffic;
 mod trunk_health;
+mod trunk_prices;
 mod trunks;
 mod users;
 
@@ -159,6 +160,7 @@ suite!([sqlite: super::Sqlite, postgres: super::Postgres], [
     records::a_call_of_another_account_is_not_overwritten,
     records::large_batches_are_written_whole,
     records::the_journal_position_moves_with_its_records,
+    trunk_prices::a_price_is_kept_with_the_time_since_when,
     traffic::any_writes_add_up_to_what_the_rows_say,
     traffic::what_is_written_at_once_by_many_adds_up,
     traffic::the_last_day_rolls_by_the_minute,

@@ -84,6 +84,6 @@ pub(crate) async fn accounts_do_not_see_each_others_history(store: &Store) {
     assert_eq!(store.health_history(ours, id, 0, 10).await.unwrap(), spans);
     for other in [theirs, account_id(9)] {
         assert_eq!(store.health_history(other, id, 0, 10).await.unwrap(), []);
-        assert_eq!(store.known_health(other, id, at(0)).await.unwrap(), KnownHealth::default());
+        assert_eq!(store.known_health(other, id, at(0), at(999)).await.unwrap(), KnownHealth::default());
     }
 }
