@@ -1,9 +1,10 @@
 use crate::account::read_account;
 use crate::audit::ActTransaction;
 use crate::error::{from_database, is_foreign_key_violation};
+use crate::list::{Bound, Condition, KeyKind, Listed, Listing, Part, ReadRow, SortKey};
 use crate::pool::on_pool;
 use crate::routing::BUMP_REVISION;
-use crate::row::{Columns, page};
+use crate::row::Columns;
 use crate::store::{now, random};
 use crate::{Act, Change, DatabaseError, Store};
 use serde_json::json;
@@ -289,18 +290,32 @@ impl Store {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn api_keys(&self, account: AccountId, skip: u32, limit: u32) -> Result<Vec<ApiKey>, DatabaseError> {
-        let (limit, skip) = page(skip, limit);
-        on_pool!(self, pools => sqlx::query(
-                "SELECT * FROM api_keys WHERE account_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2 OFFSET $3",
-            )
-            .bind(account.as_uuid())
-            .bind(limit)
-            .bind(skip)
-            .fetch_all(&pools.reader)
-            .await?
-            .iter()
-            .map(read_api_key)
-            .collect())
+        Ok(self.list_api_keys(account, None, &Part::page(skip, limit)).await?.rows)
+    }
+
+    /// Keys of an account, newest first: revoked ones, those that are not, or all. Reversed they are oldest first.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn list_api_keys(
+        &self,
+        account: AccountId,
+        revoked: Option<bool>,
+        part: &Part,
+    ) -> Result<Listed<ApiKey>, DatabaseError> {
+        self.list(&listing(account, revoked), part, &ReadKey).await
+    }
+
+    /// How many there are; `None` of more than [`MAX_COUNTED`](crate::MAX_COUNTED).
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn count_api_keys(
+        &self,
+        account: AccountId,
+        revoked: Option<bool>,
+    ) -> Result<Option<u64>, DatabaseError> {
+        self.count(&listing(account, revoked)).await
     }
 
     /// One key of an account.
@@ -358,6 +373,34 @@ fn read_owner<R: Columns>(row: &R) -> Result<FoundKey, DatabaseError> {
         last_used_at: row.time_opt("last_used_at")?,
     };
     Ok(FoundKey { owner, hash: row.bytes("key_sha256")? })
+}
+
+/// How keys are listed: the newest first.
+pub const API_KEYS_KEY: SortKey = SortKey::descending(&[("created_at", KeyKind::Integer), ("id", KeyKind::Uuid)]);
+
+fn listing(account: AccountId, revoked: Option<bool>) -> Listing {
+    let wide =
+        revoked.map(|revoked| Condition::Plain(if revoked { "revoked_at IS NOT NULL" } else { "revoked_at IS NULL" }));
+    Listing {
+        table: "api_keys",
+        index: None,
+        columns: "*",
+        key: API_KEYS_KEY,
+        narrow: vec![Condition::Is("account_id", Bound::Uuid(account.as_uuid()))],
+        wide: wide.into_iter().collect(),
+        from: None,
+        to: None,
+    }
+}
+
+struct ReadKey;
+
+impl ReadRow for ReadKey {
+    type Row = ApiKey;
+
+    fn read<R: Columns>(&self, row: &R) -> Result<ApiKey, DatabaseError> {
+        read_api_key(row)
+    }
 }
 
 fn read_api_key<R: Columns>(row: &R) -> Result<ApiKey, DatabaseError> {

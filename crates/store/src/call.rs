@@ -1,16 +1,17 @@
 use crate::audit::ActTransaction;
 use crate::error::{from_database, from_database_generic, is_unique_violation};
+use crate::list::{Bound, Condition, KeyKind, Listed, Listing, Part, ReadRow, SortKey};
 use crate::pool::on_pool;
-use crate::row::{Columns, page, stored, to_json};
+use crate::row::{Columns, stored, to_json};
 use crate::store::now;
 use crate::timeline::read_timeline;
 use crate::traffic::{CallFacts, TrafficChange};
 use crate::trunk::FIND_TRUNK;
 use crate::{Act, Change, DatabaseError, MAX_PAGE, Store};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tandem_model::{
-    AccountId, CallEvent, CallId, CallRecord, CarriedBy, HungUpBy, JsonText, LegId, LegRecord, Money, Timestamp,
-    TrunkId,
+    AccountId, CallDirection, CallEvent, CallId, CallRecord, CallStatus, CarriedBy, HungUpBy, JsonText, LegId,
+    LegRecord, Money, Timestamp, TrunkId,
 };
 use uuid::Uuid;
 
@@ -25,15 +26,29 @@ pub enum CallKey {
     Any(String),
 }
 
-/// Which calls to list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which calls to list. Each field narrows the list down; the default is all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CallFilter {
     /// Only those whose first trunk leg went over this trunk.
     pub trunk_id: Option<TrunkId>,
-    /// How many to pass over.
-    pub skip: u32,
-    /// How many to give, at most [`MAX_PAGE`](crate::MAX_PAGE).
-    pub limit: u32,
+    /// Only those of this conversation.
+    pub conversation_id: Option<Uuid>,
+    /// Only those from this number, as it is stored.
+    pub from_number: Option<String>,
+    /// Only those to this number, as it is stored.
+    pub to_number: Option<String>,
+    /// Only those of one of these statuses; empty is any.
+    pub statuses: Vec<CallStatus>,
+    /// Only those of this direction.
+    pub direction: Option<CallDirection>,
+    /// Only those that ended for this cause.
+    pub hangup_cause: Option<String>,
+    /// Only those that began then or later.
+    pub started_from: Option<Timestamp>,
+    /// Only those that began earlier.
+    pub started_before: Option<Timestamp>,
+    /// Only those whose metadata has each of these members: a text, or what a number or `true` looks like.
+    pub metadata: Vec<(String, String)>,
 }
 
 /// A call before and after a change, read and written in one transaction: who sees `ended_at` appear is the only one who does.
@@ -190,19 +205,41 @@ impl Store {
             .map(|found| found.filter(|call| key.names(call))))
     }
 
-    /// Calls of an account, newest first by when they began.
+    /// Calls of an account, newest first by when they began, without their receipts. Reversed they are oldest first.
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn calls(&self, account: AccountId, filter: CallFilter) -> Result<Vec<CallRecord>, DatabaseError> {
-        let (limit, skip) = page(filter.skip, filter.limit);
-        on_pool!(self, pools => {
-            let query = match filter.trunk_id {
-                Some(trunk) => sqlx::query(LIST_CALLS_OF_TRUNK).bind(account.as_uuid()).bind(limit).bind(skip).bind(trunk.as_uuid()),
-                None => sqlx::query(LIST_CALLS).bind(account.as_uuid()).bind(limit).bind(skip),
-            };
-            query.fetch_all(&pools.reader).await?.iter().map(read_call).collect()
-        })
+    pub async fn calls(
+        &self,
+        account: AccountId,
+        filter: &CallFilter,
+        part: &Part,
+    ) -> Result<Listed<CallRecord>, DatabaseError> {
+        let mut listed = self.list(&filter.listing(account), part, &ReadCall).await?;
+        listed.rows.retain(|call| filter.metadata.iter().all(|(key, value)| has_member(&call.metadata, key, value)));
+        Ok(listed)
+    }
+
+    /// How many calls there are; `None` of more than [`MAX_COUNTED`](crate::MAX_COUNTED). Of metadata, only that is looked at which a
+    /// text search tells.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn count_calls(&self, account: AccountId, filter: &CallFilter) -> Result<Option<u64>, DatabaseError> {
+        self.count(&filter.listing(account)).await
+    }
+
+    /// How the database would list these calls, step by step in its own words: for who wonders why a list is slow.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn explain_calls(
+        &self,
+        account: AccountId,
+        filter: &CallFilter,
+        part: &Part,
+    ) -> Result<Vec<String>, DatabaseError> {
+        self.explain(&filter.listing(account), part).await
     }
 
     /// Changes a call in one transaction: reads it, lets `change` edit it, writes it. An `Err` of `change` writes nothing.
@@ -422,11 +459,102 @@ fn storable(text: &str) -> Option<&str> {
 const FIND_CALL: &str = "SELECT * FROM call_logs WHERE account_id = $1
     AND id = coalesce((SELECT call_log_id FROM call_ids WHERE account_id = $1 AND call_id = $2), $3)";
 
-const LIST_CALLS: &str = "SELECT * FROM call_logs WHERE account_id = $1
-    ORDER BY started_at DESC, created_at DESC, id DESC LIMIT $2 OFFSET $3";
+impl CallFilter {
+    /// Whether every field is served by an index, so that parts of the list are full and rows can be passed over.
+    #[must_use]
+    pub fn is_narrow(&self) -> bool {
+        self.conditions().wide.is_empty()
+    }
 
-const LIST_CALLS_OF_TRUNK: &str = "SELECT * FROM call_logs WHERE trunk_id = $4 AND account_id = $1
-    ORDER BY started_at DESC, created_at DESC, id DESC LIMIT $2 OFFSET $3";
+    fn listing(&self, account: AccountId) -> Listing {
+        let Conditions { index, mut narrow, wide } = self.conditions();
+        // Ids of trunks and conversations are unique on the node, or nearly, and their indexes do not have the account.
+        narrow.push(Condition::Is("account_id", Bound::Uuid(account.as_uuid())));
+        Listing {
+            table: "call_logs",
+            index: Some(index),
+            columns: LISTED_COLUMNS,
+            key: CALLS_KEY,
+            narrow,
+            wide,
+            from: self.started_from.map(Timestamp::unix_micros),
+            to: self.started_before.map(|before| before.unix_micros().saturating_sub(1)),
+        }
+    }
+
+    /// The index is that which leaves the fewest rows, as far as one can know.
+    fn conditions(&self) -> Conditions {
+        let is_text =
+            |column, text: &Option<String>| text.as_ref().map(|text| Condition::Is(column, Bound::Text(text.clone())));
+        let conversation = self.conversation_id.map(|id| Condition::Is("conversation_id", Bound::Uuid(id)));
+        let trunk = self.trunk_id.map(|trunk| Condition::Is("trunk_id", Bound::Uuid(trunk.as_uuid())));
+        let indexed = [
+            ("call_logs_of_conversation", conversation),
+            ("call_logs_to_number", is_text("to_number", &self.to_number)),
+            ("call_logs_from_number", is_text("from_number", &self.from_number)),
+            ("call_logs_of_trunk", trunk),
+        ];
+        let mut indexed = indexed.into_iter().filter_map(|(index, condition)| Some((index, condition?)));
+        let (index, narrow) = match indexed.next() {
+            Some((index, condition)) => (index, vec![condition]),
+            None => ("call_logs_of_account", Vec::new()),
+        };
+        let mut wide: Vec<Condition> = indexed.map(|(_, condition)| condition).collect();
+        if !self.statuses.is_empty() {
+            let statuses = self.statuses.iter().map(|status| Bound::Text(status.as_str().to_owned()));
+            wide.push(Condition::IsOneOf("status", statuses.collect()));
+        }
+        wide.extend(is_text("direction", &self.direction.map(|direction| direction.as_str().to_owned())));
+        wide.extend(is_text("hangup_cause", &self.hangup_cause));
+        wide.extend(self.metadata.iter().map(|(key, value)| Condition::Holds("metadata", members(key, value))));
+        Conditions { index, narrow, wide }
+    }
+}
+
+/// What a filter asks for: by which index, what that serves, and what is looked at row by row.
+struct Conditions {
+    index: &'static str,
+    narrow: Vec<Condition>,
+    wide: Vec<Condition>,
+}
+
+/// How a member can stand in metadata, which are stored as JSON without spaces.
+fn members(key: &str, value: &str) -> Vec<String> {
+    let key = to_json(&key);
+    let mut members = vec![format!("{key}:{}", to_json(&value))];
+    if matches!(serde_json::from_str(value), Ok(Value::Number(_) | Value::Bool(_) | Value::Null)) {
+        members.push(format!("{key}:{value}"));
+    }
+    members
+}
+
+/// Whether metadata have this member themselves, and not something within them.
+fn has_member(metadata: &Map<String, Value>, key: &str, value: &str) -> bool {
+    match metadata.get(key) {
+        Some(Value::String(text)) => text == value,
+        Some(Value::Array(_) | Value::Object(_)) | None => false,
+        Some(plain @ (Value::Number(_) | Value::Bool(_) | Value::Null)) => plain.to_string() == value,
+    }
+}
+
+struct ReadCall;
+
+impl ReadRow for ReadCall {
+    type Row = CallRecord;
+
+    fn read<R: Columns>(&self, row: &R) -> Result<CallRecord, DatabaseError> {
+        read_call(row)
+    }
+}
+
+/// How calls are listed: the newest first by when they began.
+pub const CALLS_KEY: SortKey =
+    SortKey::descending(&[("started_at", KeyKind::Integer), ("created_at", KeyKind::Integer), ("id", KeyKind::Uuid)]);
+
+/// All but the receipt, which is most of a row, and which nobody reads in a list.
+const LISTED_COLUMNS: &str = "id, account_id, call_id, trunk_id, direction, carried_by, conversation_id, from_number, to_number, to_uri,
+    started_at, answered_at, ended_at, duration_ms, status, hangup_cause, sip_status, hung_up_by, quality_score, codec_used, sip_call_id,
+    remote_ip, cost_micros, credits_used_micros, metadata, CAST(NULL AS TEXT) AS receipt, created_at";
 
 pub(crate) fn read_call<R: Columns>(row: &R) -> Result<CallRecord, DatabaseError> {
     Ok(CallRecord {

@@ -1,17 +1,24 @@
+use crate::list::{Bound, Condition, KeyKind, Listed, Listing, Part, ReadRow, SortKey};
 use crate::pool::on_pool;
-use crate::row::{Columns, page};
+use crate::row::Columns;
 use crate::{DatabaseError, Store};
-use tandem_model::{AccountId, JsonText, RefusalId, RefusedInvite, TrunkId};
+use tandem_model::{AccountId, JsonText, RefusalId, RefusedInvite, Timestamp, TrunkId};
 
-/// Which refusals to list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which refusals to list. Each field narrows the list down; the default is all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RefusalFilter {
     /// Only those that came in by this trunk.
     pub trunk_id: Option<TrunkId>,
-    /// How many to pass over.
-    pub skip: u32,
-    /// How many to give, at most [`MAX_PAGE`](crate::MAX_PAGE).
-    pub limit: u32,
+    /// Only those from this number, as it is stored.
+    pub from_number: Option<String>,
+    /// Only those to this number, as it is stored.
+    pub to_number: Option<String>,
+    /// Only those for this reason, by its code.
+    pub reason: Option<String>,
+    /// Only those then or later.
+    pub from: Option<Timestamp>,
+    /// Only those that were earlier.
+    pub before: Option<Timestamp>,
 }
 
 impl Store {
@@ -29,32 +36,87 @@ impl Store {
             .transpose())
     }
 
-    /// Refusals of an account, newest first.
+    /// Refusals of an account, newest first. Reversed they are oldest first.
     ///
     /// # Errors
     /// [`DatabaseError`].
     pub async fn refusals(
         &self,
         account: AccountId,
-        filter: RefusalFilter,
-    ) -> Result<Vec<RefusedInvite>, DatabaseError> {
-        let (limit, skip) = page(filter.skip, filter.limit);
-        on_pool!(self, pools => {
-            let query = match filter.trunk_id {
-                Some(trunk) => {
-                    sqlx::query(LIST_REFUSALS_OF_TRUNK).bind(account.as_uuid()).bind(limit).bind(skip).bind(trunk.as_uuid())
-                }
-                None => sqlx::query(LIST_REFUSALS).bind(account.as_uuid()).bind(limit).bind(skip),
-            };
-            query.fetch_all(&pools.reader).await?.iter().map(read_refusal).collect()
-        })
+        filter: &RefusalFilter,
+        part: &Part,
+    ) -> Result<Listed<RefusedInvite>, DatabaseError> {
+        self.list(&filter.listing(account), part, &ReadRefusal).await
+    }
+
+    /// How many refusals there are; `None` of more than [`MAX_COUNTED`](crate::MAX_COUNTED).
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn count_refusals(
+        &self,
+        account: AccountId,
+        filter: &RefusalFilter,
+    ) -> Result<Option<u64>, DatabaseError> {
+        self.count(&filter.listing(account)).await
+    }
+
+    /// How the database would list these refusals, step by step in its own words.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn explain_refusals(
+        &self,
+        account: AccountId,
+        filter: &RefusalFilter,
+        part: &Part,
+    ) -> Result<Vec<String>, DatabaseError> {
+        self.explain(&filter.listing(account), part).await
     }
 }
 
-const LIST_REFUSALS: &str = "SELECT * FROM refusals WHERE account_id = $1 ORDER BY at DESC, id DESC LIMIT $2 OFFSET $3";
+impl RefusalFilter {
+    /// Whether every field is served by an index, so that parts of the list are full and rows can be passed over.
+    #[must_use]
+    pub fn is_narrow(&self) -> bool {
+        self.wide().is_empty()
+    }
 
-const LIST_REFUSALS_OF_TRUNK: &str = "SELECT * FROM refusals WHERE trunk_id = $4 AND account_id = $1
-    ORDER BY at DESC, id DESC LIMIT $2 OFFSET $3";
+    fn listing(&self, account: AccountId) -> Listing {
+        let index = if self.trunk_id.is_some() { "refusals_of_trunk" } else { "refusals_of_account" };
+        let trunk = self.trunk_id.map(|trunk| Condition::Is("trunk_id", Bound::Uuid(trunk.as_uuid())));
+        let account = Condition::Is("account_id", Bound::Uuid(account.as_uuid()));
+        Listing {
+            table: "refusals",
+            index: Some(index),
+            columns: "*",
+            key: REFUSALS_KEY,
+            narrow: trunk.into_iter().chain([account]).collect(),
+            wide: self.wide(),
+            from: self.from.map(Timestamp::unix_micros),
+            to: self.before.map(|before| before.unix_micros().saturating_sub(1)),
+        }
+    }
+
+    fn wide(&self) -> Vec<Condition> {
+        let texts = [("from_number", &self.from_number), ("to_number", &self.to_number), ("reason", &self.reason)];
+        let given = texts.into_iter().filter_map(|(column, text)| Some((column, text.clone()?)));
+        given.map(|(column, text)| Condition::Is(column, Bound::Text(text))).collect()
+    }
+}
+
+/// How refusals are listed: the newest first.
+pub const REFUSALS_KEY: SortKey = SortKey::descending(&[("at", KeyKind::Integer), ("id", KeyKind::Uuid)]);
+
+struct ReadRefusal;
+
+impl ReadRow for ReadRefusal {
+    type Row = RefusedInvite;
+
+    fn read<R: Columns>(&self, row: &R) -> Result<RefusedInvite, DatabaseError> {
+        read_refusal(row)
+    }
+}
 
 fn read_refusal<R: Columns>(row: &R) -> Result<RefusedInvite, DatabaseError> {
     Ok(RefusedInvite {

@@ -1,7 +1,8 @@
 use crate::account::read_account;
 use crate::audit::ActTransaction;
+use crate::list::{Bound, Condition, KeyKind, Listed, Listing, Part, ReadRow, SortKey};
 use crate::pool::on_pool;
-use crate::row::{Columns, page};
+use crate::row::Columns;
 use crate::store::random;
 use crate::user::User;
 use crate::{Act, Change, DatabaseError, Store};
@@ -185,7 +186,7 @@ impl Store {
         })
     }
 
-    /// Sessions of an account that have not ended, newest first, of one user or of all, at most [`MAX_PAGE`](crate::MAX_PAGE).
+    /// Sessions of an account that have not ended at a moment, newest first, of one user or of all.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -194,24 +195,22 @@ impl Store {
         account: AccountId,
         user: Option<UserId>,
         at: Timestamp,
-        skip: u32,
-        limit: u32,
-    ) -> Result<Vec<Session>, DatabaseError> {
-        let (limit, skip) = page(skip, limit);
-        on_pool!(self, pools => sqlx::query(
-                "SELECT * FROM sessions WHERE account_id = $1 AND user_id = coalesce($2, user_id) AND expires_at > $3
-                 ORDER BY created_at DESC, id DESC LIMIT $4 OFFSET $5",
-            )
-            .bind(account.as_uuid())
-            .bind(user.map(UserId::as_uuid))
-            .bind(at.unix_micros())
-            .bind(limit)
-            .bind(skip)
-            .fetch_all(&pools.reader)
-            .await?
-            .iter()
-            .map(read_session)
-            .collect())
+        part: &Part,
+    ) -> Result<Listed<Session>, DatabaseError> {
+        self.list(&listing(account, user, at), part, &ReadSession).await
+    }
+
+    /// How many there are; `None` of more than [`MAX_COUNTED`](crate::MAX_COUNTED).
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn count_sessions(
+        &self,
+        account: AccountId,
+        user: Option<UserId>,
+        at: Timestamp,
+    ) -> Result<Option<u64>, DatabaseError> {
+        self.count(&listing(account, user, at)).await
     }
 
     /// Ends a session of an account, of one user or of any; tells whether it was there.
@@ -283,6 +282,34 @@ fn hash(secret: &[u8]) -> [u8; 32] {
 
 fn is_hash_of(stored: &[u8], secret: &[u8]) -> bool {
     stored.ct_eq(hash(secret).as_slice()).into()
+}
+
+/// How sessions are listed: the newest first.
+pub const SESSIONS_KEY: SortKey = SortKey::descending(&[("created_at", KeyKind::Integer), ("id", KeyKind::Uuid)]);
+
+fn listing(account: AccountId, user: Option<UserId>, at: Timestamp) -> Listing {
+    let mut wide = vec![Condition::After("expires_at", at.unix_micros())];
+    wide.extend(user.map(|user| Condition::Is("user_id", Bound::Uuid(user.as_uuid()))));
+    Listing {
+        table: "sessions",
+        index: None,
+        columns: "*",
+        key: SESSIONS_KEY,
+        narrow: vec![Condition::Is("account_id", Bound::Uuid(account.as_uuid()))],
+        wide,
+        from: None,
+        to: None,
+    }
+}
+
+struct ReadSession;
+
+impl ReadRow for ReadSession {
+    type Row = Session;
+
+    fn read<R: Columns>(&self, row: &R) -> Result<Session, DatabaseError> {
+        read_session(row)
+    }
 }
 
 fn read_session<R: Columns>(row: &R) -> Result<Session, DatabaseError> {

@@ -1,9 +1,10 @@
 use crate::audit::ActTransaction;
 use crate::error::{from_database, from_database_generic, is_unique_violation};
 use crate::event::Draft;
+use crate::list::{Bound, Condition, KeyKind, Listed, Listing, Part, ReadRow, SortKey};
 use crate::pool::on_pool;
 use crate::routing::BUMP_REVISION;
-use crate::row::{Columns, page, stored, to_json};
+use crate::row::{Columns, stored, to_json};
 use crate::seal::{Place, SealingKey};
 use crate::trunk_price::SET_MONTHLY_PRICE;
 use crate::{Act, Change, DatabaseError, MasterKey, Store};
@@ -12,7 +13,9 @@ use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::time::Duration;
-use tandem_model::{AccountId, EventType, OutboundRouting, Secret, Timestamp, Trunk, TrunkHealth, TrunkId};
+use tandem_model::{
+    AccountId, EventType, OutboundRouting, Provider, Secret, Timestamp, Trunk, TrunkHealth, TrunkId, TrunkStatus,
+};
 
 /// Why a trunk was not added.
 #[derive(Debug, thiserror::Error)]
@@ -216,26 +219,35 @@ impl Store {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn trunks(&self, account: AccountId, skip: u32, limit: u32) -> Result<Vec<Trunk>, DatabaseError> {
-        let (limit, skip) = page(skip, limit);
-        on_pool!(self, pools => {
-            let key = sqlx::query(READ_DATA_KEY).bind(account.as_uuid()).fetch_optional(&pools.reader).await?;
-            let Some(key) = key else {
-                return Ok(Vec::new());
-            };
-            let key = read_data_key(&key, self.master_key(), account)?;
-            sqlx::query(
-                "SELECT * FROM trunks WHERE account_id = $1 AND deleted_at IS NULL
-                 ORDER BY priority, created_at, id LIMIT $2 OFFSET $3",
-            )
-            .bind(account.as_uuid())
-            .bind(limit)
-            .bind(skip)
-            .fetch_all(&pools.reader)
-            .await?
-            .iter()
-            .map(|row| read_trunk(row, &key))
-            .collect()
-        })
+        Ok(self.list_trunks(account, &TrunkFilter::default(), &Part::page(skip, limit)).await?.rows)
+    }
+
+    /// Trunks of an account, sorted as the filter says.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn list_trunks(
+        &self,
+        account: AccountId,
+        filter: &TrunkFilter,
+        part: &Part,
+    ) -> Result<Listed<Trunk>, DatabaseError> {
+        let key = on_pool!(self, pools => {
+            let row = sqlx::query(READ_DATA_KEY).bind(account.as_uuid()).fetch_optional(&pools.reader).await?;
+            row.map(|row| read_data_key(&row, self.master_key(), account)).transpose()?
+        });
+        match key {
+            Some(key) => self.list(&filter.listing(account), part, &ReadTrunk(key)).await,
+            None => Ok(Listed { rows: Vec::new(), next: None }),
+        }
+    }
+
+    /// How many there are; `None` of more than [`MAX_COUNTED`](crate::MAX_COUNTED).
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn count_trunks(&self, account: AccountId, filter: &TrunkFilter) -> Result<Option<u64>, DatabaseError> {
+        self.count(&filter.listing(account)).await
     }
 
     /// Writes a trunk's configuration and status; its health and `created_at` stay as they are stored.
@@ -477,6 +489,73 @@ impl StoredTrunk {
             custom_headers: to_json(&trunk.custom_headers),
             advanced_config: to_json(&trunk.advanced_config),
         })
+    }
+}
+
+/// Which trunks to list, and how. Each field but the sort narrows the list down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TrunkFilter {
+    /// Only those of this status.
+    pub status: Option<TrunkStatus>,
+    /// Only those of this provider.
+    pub provider: Option<Provider>,
+    /// How they are sorted.
+    pub sort: TrunkSort,
+}
+
+/// How trunks are sorted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TrunkSort {
+    /// By priority, then age.
+    #[default]
+    Priority,
+    /// By name.
+    Name,
+}
+
+impl TrunkSort {
+    /// What positions are made of.
+    #[must_use]
+    pub const fn key(self) -> SortKey {
+        match self {
+            Self::Priority => SortKey::ascending(&[
+                ("priority", KeyKind::Integer),
+                ("created_at", KeyKind::Integer),
+                ("id", KeyKind::Uuid),
+            ]),
+            Self::Name => SortKey::ascending(&[("name", KeyKind::Text)]),
+        }
+    }
+}
+
+impl TrunkFilter {
+    fn listing(&self, account: AccountId) -> Listing {
+        let status = self.status.map(|status| ("status", status.as_str()));
+        let provider = self.provider.map(|provider| ("provider", provider.as_str()));
+        let wide = status.into_iter().chain(provider);
+        Listing {
+            table: "trunks",
+            index: None,
+            columns: "*",
+            key: self.sort.key(),
+            narrow: vec![
+                Condition::Is("account_id", Bound::Uuid(account.as_uuid())),
+                Condition::Plain("deleted_at IS NULL"),
+            ],
+            wide: wide.map(|(column, text)| Condition::Is(column, Bound::Text(text.to_owned()))).collect(),
+            from: None,
+            to: None,
+        }
+    }
+}
+
+struct ReadTrunk(SealingKey);
+
+impl ReadRow for ReadTrunk {
+    type Row = Trunk;
+
+    fn read<R: Columns>(&self, row: &R) -> Result<Trunk, DatabaseError> {
+        read_trunk(row, &self.0)
     }
 }
 

@@ -1,6 +1,7 @@
 use crate::event::Draft;
+use crate::list::{Bound, Condition, KeyKind, Listed, Listing, Part, ReadRow, SortKey};
 use crate::pool::on_pool;
-use crate::row::{Columns, page, stored};
+use crate::row::{Columns, stored};
 use crate::store::now;
 use crate::{DatabaseError, Store};
 use serde::Serialize;
@@ -80,7 +81,7 @@ impl Store {
         Ok(())
     }
 
-    /// Spans of the health of a trunk, newest first, at most [`MAX_PAGE`](crate::MAX_PAGE).
+    /// Spans of the health of a trunk, newest first.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -88,23 +89,17 @@ impl Store {
         &self,
         account: AccountId,
         trunk: TrunkId,
-        skip: u32,
-        limit: u32,
-    ) -> Result<Vec<HealthSpan>, DatabaseError> {
-        let (limit, skip) = page(skip, limit);
-        on_pool!(self, pools => sqlx::query(
-                "SELECT * FROM trunk_health_history WHERE trunk_id = $1 AND account_id = $2
-                 ORDER BY began_at DESC LIMIT $3 OFFSET $4",
-            )
-            .bind(trunk.as_uuid())
-            .bind(account.as_uuid())
-            .bind(limit)
-            .bind(skip)
-            .fetch_all(&pools.reader)
-            .await?
-            .iter()
-            .map(read_span)
-            .collect())
+        part: &Part,
+    ) -> Result<Listed<HealthSpan>, DatabaseError> {
+        self.list(&listing(account, trunk), part, &ReadSpan).await
+    }
+
+    /// How many spans there are; `None` of more than [`MAX_COUNTED`](crate::MAX_COUNTED).
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn count_health_history(&self, account: AccountId, trunk: TrunkId) -> Result<Option<u64>, DatabaseError> {
+        self.count(&listing(account, trunk)).await
     }
 
     /// For how much of the time from then to then the health of a trunk is known, and for how much of that it took calls: healthy or
@@ -274,6 +269,35 @@ const WRITE_SPAN: &str = "INSERT INTO trunk_health_history
      SELECT account_id, id, $3, $4, $5, $6, $7, $8 FROM trunks WHERE id = $1 AND account_id = $2 AND deleted_at IS NULL
      ON CONFLICT (trunk_id, began_at) DO UPDATE SET until_at = excluded.until_at, status = excluded.status,
          reason = excluded.reason, latency_us = excluded.latency_us, loss_basis_points = excluded.loss_basis_points";
+
+/// How spans of health are listed: the newest first.
+pub const HEALTH_HISTORY_KEY: SortKey = SortKey::descending(&[("began_at", KeyKind::Integer)]);
+
+fn listing(account: AccountId, trunk: TrunkId) -> Listing {
+    Listing {
+        table: "trunk_health_history",
+        index: None,
+        columns: "*",
+        key: HEALTH_HISTORY_KEY,
+        narrow: vec![
+            Condition::Is("trunk_id", Bound::Uuid(trunk.as_uuid())),
+            Condition::Is("account_id", Bound::Uuid(account.as_uuid())),
+        ],
+        wide: Vec::new(),
+        from: None,
+        to: None,
+    }
+}
+
+struct ReadSpan;
+
+impl ReadRow for ReadSpan {
+    type Row = HealthSpan;
+
+    fn read<R: Columns>(&self, row: &R) -> Result<HealthSpan, DatabaseError> {
+        read_span(row)
+    }
+}
 
 fn read_span<R: Columns>(row: &R) -> Result<HealthSpan, DatabaseError> {
     Ok(HealthSpan {

@@ -1,7 +1,8 @@
 use crate::audit::ActTransaction;
 use crate::error::{from_database, is_foreign_key_violation, is_unique_violation};
+use crate::list::{Bound, Condition, KeyKind, Listed, Listing, Part, ReadRow, SortKey};
 use crate::pool::on_pool;
-use crate::row::{Columns, page};
+use crate::row::Columns;
 use crate::{Act, Change, DatabaseError, Store};
 use serde_json::{Value, json};
 use std::fmt;
@@ -145,18 +146,28 @@ impl Store {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn users(&self, account: AccountId, skip: u32, limit: u32) -> Result<Vec<User>, DatabaseError> {
-        let (limit, skip) = page(skip, limit);
-        on_pool!(self, pools => sqlx::query(
-                "SELECT * FROM users WHERE account_id = $1 ORDER BY email LIMIT $2 OFFSET $3",
-            )
-            .bind(account.as_uuid())
-            .bind(limit)
-            .bind(skip)
-            .fetch_all(&pools.reader)
-            .await?
-            .iter()
-            .map(read_user)
-            .collect())
+        Ok(self.list_users(account, None, &Part::page(skip, limit)).await?.rows)
+    }
+
+    /// Users of an account by e-mail address, those of one role or of any.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn list_users(
+        &self,
+        account: AccountId,
+        role: Option<Role>,
+        part: &Part,
+    ) -> Result<Listed<User>, DatabaseError> {
+        self.list(&listing(account, role), part, &ReadUser).await
+    }
+
+    /// How many there are.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn count_users(&self, account: AccountId, role: Option<Role>) -> Result<Option<u64>, DatabaseError> {
+        self.count(&listing(account, role)).await
     }
 
     /// One user of an account.
@@ -258,6 +269,35 @@ impl Store {
 /// What the audit log tells of a user.
 fn audited(user: &User) -> Value {
     json!({"name": user.name, "email": user.email, "role": user.role})
+}
+
+/// How users are listed.
+pub const USERS_KEY: SortKey = SortKey::ascending(&[("email", KeyKind::Text)]);
+
+/// An account has so few users that their roles may be looked at one by one.
+fn listing(account: AccountId, role: Option<Role>) -> Listing {
+    let mut narrow = vec![Condition::Is("account_id", Bound::Uuid(account.as_uuid()))];
+    narrow.extend(role.map(|role| Condition::Is("role", Bound::Text(role.as_str().to_owned()))));
+    Listing {
+        table: "users",
+        index: None,
+        columns: "*",
+        key: USERS_KEY,
+        narrow,
+        wide: Vec::new(),
+        from: None,
+        to: None,
+    }
+}
+
+struct ReadUser;
+
+impl ReadRow for ReadUser {
+    type Row = User;
+
+    fn read<R: Columns>(&self, row: &R) -> Result<User, DatabaseError> {
+        read_user(row)
+    }
 }
 
 pub(crate) fn read_user<R: Columns>(row: &R) -> Result<User, DatabaseError> {

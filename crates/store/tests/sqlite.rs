@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it goes wrong")]
 
+mod call_lists;
+
 use base64::Engine;
 use std::fs;
 use std::path::Path;
@@ -326,14 +328,6 @@ async fn lists_walk_their_indexes() {
     let pool = sqlx::SqlitePool::connect_with(sqlx::sqlite::SqliteConnectOptions::new().filename(&path)).await.unwrap();
     for (query, index) in [
         (
-            "SELECT * FROM call_logs WHERE account_id = ?1 ORDER BY started_at DESC, created_at DESC, id DESC",
-            "call_logs_of_account",
-        ),
-        (
-            "SELECT * FROM call_logs WHERE trunk_id = ?1 AND account_id = ?2 ORDER BY started_at DESC, created_at DESC, id DESC",
-            "call_logs_of_trunk",
-        ),
-        (
             "SELECT id FROM call_logs WHERE carried_by = 'external' AND ended_at IS NULL AND (updated_at, id) > (?1, ?2) ORDER BY updated_at, id",
             "call_logs_open_external",
         ),
@@ -359,4 +353,21 @@ async fn lists_walk_their_indexes() {
         assert!(plan[0].starts_with("SEARCH") && plan[0].contains(index), "{query}: {plan:?}");
     }
     pool.close().await;
+}
+
+#[tokio::test]
+async fn calls_are_listed_along_indexes() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("tandem.db"), 1).await.unwrap();
+    let account = store.ensure_admin_account(&ACT, "admin").await.unwrap().id;
+    for (list, index, plan) in call_lists::plans(&store, account).await {
+        // The rows themselves, then the end of the walk.
+        let walks: Vec<&String> = plan.iter().filter(|step| step.contains("call_logs")).collect();
+        assert_eq!(walks.len(), 2, "{list}: {plan:#?}");
+        assert!(walks.iter().all(|step| step.starts_with("SEARCH") && step.contains(index)), "{list}: {plan:#?}");
+        // Only those that began in the same microsecond are sorted.
+        let sorts: Vec<&String> = plan.iter().filter(|step| step.contains("B-TREE")).collect();
+        assert!(sorts.iter().all(|step| step.contains("LAST 2 TERMS")), "{list}: {plan:#?}");
+    }
+    store.close().await;
 }

@@ -1,9 +1,15 @@
 use crate::samples::{ACT, account_id, at, call, call_id, external_call, trunk_id, with_account, with_trunk};
 use std::convert::Infallible;
-use tandem_model::{CallRecord, CallStatus, Money, Record};
-use tandem_store::{CallFilter, CallKey, InsertCallError, MAX_PAGE, OpenExternalCall, Store, UpdateCallError};
+use tandem_model::{AccountId, CallRecord, CallStatus, Money, Record, TrunkId};
+use tandem_store::{CallFilter, CallKey, InsertCallError, MAX_PAGE, OpenExternalCall, Part, Store, UpdateCallError};
 
-const ALL: CallFilter = CallFilter { trunk_id: None, skip: 0, limit: 100 };
+async fn listed(store: &Store, account: AccountId, trunk_id: Option<TrunkId>, part: Part) -> Vec<CallRecord> {
+    store.calls(account, &CallFilter { trunk_id, ..CallFilter::default() }, &part).await.unwrap().rows
+}
+
+async fn all(store: &Store, account: AccountId) -> Vec<CallRecord> {
+    listed(store, account, None, Part::page(0, 100)).await
+}
 
 pub(crate) async fn an_external_call_comes_back_as_it_was_written(store: &Store) {
     let (account, trunk) = with_trunk(store, 1).await;
@@ -35,7 +41,7 @@ pub(crate) async fn a_call_id_is_unique_in_the_account(store: &Store) {
     store.insert_external_call(&ACT, &external_call(1, ours, our_trunk)).await.unwrap();
     let again = CallRecord { id: call_id(2), ..external_call(1, ours, our_trunk) };
     assert!(matches!(store.insert_external_call(&ACT, &again).await, Err(InsertCallError::CallIdTaken)));
-    assert_eq!(store.calls(ours, ALL).await.unwrap().len(), 1);
+    assert_eq!(all(store, ours).await.len(), 1);
     let elsewhere = CallRecord { id: call_id(2), ..external_call(1, theirs, their_trunk) };
     store.insert_external_call(&ACT, &elsewhere).await.unwrap();
 }
@@ -47,7 +53,7 @@ pub(crate) async fn an_external_call_needs_a_trunk_of_the_account(store: &Store)
         let call = CallRecord { trunk_id: wrong, ..external_call(1, ours, trunk) };
         assert!(matches!(store.insert_external_call(&ACT, &call).await, Err(InsertCallError::UnknownTrunk)));
     }
-    assert!(store.calls(ours, ALL).await.unwrap().is_empty());
+    assert!(all(store, ours).await.is_empty());
 }
 
 pub(crate) async fn a_call_is_found_by_either_id(store: &Store) {
@@ -82,23 +88,26 @@ pub(crate) async fn calls_are_listed_newest_first(store: &Store) {
             CallRecord { started_at: at(started), created_at: at(created), ..external_call(number, account, over) };
         store.insert_external_call(&ACT, &call).await.unwrap();
     }
-    let listed = async |filter| {
-        store.calls(account, filter).await.unwrap().iter().map(|call| call.call_id.clone()).collect::<Vec<_>>()
+    let ids = async |trunk, skip, limit| {
+        let calls = listed(store, account, trunk, Part::page(skip, limit)).await;
+        calls.iter().map(|call| call.call_id.clone()).collect::<Vec<_>>()
     };
-    assert_eq!(listed(ALL).await, ["client-2", "client-3", "client-5", "client-4", "client-1"]);
-    assert_eq!(listed(CallFilter { skip: 1, limit: 2, ..ALL }).await, ["client-3", "client-5"]);
-    let over_trunk = CallFilter { trunk_id: Some(trunk), ..ALL };
-    assert_eq!(listed(over_trunk).await, ["client-3", "client-5", "client-4", "client-1"]);
-    assert_eq!(listed(CallFilter { skip: 3, ..over_trunk }).await, ["client-1"]);
-    assert_eq!(listed(CallFilter { trunk_id: Some(trunk_id(9)), ..ALL }).await, Vec::<String>::new());
+    assert_eq!(ids(None, 0, 100).await, ["client-2", "client-3", "client-5", "client-4", "client-1"]);
+    assert_eq!(ids(None, 1, 2).await, ["client-3", "client-5"]);
+    assert_eq!(ids(Some(trunk), 0, 100).await, ["client-3", "client-5", "client-4", "client-1"]);
+    assert_eq!(ids(Some(trunk), 3, 100).await, ["client-1"]);
+    assert_eq!(ids(Some(trunk_id(9)), 0, 100).await, Vec::<String>::new());
 }
 
 pub(crate) async fn lists_are_cut_at_the_page_limit(store: &Store) {
     let account = with_account(store, 1).await;
     let calls = (0..u64::from(MAX_PAGE) + 1).map(|number| Record::Call(Box::new(call(number, account))));
     store.write_records(&calls.collect::<Vec<_>>()).await.unwrap();
-    let listed = store.calls(account, CallFilter { limit: u32::MAX, ..ALL }).await.unwrap();
-    assert_eq!(listed.len() as u64, u64::from(MAX_PAGE));
+    let most = store.calls(account, &CallFilter::default(), &Part::page(0, u32::MAX)).await.unwrap();
+    assert_eq!(most.rows.len() as u64, u64::from(MAX_PAGE));
+    let rest =
+        store.calls(account, &CallFilter::default(), &Part { after: most.next, ..Part::page(0, 1) }).await.unwrap();
+    assert_eq!((rest.rows.len(), rest.next), (1, None));
 }
 
 pub(crate) async fn only_one_of_many_updates_sees_the_end_appear(store: &Store) {
@@ -202,7 +211,7 @@ pub(crate) async fn accounts_do_not_see_each_others_calls(store: &Store) {
             let update = store.update_call(&ACT, account, &key, |_| Ok::<(), Infallible>(())).await;
             assert!(matches!(update, Err(UpdateCallError::NotFound)), "{key:?}");
         }
-        assert!(store.calls(account, ALL).await.unwrap().is_empty());
-        assert!(store.calls(account, CallFilter { trunk_id: Some(trunk), ..ALL }).await.unwrap().is_empty());
+        assert!(all(store, account).await.is_empty());
+        assert!(listed(store, account, Some(trunk), Part::page(0, 100)).await.is_empty());
     }
 }

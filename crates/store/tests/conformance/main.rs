@@ -7,6 +7,7 @@ mod api_keys;
 mod audit;
 mod calls;
 mod events;
+mod lists;
 #[path = "../postgres_server/mod.rs"]
 mod postgres_server;
 mod records;
@@ -146,6 +147,12 @@ suite!([sqlite: super::Sqlite, postgres: super::Postgres], [
     calls::a_refused_update_writes_nothing,
     calls::open_external_calls_are_those_that_hold_slots,
     calls::accounts_do_not_see_each_others_calls,
+    lists::a_list_goes_on_where_it_was_left,
+    lists::calls_are_found_by_what_they_are,
+    lists::what_is_rare_is_looked_for_part_by_part,
+    lists::a_position_is_of_one_sort,
+    lists::refusals_are_found_by_what_they_are,
+    lists::short_lists_go_on_too,
     records::records_come_back_as_they_were_written,
     records::the_last_state_in_the_slice_wins,
     records::a_later_batch_replaces_the_state,

@@ -2,7 +2,7 @@ use crate::samples::{ACT, account, at, with_account};
 use crate::users::user;
 use tandem_model::{AccountId, Role, Secret, SessionId, Tier, Timestamp, UserId};
 use tandem_store::{
-    MAX_SESSIONS, PasswordHash, Refreshed, SESSION_LIFE, SessionOwner, SignInAttempt, Store, User, UserChange,
+    MAX_SESSIONS, Part, PasswordHash, Refreshed, SESSION_LIFE, SessionOwner, SignInAttempt, Store, User, UserChange,
 };
 
 async fn with_user(store: &Store, number: u64) -> User {
@@ -87,7 +87,7 @@ pub(crate) async fn sessions_are_listed_and_ended_within_the_account_and_user(st
     let ((first, _), (second, _), (third, _)) =
         (open(store, &ours, at(0)).await, open(store, &ours, at(1)).await, open(store, &colleague, at(2)).await);
     let listed = async |account: AccountId, user: Option<UserId>| -> Vec<SessionId> {
-        let sessions = store.sessions(account, user, at(3), 0, 10).await.unwrap();
+        let sessions = store.sessions(account, user, at(3), &Part::page(0, 10)).await.unwrap().rows;
         sessions.iter().map(|session| session.id).collect()
     };
     assert_eq!(listed(ours.account_id, None).await, [third, second, first]);

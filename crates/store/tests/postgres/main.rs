@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it goes wrong")]
 
+#[path = "../call_lists/mod.rs"]
+mod call_lists;
 mod nodes;
 mod opening;
 mod outages;

@@ -4,7 +4,7 @@ use crate::postgres_server::Database;
 use crate::{ACT, call, open, state, trunk};
 use std::convert::Infallible;
 use tandem_model::CallStatus;
-use tandem_store::{CallFilter, CallKey, Store};
+use tandem_store::{CallFilter, CallKey, Part, Store};
 
 #[tokio::test]
 async fn two_processes_may_migrate_at_once() {
@@ -52,8 +52,8 @@ async fn batches_of_several_nodes_are_all_written() {
     for write in writes.collect::<Vec<_>>() {
         assert_eq!(write.await.unwrap().unwrap().rejected, []);
     }
-    let all = CallFilter { trunk_id: None, skip: 0, limit: 1_000 };
-    assert_eq!(nodes[1].calls(account, all).await.unwrap().len(), 300);
+    let all = CallFilter::default();
+    assert_eq!(nodes[1].calls(account, &all, &Part::page(0, 1_000)).await.unwrap().rows.len(), 300);
     for node in nodes {
         node.close().await;
     }

@@ -5,7 +5,7 @@ use crate::relay::Relay;
 use crate::{ACT, call, connect, execute, name_of, open, options, run, state};
 use std::time::Duration;
 use tandem_model::{CallRecord, Record};
-use tandem_store::{CallFilter, DatabaseError, OpenError, Store, WriteError};
+use tandem_store::{CallFilter, DatabaseError, OpenError, Part, Store, WriteError};
 use tokio::time::Instant;
 
 /// How long anything may take while the server is silent.
@@ -52,7 +52,7 @@ async fn a_silent_server_is_an_error_within_seconds_and_forgotten_when_it_speaks
     speech(&relay);
     assert_eq!(store.account_by_name("admin").await.unwrap(), Some(account.clone()));
     store.write_records(&large).await.unwrap();
-    let listed = store.calls(account.id, CallFilter { trunk_id: None, skip: 2_990, limit: 100 }).await.unwrap();
+    let listed = store.calls(account.id, &CallFilter::default(), &Part::page(2_990, 100)).await.unwrap().rows;
     assert_eq!(listed.len(), 10);
     store.close().await;
 }
@@ -147,7 +147,7 @@ async fn a_statement_that_hangs_under_way_is_given_up() {
     assert!(matches!(changed, Err(tandem_store::UpdateCallError::Database(error)) if error.is_transient()));
     assert!(started.unwrap().elapsed() < FEW_SECONDS);
     speech(&relay);
-    let stored = store.calls(account.id, CallFilter { trunk_id: None, skip: 0, limit: 10 }).await.unwrap();
+    let stored = store.calls(account.id, &CallFilter::default(), &Part::page(0, 10)).await.unwrap().rows;
     assert_eq!(stored, [call]);
     store.close().await;
 }
@@ -205,15 +205,15 @@ async fn what_is_locked_for_long_is_busy() {
     let account = store.ensure_admin_account(&ACT, "admin").await.unwrap();
     let mut other = connect(&database).await;
     run(&mut other, "BEGIN; LOCK TABLE call_logs").await;
-    let filter = CallFilter { trunk_id: None, skip: 0, limit: 10 };
-    let (listed, written) = tokio::join!(store.calls(account.id, filter), async {
+    let (all, part) = (CallFilter::default(), Part::page(0, 10));
+    let (listed, written) = tokio::join!(store.calls(account.id, &all, &part), async {
         store.write_records(&[state(call(account.id, 1))]).await
     });
     assert!(matches!(listed, Err(DatabaseError::Busy)));
     assert!(matches!(written, Err(WriteError::Database(DatabaseError::Busy))));
     run(&mut other, "ROLLBACK").await;
     store.write_records(&[state(call(account.id, 1))]).await.unwrap();
-    assert_eq!(store.calls(account.id, filter).await.unwrap().len(), 1);
+    assert_eq!(store.calls(account.id, &all, &part).await.unwrap().rows.len(), 1);
     store.close().await;
 }
 

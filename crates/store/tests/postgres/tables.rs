@@ -1,10 +1,10 @@
 //! What the tables hold, and how it is found.
 
 use crate::postgres_server::Database;
-use crate::{ACT, PASSWORD, call, connect, execute, open, run, state, trunk};
+use crate::{ACT, PASSWORD, call, call_lists, connect, execute, open, run, state, trunk};
 use sqlx::AssertSqlSafe;
 use tandem_model::{Account, AccountId, CallRecord, Record, Tier, Timestamp};
-use tandem_store::{CallFilter, CallKey, TrafficQuery};
+use tandem_store::{CallFilter, CallKey, Part, TrafficQuery};
 use uuid::Uuid;
 
 #[tokio::test]
@@ -79,7 +79,7 @@ async fn a_nul_from_a_peer_holds_up_no_batch() {
     store.write_records(&[state(odd.clone()), state(call(account, 2))]).await.unwrap();
     let stored = store.call(account, &CallKey::Id(odd.id)).await.unwrap().unwrap();
     assert_eq!(stored.to_uri.as_deref(), Some("sip:a\u{fffd}b@example.com"));
-    assert_eq!(store.calls(account, CallFilter { trunk_id: None, skip: 0, limit: 10 }).await.unwrap().len(), 2);
+    assert_eq!(store.calls(account, &CallFilter::default(), &Part::page(0, 10)).await.unwrap().rows.len(), 2);
     store.close().await;
 }
 
@@ -100,25 +100,12 @@ async fn lists_walk_their_indexes() {
     let mut connection = connect(&database).await;
     // As a statement that is used often is planned: for any value.
     run(&mut connection, "SET plan_cache_mode TO force_generic_plan").await;
-    for (number, (parameters, query, index)) in [
-        (
-            "uuid, bigint, bigint",
-            "SELECT * FROM call_logs WHERE account_id = $1 ORDER BY started_at DESC, created_at DESC, id DESC LIMIT $2 OFFSET $3",
-            "call_logs_of_account",
-        ),
-        (
-            "uuid, bigint, bigint, uuid",
-            "SELECT * FROM call_logs WHERE trunk_id = $4 AND account_id = $1
-             ORDER BY started_at DESC, created_at DESC, id DESC LIMIT $2 OFFSET $3",
-            "call_logs_of_trunk",
-        ),
-        (
-            "bigint, uuid, bigint",
-            "SELECT id FROM call_logs WHERE carried_by = 'external' AND ended_at IS NULL AND (updated_at, id) > ($1, $2)
+    for (number, (parameters, query, index)) in [(
+        "bigint, uuid, bigint",
+        "SELECT id FROM call_logs WHERE carried_by = 'external' AND ended_at IS NULL AND (updated_at, id) > ($1, $2)
              ORDER BY updated_at, id LIMIT $3",
-            "call_logs_open_external",
-        ),
-    ]
+        "call_logs_open_external",
+    )]
     .into_iter()
     .enumerate()
     {
@@ -156,5 +143,34 @@ async fn calls_of_an_earlier_build_are_counted_once() {
     let count = async || while store.count_earlier_calls().await.unwrap() {};
     tokio::join!(count(), count());
     assert_eq!(store.traffic(&query).await.unwrap(), before);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn calls_are_listed_along_indexes() {
+    let database = Database::create().await;
+    // The table of a test is so small that reading and sorting all of it is cheap.
+    let name = crate::name_of(&database);
+    let large = ["enable_seqscan", "enable_bitmapscan"].map(|way| format!("ALTER DATABASE {name} SET {way} TO off;"));
+    execute(&database, &large.concat()).await;
+    let store = open(&database).await.unwrap();
+    let mut accounts = Vec::new();
+    for name in ["one", "two", "three"] {
+        accounts.push(store.ensure_admin_account(&ACT, name).await.unwrap().id);
+    }
+    let calls = (0..12_000_u64).zip(accounts.iter().cycle()).map(|(number, account)| {
+        state(CallRecord {
+            from_number: format!("+1202555{:04}", number % 50),
+            to_number: format!("+4420794{:05}", number % 3_000),
+            conversation_id: (number % 7 == 0).then(|| Uuid::from_u128(u128::from(number % 210))),
+            ..call(*account, number)
+        })
+    });
+    store.write_records(&calls.collect::<Vec<_>>()).await.unwrap();
+    execute(&database, "ANALYZE").await;
+    for (list, index, plan) in call_lists::plans(&store, accounts[0]).await {
+        let plan = plan.join("\n");
+        assert!(plan.matches(index).count() >= 2 && !plan.contains("Seq Scan"), "{list}: {plan}");
+    }
     store.close().await;
 }
