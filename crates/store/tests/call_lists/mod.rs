@@ -7,8 +7,8 @@ use uuid::Uuid;
 pub(crate) fn indexed() -> Vec<(CallFilter, &'static str)> {
     let all = CallFilter::default;
     let span = CallFilter {
-        started_from: Some(Timestamp::from_unix_micros(1_000)),
-        started_before: Some(Timestamp::from_unix_micros(2_000)),
+        started_from: Some(Timestamp::from_unix_micros(3_000)),
+        started_before: Some(Timestamp::from_unix_micros(9_000)),
         ..all()
     };
     let trunk = CallFilter { trunk_id: Some(TrunkId::from_uuid(Uuid::from_u128(1))), ..all() };
@@ -27,11 +27,11 @@ pub(crate) fn indexed() -> Vec<(CallFilter, &'static str)> {
 
 /// How each way is read: the first part, one deep in the list, and both from the other end.
 pub(crate) async fn plans(store: &Store, account: AccountId) -> Vec<(String, &'static str, Vec<String>)> {
-    let newest = store.calls(account, &CallFilter::default(), &Part::page(0, 1)).await.unwrap();
+    let middle = store.calls(account, &CallFilter::default(), &Part::page(2_000, 1)).await.unwrap();
     let mut plans = Vec::new();
     for (filter, index) in indexed() {
         for (after, reversed) in
-            [(None, false), (newest.next.clone(), false), (None, true), (newest.next.clone(), true)]
+            [(None, false), (middle.next.clone(), false), (None, true), (middle.next.clone(), true)]
         {
             let part = Part { after, reversed, ..Part::page(0, 100) };
             let plan = store.explain_calls(account, &filter, &part).await.unwrap();
