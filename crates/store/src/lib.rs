@@ -37,7 +37,7 @@ mod user;
 pub use account::{AccountChange, InsertAccountError, UpdateAccountError};
 pub use act::{Act, Actor, ActorKind};
 pub use api_key::{API_KEYS_KEY, ApiKey, InsertApiKeyError, KeyOwner, MAX_LIVE_KEYS, NewApiKey, RevokeApiKeyError};
-pub use audit::{AuditEntry, AuditFilter, Change, Fault, Finding, MAX_FINDINGS, NODE, Verified};
+pub use audit::{AUDIT_LOG_KEY, AuditEntry, AuditFilter, Change, Fault, Finding, MAX_FINDINGS, NODE, Verified};
 pub use call::{CALLS_KEY, CallFilter, CallKey, CallUpdate, InsertCallError, OpenExternalCall, UpdateCallError};
 pub use database_url::{DatabaseUrl, ParseDatabaseUrlError};
 pub use error::DatabaseError;

@@ -137,6 +137,7 @@ pub(crate) enum Condition {
     /// Written out, without values.
     Plain(&'static str),
     After(&'static str, i64),
+    Before(&'static str, i64),
 }
 
 /// A list: what of which table, narrowed down how, sorted how.
@@ -388,6 +389,7 @@ impl Statement {
                 self.push(")")
             }
             Condition::After(column, number) => self.push(column).push(" > ").push_value(Bound::Integer(*number)),
+            Condition::Before(column, number) => self.push(column).push(" < ").push_value(Bound::Integer(*number)),
             Condition::Plain(sql) => self.push(sql),
         }
     }

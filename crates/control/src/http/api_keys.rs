@@ -4,7 +4,7 @@ use crate::http::access_view::{ApiKeyCreatedView, ApiKeyView};
 use crate::http::body::JsonObject;
 use crate::http::problem::{Problem, ProblemDocument};
 use crate::http::problem_schema::{InvalidFields, NoAnswer, Unauthorized};
-use crate::http::query::{Page, PageQuery};
+use crate::http::query::{AskedList, KeyFilterQuery, KeyQuery, List, PageQuery};
 use crate::service::Caller;
 use crate::wire::NewKey;
 use axum::Json;
@@ -18,7 +18,7 @@ use tandem_model::ApiKeyId;
     path = "/api-keys",
     operation_id = "list_api_keys",
     tag = "access",
-    params(PageQuery),
+    params(KeyFilterQuery, PageQuery),
     responses(
         (status = 200, description = "The keys.", body = Vec<ApiKeyView>),
         Unauthorized,
@@ -29,10 +29,10 @@ use tandem_model::ApiKeyId;
 pub(crate) async fn list(
     State(services): State<Services>,
     caller: Caller,
-    Page { skip, limit }: Page,
-) -> Result<Json<Vec<ApiKeyView>>, Problem> {
-    let keys = services.api_keys.list(&caller, skip, limit).await?;
-    Ok(Json(keys.into_iter().map(ApiKeyView::from).collect()))
+    asked: AskedList<KeyQuery>,
+) -> Result<List<ApiKeyView>, Problem> {
+    let page = services.api_keys.list(&caller, &asked.request).await?;
+    asked.answer(page, ApiKeyView::from)
 }
 
 /// Make a key, which may do no more than who makes it. It is shown this once.

@@ -2,9 +2,8 @@ use crate::Services;
 use crate::http::audit_view::AuditEntryView;
 use crate::http::problem::{Problem, ProblemCode};
 use crate::http::problem_schema::{InvalidFields, NoAnswer, Unauthorized};
-use crate::http::query::{AuditFilterQuery, PageQuery};
-use crate::service::{AuditQuery, Caller, ReadAuditError};
-use axum::Json;
+use crate::http::query::{AskedExport, AskedList, AuditFilterQuery, AuditQuery, AuditSortQuery, List, PageQuery};
+use crate::service::{Caller, ReadAuditError};
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header;
@@ -18,7 +17,7 @@ use tandem_store::DatabaseError;
     path = "/audit-log",
     operation_id = "list_audit_log",
     tag = "audit",
-    params(AuditFilterQuery, PageQuery),
+    params(AuditFilterQuery, AuditSortQuery, PageQuery),
     responses(
         (status = 200, description = "The entries.", body = Vec<AuditEntryView>),
         Unauthorized,
@@ -29,13 +28,13 @@ use tandem_store::DatabaseError;
 pub(crate) async fn list(
     State(services): State<Services>,
     caller: Caller,
-    query: AuditQuery,
-) -> Result<Json<Vec<AuditEntryView>>, Problem> {
-    let entries = services.audit_log.list(&caller, query).await?;
-    Ok(Json(entries.into_iter().map(AuditEntryView::from).collect()))
+    asked: AskedList<AuditQuery>,
+) -> Result<List<AuditEntryView>, Problem> {
+    let page = services.audit_log.list(&caller, &asked.request).await?;
+    asked.answer(page, AuditEntryView::from)
 }
 
-/// The whole log, or what the filters leave of it, oldest first: one JSON object a line. `skip` and `limit` do not count here.
+/// The whole log, or what the filters leave of it, oldest first: one JSON object a line.
 #[utoipa::path(
     get,
     path = "/audit-log/export",
@@ -53,9 +52,9 @@ pub(crate) async fn list(
 pub(crate) async fn export(
     State(services): State<Services>,
     caller: Caller,
-    query: AuditQuery,
+    asked: AskedExport<AuditQuery>,
 ) -> Result<Response, Problem> {
-    let mut export = services.audit_log.export(&caller, query)?;
+    let mut export = services.audit_log.export(&caller, asked.filter)?;
     // The first page is asked for before there is a status, so that a database that is away is told as such.
     let first = lines(export.next().await?);
     let pages = stream::unfold((Some(first), export), async |(ready, mut export)| {

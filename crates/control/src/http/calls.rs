@@ -3,10 +3,10 @@ use crate::http::body::JsonObject;
 use crate::http::call_view::{CallView, EventView, LegView};
 use crate::http::problem::{Problem, ProblemDocument};
 use crate::http::problem_schema::{InvalidFields, NoAnswer, NoSuchCall, Unauthorized};
-use crate::http::query::{PageQuery, TrunkFilterQuery};
+use crate::http::query::{AskedList, CallFilterQuery, CallQuery, List, PageQuery};
 use crate::http::receipt_view::ReceiptView;
 use crate::http::request_schema::{CallCreate, CallUpdate};
-use crate::service::{Caller, LogPage};
+use crate::service::Caller;
 use crate::wire::{CallChange, NewCall};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -44,12 +44,17 @@ pub(crate) async fn create(
 }
 
 /// Logged calls, newest first. A call that goes on shows its state of a moment ago.
+///
+/// Beside the parameters below, `metadata.KEY=VALUE` finds calls by a member of their metadata, up to five of them; a number, `true` or
+/// `false` is written as JSON has it. `status`, `direction`, `hangup_cause`, `metadata.KEY`, and the second and further of
+/// `conversation_id`, `to`, `from` and `trunk_id` are looked for in 10,000 calls at a time: a page may be short, or empty, though there
+/// is more, and then has a `next` link as every page but the last. Unknown parameters are passed over, with a `Warning` header.
 #[utoipa::path(
     get,
     path = "/calls",
     operation_id = "list_calls",
     tag = "calls",
-    params(TrunkFilterQuery, PageQuery),
+    params(CallFilterQuery, PageQuery),
     responses(
         (status = 200, description = "The calls.", body = Vec<CallView>),
         Unauthorized,
@@ -60,10 +65,10 @@ pub(crate) async fn create(
 pub(crate) async fn list(
     State(services): State<Services>,
     caller: Caller,
-    page: LogPage,
-) -> Result<Json<Vec<CallView>>, Problem> {
-    let calls = services.calls.list(&caller, page).await?;
-    Ok(Json(calls.into_iter().map(|call| CallView::new(call, &services.currency)).collect()))
+    asked: AskedList<CallQuery>,
+) -> Result<List<CallView>, Problem> {
+    let page = services.calls.list(&caller, &asked.request).await?;
+    asked.answer(page, |call| CallView::new(call, &services.currency))
 }
 
 /// One call as it is now.

@@ -99,7 +99,7 @@ impl From<ShownHealth> for TrunkHealthView {
             routable: unroutable.is_none(),
             unroutable_reason: unroutable.as_ref().map(Reason::code),
             uptime_percent: percent(uptime_basis_points),
-            history: history.into_iter().map(HealthSpanView::from).collect(),
+            history: history.rows.into_iter().map(HealthSpanView::from).collect(),
         }
     }
 }

@@ -74,6 +74,7 @@ pub fn openapi() -> OpenApi {
         ))
         .build();
     document.components.get_or_insert_default().add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    query::describe(&mut document);
     document
 }
 

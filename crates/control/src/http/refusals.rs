@@ -1,20 +1,23 @@
 use crate::Services;
 use crate::http::problem::Problem;
 use crate::http::problem_schema::{InvalidFields, NoAnswer, NoSuchRefusal, Unauthorized};
-use crate::http::query::{PageQuery, TrunkFilterQuery};
+use crate::http::query::{AskedList, List, PageQuery, RefusalFilterQuery, RefusalQuery};
 use crate::http::refusal_view::RefusalView;
-use crate::service::{Caller, LogPage};
+use crate::service::Caller;
 use axum::Json;
 use axum::extract::{Path, State};
 use tandem_model::RefusalId;
 
 /// Refused INVITEs, newest first. One that was refused a moment ago may not be among them yet.
+///
+/// `from`, `to` and `reason` are looked for in 10,000 refusals at a time: a page may be short, or empty, though there is more, and then
+/// has a `next` link as every page but the last.
 #[utoipa::path(
     get,
     path = "/refusals",
     operation_id = "list_refusals",
     tag = "refusals",
-    params(TrunkFilterQuery, PageQuery),
+    params(RefusalFilterQuery, PageQuery),
     responses(
         (status = 200, description = "The refusals.", body = Vec<RefusalView>),
         Unauthorized,
@@ -25,10 +28,11 @@ use tandem_model::RefusalId;
 pub(crate) async fn list(
     State(services): State<Services>,
     caller: Caller,
-    page: LogPage,
-) -> Result<Json<Vec<RefusalView>>, Problem> {
-    let refusals = services.refusals.list(&caller, page).await?;
-    Ok(Json(refusals.into_iter().map(RefusalView::try_from).collect::<Result<_, _>>()?))
+    asked: AskedList<RefusalQuery>,
+) -> Result<List<RefusalView>, Problem> {
+    let page = services.refusals.list(&caller, &asked.request).await?;
+    let headers = asked.headers(&page)?;
+    Ok((headers, Json(page.rows.into_iter().map(RefusalView::try_from).collect::<Result<_, _>>()?)))
 }
 
 /// One refused INVITE, by the reference that its answer gave the caller.

@@ -4,7 +4,7 @@ use crate::http::access_view::{SessionView, SignedInView};
 use crate::http::body::JsonObject;
 use crate::http::problem::Problem;
 use crate::http::problem_schema::{InvalidFields, NoAnswer, Unauthorized};
-use crate::http::query::{Page, PageQuery};
+use crate::http::query::{AgeQuery, AskedList, List, PageQuery, SortedByAge};
 use crate::service::{Asked, Caller, SignedIn};
 use crate::wire::{Credentials, Refresh};
 use axum::Json;
@@ -68,7 +68,7 @@ pub(crate) async fn refresh(
     path = "/sessions",
     operation_id = "list_sessions",
     tag = "access",
-    params(PageQuery),
+    params(AgeQuery, PageQuery),
     responses(
         (status = 200, description = "The sessions.", body = Vec<SessionView>),
         Unauthorized,
@@ -79,11 +79,11 @@ pub(crate) async fn refresh(
 pub(crate) async fn list(
     State(services): State<Services>,
     caller: Caller,
-    Page { skip, limit }: Page,
-) -> Result<Json<Vec<SessionView>>, Problem> {
-    let sessions = services.sessions.list(&caller, skip, limit).await?;
+    asked: AskedList<SortedByAge>,
+) -> Result<List<SessionView>, Problem> {
+    let page = services.sessions.list(&caller, &asked.request).await?;
     let current = caller.user().map(|(_, session)| session);
-    Ok(Json(sessions.into_iter().map(|session| SessionView::new(session, current)).collect()))
+    asked.answer(page, |session| SessionView::new(session, current))
 }
 
 /// Sign out: the session by which this is asked ends, and its tokens stop working within 100 ms.

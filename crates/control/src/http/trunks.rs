@@ -2,7 +2,7 @@ use crate::Services;
 use crate::http::body::JsonObject;
 use crate::http::problem::{Problem, ProblemDocument};
 use crate::http::problem_schema::{InvalidFields, NoAnswer, NoSuchTrunk, Unauthorized};
-use crate::http::query::{Page, PageQuery};
+use crate::http::query::{AskedList, List, PageQuery, TrunkFilterQuery, TrunkQuery};
 use crate::http::request_schema::{TrunkCreate, TrunkUpdate};
 use crate::http::trunk_view::{HealthCheckView, TrunkView};
 use crate::service::Caller;
@@ -12,13 +12,13 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use tandem_model::TrunkId;
 
-/// Trunks by priority, then age.
+/// Trunks by priority, then age. With `health` a page may be short, or empty, though there is more, and then has a `next` link.
 #[utoipa::path(
     get,
     path = "/trunks",
     operation_id = "list_trunks",
     tag = "trunks",
-    params(PageQuery),
+    params(TrunkFilterQuery, PageQuery),
     responses(
         (status = 200, description = "The trunks.", body = Vec<TrunkView>),
         Unauthorized,
@@ -29,10 +29,10 @@ use tandem_model::TrunkId;
 pub(crate) async fn list(
     State(services): State<Services>,
     caller: Caller,
-    Page { skip, limit }: Page,
-) -> Result<Json<Vec<TrunkView>>, Problem> {
-    let trunks = services.trunks.list(&caller, skip, limit).await?;
-    Ok(Json(trunks.into_iter().map(|trunk| TrunkView::new(trunk, &services.currency)).collect()))
+    asked: AskedList<TrunkQuery>,
+) -> Result<List<TrunkView>, Problem> {
+    let page = services.trunks.list(&caller, &asked.request).await?;
+    asked.answer(page, |trunk| TrunkView::new(trunk, &services.currency))
 }
 
 /// Make a trunk. It is active at once, and probed once in the background.

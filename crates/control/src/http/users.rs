@@ -6,7 +6,7 @@ use crate::http::access_view::{UserCreatedView, UserView};
 use crate::http::body::JsonObject;
 use crate::http::problem::{Problem, ProblemDocument};
 use crate::http::problem_schema::{InvalidFields, NoAnswer, Unauthorized};
-use crate::http::query::{Page, PageQuery};
+use crate::http::query::{AskedList, List, PageQuery, UserFilterQuery, UserQuery};
 use crate::service::Caller;
 use crate::wire::{NewUser, PasswordChange, UserEdit};
 use axum::Json;
@@ -20,7 +20,7 @@ use tandem_model::UserId;
     path = "/users",
     operation_id = "list_users",
     tag = "access",
-    params(PageQuery),
+    params(UserFilterQuery, PageQuery),
     responses(
         (status = 200, description = "The users.", body = Vec<UserView>),
         Unauthorized,
@@ -31,10 +31,10 @@ use tandem_model::UserId;
 pub(crate) async fn list(
     State(services): State<Services>,
     caller: Caller,
-    Page { skip, limit }: Page,
-) -> Result<Json<Vec<UserView>>, Problem> {
-    let users = services.users.list(&caller, skip, limit).await?;
-    Ok(Json(users.into_iter().map(UserView::from).collect()))
+    asked: AskedList<UserQuery>,
+) -> Result<List<UserView>, Problem> {
+    let page = services.users.list(&caller, &asked.request).await?;
+    asked.answer(page, UserView::from)
 }
 
 /// Add a user, who may do no more than who adds them. A password that is left out is made, and shown this once.

@@ -1,4 +1,4 @@
-use crate::service::{Caller, Core, Forbidden};
+use crate::service::{Caller, Core, Forbidden, ListRequest, Page};
 use crate::wire::{Invalid, NewKey};
 use std::sync::Arc;
 use tandem_model::{ApiKeyId, Permissions, Secret};
@@ -38,8 +38,15 @@ impl ApiKeys {
     }
 
     /// Keys, newest first, revoked ones too.
-    pub(crate) async fn list(&self, caller: &Caller, skip: u32, limit: u32) -> Result<Vec<ApiKey>, DatabaseError> {
-        self.core.store.api_keys(caller.account_id(), skip, limit).await
+    pub(crate) async fn list(
+        &self,
+        caller: &Caller,
+        request: &ListRequest<Option<bool>>,
+    ) -> Result<Page<ApiKey>, DatabaseError> {
+        let (store, account, revoked) = (&self.core.store, caller.account_id(), request.filter);
+        request
+            .answer(store.list_api_keys(account, revoked, &request.part), store.count_api_keys(account, revoked))
+            .await
     }
 
     /// One key.

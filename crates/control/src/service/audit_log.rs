@@ -1,4 +1,4 @@
-use crate::service::{Caller, Core, Forbidden};
+use crate::service::{Caller, Core, Forbidden, ListRequest, Page};
 use std::sync::Arc;
 use tandem_model::AccountId;
 use tandem_store::{AuditEntry, AuditFilter, DatabaseError, MAX_PAGE, NODE};
@@ -9,14 +9,12 @@ pub(crate) struct AuditLog {
     core: Arc<Core>,
 }
 
-/// Which part of which log is asked for.
+/// What of which log is wanted.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct AuditQuery {
+pub(crate) struct AuditSearch {
     /// The node's own log, not the account's.
     pub(crate) of_node: bool,
     pub(crate) filter: AuditFilter,
-    pub(crate) skip: u32,
-    pub(crate) limit: u32,
 }
 
 /// Why a log is not shown.
@@ -43,15 +41,21 @@ impl AuditLog {
     }
 
     /// Entries, newest first.
-    pub(crate) async fn list(&self, caller: &Caller, query: AuditQuery) -> Result<Vec<AuditEntry>, ReadAuditError> {
-        let log = whose(caller, &query)?;
-        Ok(self.core.store.audit_log(log, &query.filter, query.skip, query.limit).await?)
+    pub(crate) async fn list(
+        &self,
+        caller: &Caller,
+        request: &ListRequest<AuditSearch>,
+    ) -> Result<Page<AuditEntry>, ReadAuditError> {
+        let log = whose(caller, &request.filter)?;
+        let (store, filter) = (&self.core.store, &request.filter.filter);
+        let listed = store.list_audit_log(log, filter, &request.part);
+        Ok(request.answer(listed, store.count_audit_log(log, filter)).await?)
     }
 
     /// All entries, oldest first.
-    pub(crate) fn export(&self, caller: &Caller, query: AuditQuery) -> Result<AuditExport, ReadAuditError> {
-        let account = whose(caller, &query)?;
-        Ok(AuditExport { core: Arc::clone(&self.core), account, filter: query.filter, after: Some(0) })
+    pub(crate) fn export(&self, caller: &Caller, search: AuditSearch) -> Result<AuditExport, ReadAuditError> {
+        let account = whose(caller, &search)?;
+        Ok(AuditExport { core: Arc::clone(&self.core), account, filter: search.filter, after: Some(0) })
     }
 }
 
@@ -65,8 +69,8 @@ impl AuditExport {
     }
 }
 
-fn whose(caller: &Caller, query: &AuditQuery) -> Result<AccountId, Forbidden> {
-    if !query.of_node {
+fn whose(caller: &Caller, search: &AuditSearch) -> Result<AccountId, Forbidden> {
+    if !search.of_node {
         return Ok(caller.account_id());
     }
     caller.require_node()?;

@@ -1,13 +1,13 @@
 use crate::Unavailable;
 use crate::service::external_calls::{ExternalCalls, OpenCallError};
 use crate::service::stale_sweep::StaleSweep;
-use crate::service::{Caller, Core, id_bits};
+use crate::service::{Caller, Core, ListRequest, Page, id_bits};
 use crate::wire::{CallChange, FieldError, Invalid, NewCall};
 use std::sync::Arc;
 use std::time::Duration;
 use tandem_model::{
     AccountId, CallEvent, CallId, CallRecord, CallStatus, CarriedBy, HangupCause, LegRecord, LiveCall, Money, Rate,
-    Receipt, Timestamp, Trunk, TrunkId,
+    Receipt, Timestamp, Trunk,
 };
 use tandem_store::{Act, CallFilter, CallKey, DatabaseError, read_receipt};
 use tokio::time::Instant;
@@ -18,14 +18,6 @@ pub(crate) struct Calls {
     core: Arc<Core>,
     external: Arc<ExternalCalls>,
     sweep: Arc<StaleSweep>,
-}
-
-/// Which part of a log is asked for: of calls, or of refusals.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LogPage {
-    pub(crate) trunk_id: Option<TrunkId>,
-    pub(crate) skip: u32,
-    pub(crate) limit: u32,
 }
 
 /// Why a call was not logged.
@@ -117,9 +109,13 @@ impl Calls {
     }
 
     /// Stored calls, newest first.
-    pub(crate) async fn list(&self, caller: &Caller, page: LogPage) -> Result<Vec<CallRecord>, DatabaseError> {
-        let LogPage { trunk_id, skip, limit } = page;
-        self.core.store.calls(caller.account_id(), CallFilter { trunk_id, skip, limit }).await
+    pub(crate) async fn list(
+        &self,
+        caller: &Caller,
+        request: &ListRequest<CallFilter>,
+    ) -> Result<Page<CallRecord>, DatabaseError> {
+        let (store, account, filter) = (&self.core.store, caller.account_id(), &request.filter);
+        request.answer(store.calls(account, filter, &request.part), store.count_calls(account, filter)).await
     }
 
     /// One call, live or stored.
@@ -492,6 +488,7 @@ const CLOCK_DIFFERENCE: Duration = Duration::from_secs(5);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tandem_model::TrunkId;
     use tandem_model::{AccountId, CallDirection};
 
     fn at(second: i64) -> Timestamp {

@@ -1,4 +1,4 @@
-use crate::service::{Caller, Core, ReadTrunkError, ShownTrunk};
+use crate::service::{Caller, Core, ListRequest, Page, ReadTrunkError, ShownTrunk};
 use std::sync::Arc;
 use std::time::Duration;
 use tandem_model::{HealthSpan, MeasuredHealth, Timestamp, TrunkId};
@@ -18,7 +18,7 @@ pub(crate) struct ShownHealth {
     /// Share of the known time of the last 30 days in which it took calls, in percent times 100.
     pub(crate) uptime_basis_points: Option<u16>,
     /// Newest first.
-    pub(crate) history: Vec<HealthSpan>,
+    pub(crate) history: Page<HealthSpan>,
 }
 
 impl Health {
@@ -31,13 +31,13 @@ impl Health {
         &self,
         caller: &Caller,
         id: TrunkId,
-        skip: u32,
-        limit: u32,
+        request: &ListRequest<()>,
     ) -> Result<ShownHealth, ReadTrunkError> {
         let (account, store) = (caller.account_id(), &self.core.store);
         let trunk = store.trunk(account, id).await?.ok_or(ReadTrunkError::NotFound)?;
         let state = self.core.switchboard.trunk_states(vec![id]).await?.remove(&id).unwrap_or_default();
-        let history = store.health_history(account, id, skip, limit).await?;
+        let listed = store.health_history(account, id, &request.part);
+        let history = request.answer(listed, store.count_health_history(account, id)).await?;
         let now = self.core.now();
         let known = store.known_health(account, id, before(now, UPTIME_WINDOW), now).await?;
         let measured = state.health.clone();

@@ -9,6 +9,7 @@ mod dialling;
 mod events;
 mod external_calls;
 mod health;
+mod list;
 mod node;
 mod passwords;
 mod platform_tokens;
@@ -33,12 +34,13 @@ use tandem_store::{DatabaseError, Store};
 
 pub(crate) use access::{Access, ActForError, Asked, AuthenticateError, Caller, Forbidden};
 pub(crate) use api_keys::{ApiKeys, CreateKeyError, FindKeyError};
-pub(crate) use audit_log::{AuditLog, AuditQuery, ReadAuditError};
-pub(crate) use calls::{Calls, CreateCallError, FindCallError, LogPage, UpdateCallError, was_answered};
+pub(crate) use audit_log::{AuditLog, AuditSearch, ReadAuditError};
+pub(crate) use calls::{Calls, CreateCallError, FindCallError, UpdateCallError, was_answered};
 pub(crate) use dialling::{DialCallError, Dialling, ExplainError, HangUpError};
 pub(crate) use events::{EventFilter, Events, EventsWanted, OpenEventsError, Told, envelope};
 pub(crate) use external_calls::MAX_OPEN_CALLS;
 pub(crate) use health::{Health, ShownHealth};
+pub(crate) use list::{ListRequest, Page, Total};
 pub(crate) use node::Node;
 pub(crate) use passwords::PasswordsError;
 pub use passwords::{PASSWORD_LENGTH, generate_password, hash_password};
@@ -51,7 +53,9 @@ pub(crate) use statistics::{
     Analytics, AnalyticsQuery, Bucket, Dashboard, Figures, GroupBy, Period, ReadStatisticsError, Statistics,
     TrunkStatistics,
 };
-pub(crate) use trunks::{CreateTrunkError, DeleteTrunkError, ReadTrunkError, ShownTrunk, Trunks, UpdateTrunkError};
+pub(crate) use trunks::{
+    CreateTrunkError, DeleteTrunkError, ReadTrunkError, ShownTrunk, TrunkSearch, Trunks, UpdateTrunkError,
+};
 pub(crate) use users::{ChangePasswordError, CreateUserError, EditUserError, Users};
 
 /// Everything the handlers call. Cheap to clone: each request has its own.

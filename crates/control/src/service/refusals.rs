@@ -1,4 +1,4 @@
-use crate::service::{Caller, Core, LogPage};
+use crate::service::{Caller, Core, ListRequest, Page};
 use std::sync::Arc;
 use tandem_model::{RefusalId, RefusedInvite};
 use tandem_store::{DatabaseError, RefusalFilter};
@@ -24,9 +24,13 @@ impl Refusals {
     }
 
     /// Stored refusals, newest first.
-    pub(crate) async fn list(&self, caller: &Caller, page: LogPage) -> Result<Vec<RefusedInvite>, DatabaseError> {
-        let LogPage { trunk_id, skip, limit } = page;
-        self.core.store.refusals(caller.account_id(), RefusalFilter { trunk_id, skip, limit }).await
+    pub(crate) async fn list(
+        &self,
+        caller: &Caller,
+        request: &ListRequest<RefusalFilter>,
+    ) -> Result<Page<RefusedInvite>, DatabaseError> {
+        let (store, account, filter) = (&self.core.store, caller.account_id(), &request.filter);
+        request.answer(store.refusals(account, filter, &request.part), store.count_refusals(account, filter)).await
     }
 
     /// One refusal.

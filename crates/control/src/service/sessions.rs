@@ -1,7 +1,7 @@
 use crate::service::passwords::{Passwords, PasswordsError};
 use crate::service::session_tokens::SessionTokens;
 use crate::service::source_limit::SourceLimit;
-use crate::service::{Asked, Caller, Core};
+use crate::service::{Asked, Caller, Core, ListRequest, Page, Total};
 use crate::wire::Credentials;
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,10 +95,18 @@ impl Sessions {
     }
 
     /// Sessions that have not ended, newest first: the caller's own, or all of the account for its admins.
-    pub(crate) async fn list(&self, caller: &Caller, skip: u32, limit: u32) -> Result<Vec<Session>, DatabaseError> {
+    pub(crate) async fn list(
+        &self,
+        caller: &Caller,
+        request: &ListRequest<()>,
+    ) -> Result<Page<Session>, DatabaseError> {
+        let (store, account, now) = (&self.core.store, caller.account_id(), self.core.now());
         match scope(caller) {
-            Some(user) => self.core.store.sessions(caller.account_id(), user, self.core.now(), skip, limit).await,
-            None => Ok(Vec::new()),
+            Some(user) => {
+                let listed = store.sessions(account, user, now, &request.part);
+                request.answer(listed, store.count_sessions(account, user, now)).await
+            }
+            None => Ok(Page { rows: Vec::new(), next: None, total: request.count.then_some(Total::Exact(0)) }),
         }
     }
 

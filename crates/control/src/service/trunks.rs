@@ -1,5 +1,5 @@
 use crate::service::probing::{HealthCheckError, Probing, Target};
-use crate::service::{Caller, Core, id_bits};
+use crate::service::{Caller, Core, ListRequest, Page, id_bits};
 use crate::wire::{Invalid, NewTrunk, Parsed, TrunkChange, capability_warnings, next_hop_address};
 use crate::{ProbeResult, Unavailable};
 use serde_json::{Map, Value};
@@ -9,13 +9,21 @@ use tandem_model::{
     CallDirection, DtmfMode, HealthStatus, InboundRouting, Money, OutboundRouting, Reason, Timestamp, Trunk,
     TrunkHealth, TrunkId, TrunkState, TrunkStatus,
 };
-use tandem_store::DatabaseError;
+use tandem_store::{DatabaseError, TrunkFilter};
 
 /// Trunks of an account.
 #[derive(Clone)]
 pub(crate) struct Trunks {
     core: Arc<Core>,
     probing: Probing,
+}
+
+/// Which trunks are wanted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TrunkSearch {
+    pub(crate) filter: TrunkFilter,
+    /// As the call path knows it now, not the database.
+    pub(crate) health: Option<HealthStatus>,
 }
 
 /// A trunk with what is going on at it.
@@ -156,16 +164,24 @@ impl Trunks {
         Ok(ShownTrunk::new(trunk, TrunkState::default(), warnings))
     }
 
-    /// Trunks by priority, then age.
-    pub(crate) async fn list(&self, caller: &Caller, skip: u32, limit: u32) -> Result<Vec<ShownTrunk>, ReadTrunkError> {
-        let trunks = self.core.store.trunks(caller.account_id(), skip, limit).await?;
-        let ids = trunks.iter().map(|trunk| trunk.id).collect();
+    /// Trunks. Which of them are of the health that is wanted only the call path knows, so that a page may have fewer than it could.
+    pub(crate) async fn list(
+        &self,
+        caller: &Caller,
+        request: &ListRequest<TrunkSearch>,
+    ) -> Result<Page<ShownTrunk>, ReadTrunkError> {
+        let (store, account) = (&self.core.store, caller.account_id());
+        let TrunkSearch { filter, health } = &request.filter;
+        let listed = store.list_trunks(account, filter, &request.part);
+        let page = request.answer(listed, store.count_trunks(account, filter)).await?;
+        let ids = page.rows.iter().map(|trunk| trunk.id).collect();
         let mut states = self.states(ids).await?;
-        let shown = trunks.into_iter().map(|trunk| {
+        let mut page = page.map(|trunk| {
             let state = states.remove(&trunk.id).unwrap_or_default();
             ShownTrunk::new(trunk, state, Vec::new())
         });
-        Ok(shown.collect())
+        page.rows.retain(|shown| health.is_none_or(|health| shown.trunk.health.status == health));
+        Ok(page)
     }
 
     /// One trunk. From memory where that is as good as the store.

@@ -1,9 +1,9 @@
 use crate::service::passwords::{Passwords, PasswordsError, generate_password};
-use crate::service::{Caller, Core, Forbidden, id_bits};
+use crate::service::{Caller, Core, Forbidden, ListRequest, Page, id_bits};
 use crate::wire::{NewUser, PasswordChange, UserEdit};
 use std::sync::Arc;
 use std::time::Duration;
-use tandem_model::{Secret, UserId};
+use tandem_model::{Role, Secret, UserId};
 use tandem_store::{ChangeUserError, DatabaseError, InsertUserError, MAX_USERS, SignInAttempt, User, UserChange};
 
 /// People who act for the account.
@@ -64,8 +64,13 @@ impl Users {
     }
 
     /// Users by e-mail address.
-    pub(crate) async fn list(&self, caller: &Caller, skip: u32, limit: u32) -> Result<Vec<User>, DatabaseError> {
-        self.core.store.users(caller.account_id(), skip, limit).await
+    pub(crate) async fn list(
+        &self,
+        caller: &Caller,
+        request: &ListRequest<Option<Role>>,
+    ) -> Result<Page<User>, DatabaseError> {
+        let (store, account, role) = (&self.core.store, caller.account_id(), request.filter);
+        request.answer(store.list_users(account, role, &request.part), store.count_users(account, role)).await
     }
 
     /// One user.

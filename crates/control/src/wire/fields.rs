@@ -329,7 +329,7 @@ fn whole(number: f64) -> Option<u64> {
 }
 
 /// The known name that was probably meant.
-fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
+pub(crate) fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
     let scored = known.iter().map(|known| (strsim::jaro_winkler(name, known), *known));
     scored.filter(|(score, _)| *score >= LIKENESS).max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, known)| known)
 }

@@ -18,7 +18,7 @@ pub(crate) use access::{Credentials, NewKey, NewUser, PasswordChange, Refresh, U
 pub(crate) use address::next_hop_address;
 pub(crate) use call::{CallChange, NewCall};
 pub(crate) use dial::DialRequest;
-pub(crate) use fields::{FieldError, Invalid, Parsed};
+pub(crate) use fields::{FieldError, Invalid, Parsed, nearest};
 pub(crate) use money::money_number;
 pub use number::warm_up;
 pub(crate) use trunk::{NewTrunk, TrunkChange, capability_warnings};

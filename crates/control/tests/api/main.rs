@@ -13,6 +13,7 @@ mod events;
 mod harness;
 mod inbound_routing;
 mod jobs;
+mod lists;
 mod metrics;
 mod node;
 mod pages;

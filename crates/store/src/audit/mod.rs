@@ -12,5 +12,5 @@ mod verify;
 
 pub(crate) use append::ActTransaction;
 pub use change::{Change, NODE};
-pub use read::{AuditEntry, AuditFilter};
+pub use read::{AUDIT_LOG_KEY, AuditEntry, AuditFilter};
 pub use verify::{Fault, Finding, MAX_FINDINGS, Verified};

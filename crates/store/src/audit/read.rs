@@ -1,3 +1,4 @@
+use crate::list::{Bound, Condition, KeyKind, Listed, Listing, Part, ReadRow, SortKey};
 use crate::pool::on_pool;
 use crate::row::{Columns, page, stored};
 use crate::{DatabaseError, Store};
@@ -80,6 +81,29 @@ impl AuditFilter {
             Way::Log
         }
     }
+
+    /// Whether every field is served by an index, so that parts of the list are full and rows can be passed over.
+    #[must_use]
+    pub fn is_narrow(&self) -> bool {
+        self.listing(crate::NODE).wide.is_empty()
+    }
+
+    fn listing(&self, account: AccountId) -> Listing {
+        let text = |column, text: &String| Condition::Is(column, Bound::Text(text.clone()));
+        let conditions = [
+            self.resource.as_ref().map(|id| ("audit_log_by_resource", text("resource_id", id))),
+            self.actor.map(|id| ("audit_log_by_actor", Condition::Is("actor_id", Bound::Uuid(id)))),
+            self.action.as_ref().map(|action| ("audit_log_by_action", text("action", action))),
+        ];
+        let mut conditions = conditions.into_iter().flatten();
+        let (index, first) = conditions.next().unzip();
+        let from = self.from.map(|from| Condition::After("at", from.unix_micros().saturating_sub(1)));
+        let until = self.until.map(|until| Condition::Before("at", until.unix_micros()));
+        let wide = conditions.map(|(_, condition)| condition).chain(from).chain(until).collect();
+        let account = Condition::Is("account_id", Bound::Uuid(account.as_uuid()));
+        let narrow = [account].into_iter().chain(first).collect();
+        Listing { table: "audit_log", index, columns: "*", key: AUDIT_LOG_KEY, narrow, wide, from: None, to: None }
+    }
 }
 
 macro_rules! entries {
@@ -129,16 +153,32 @@ impl Store {
         skip: u32,
         limit: u32,
     ) -> Result<Vec<AuditEntry>, DatabaseError> {
-        let (limit, skip) = page(skip, limit);
-        let statement = ways!("ORDER BY number DESC LIMIT $7 OFFSET $8")(filter.way());
-        on_pool!(self, pools => bind_filter!(statement, account, filter)
-            .bind(limit)
-            .bind(skip)
-            .fetch_all(&pools.reader)
-            .await?
-            .iter()
-            .map(read_entry)
-            .collect())
+        Ok(self.list_audit_log(account, filter, &Part::page(skip, limit)).await?.rows)
+    }
+
+    /// Entries of a log, newest first. Reversed they are oldest first.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn list_audit_log(
+        &self,
+        account: AccountId,
+        filter: &AuditFilter,
+        part: &Part,
+    ) -> Result<Listed<AuditEntry>, DatabaseError> {
+        self.list(&filter.listing(account), part, &ReadEntry).await
+    }
+
+    /// How many entries there are; `None` of more than [`MAX_COUNTED`](crate::MAX_COUNTED).
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn count_audit_log(
+        &self,
+        account: AccountId,
+        filter: &AuditFilter,
+    ) -> Result<Option<u64>, DatabaseError> {
+        self.count(&filter.listing(account)).await
     }
 
     /// The entries of a log that come after one, oldest first, at most [`MAX_PAGE`](crate::MAX_PAGE): to read all of it, page by page.
@@ -162,6 +202,19 @@ impl Store {
             .iter()
             .map(read_entry)
             .collect())
+    }
+}
+
+/// How a log is listed: the newest first.
+pub const AUDIT_LOG_KEY: SortKey = SortKey::descending(&[("number", KeyKind::Integer)]);
+
+struct ReadEntry;
+
+impl ReadRow for ReadEntry {
+    type Row = AuditEntry;
+
+    fn read<R: Columns>(&self, row: &R) -> Result<AuditEntry, DatabaseError> {
+        read_entry(row)
     }
 }
 

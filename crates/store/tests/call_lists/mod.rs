@@ -1,7 +1,7 @@
 //! Every way to list calls, with the index that must serve it.
 
 use tandem_model::{AccountId, CallStatus, Timestamp, TrunkId};
-use tandem_store::{CallFilter, Part, Store};
+use tandem_store::{CallFilter, Part, Position, Store};
 use uuid::Uuid;
 
 pub(crate) fn indexed() -> Vec<(CallFilter, &'static str)> {
@@ -27,11 +27,12 @@ pub(crate) fn indexed() -> Vec<(CallFilter, &'static str)> {
 
 /// How each way is read: the first part, one deep in the list, and both from the other end.
 pub(crate) async fn plans(store: &Store, account: AccountId) -> Vec<(String, &'static str, Vec<String>)> {
-    let middle = store.calls(account, &CallFilter::default(), &Part::page(2_000, 1)).await.unwrap();
+    let middle: Position =
+        serde_json::from_str(r#"[{"i":6000},{"i":6000},{"u":"00000000-0000-0007-0000-000000001770"}]"#).unwrap();
     let mut plans = Vec::new();
     for (filter, index) in indexed() {
         for (after, reversed) in
-            [(None, false), (middle.next.clone(), false), (None, true), (middle.next.clone(), true)]
+            [(None, false), (Some(middle.clone()), false), (None, true), (Some(middle.clone()), true)]
         {
             let part = Part { after, reversed, ..Part::page(0, 100) };
             let plan = store.explain_calls(account, &filter, &part).await.unwrap();

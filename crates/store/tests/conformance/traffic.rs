@@ -10,7 +10,7 @@ use tandem_model::{
     AccountId, CallDirection, CallRecord, CallStatus, CarriedBy, HangupCause, LegRecord, LegStatus, Money, Record,
     Timestamp, TrunkId,
 };
-use tandem_store::{CallFilter, CallKey, Store, Sums, TimeStep, TrafficDetail, TrafficQuery, UpdateCallError};
+use tandem_store::{CallFilter, CallKey, Part, Store, Sums, TimeStep, TrafficDetail, TrafficQuery, UpdateCallError};
 
 /// The same numbers in every run.
 struct Random(u64);
@@ -175,7 +175,7 @@ fn told_of_leg(leg: &LegRecord) -> Told {
 
 /// Every row of the log as it is stored.
 async fn stored_rows(store: &Store, account: AccountId) -> Vec<Told> {
-    let calls = store.calls(account, CallFilter { trunk_id: None, skip: 0, limit: 1_000 }).await.unwrap();
+    let calls = store.calls(account, &CallFilter::default(), &Part::page(0, 1_000)).await.unwrap().rows;
     let mut rows: Vec<Told> = calls.iter().map(told_of_call).collect();
     // Also the legs of calls that were not written, or belong to another account.
     for number in 0..10 {

@@ -4,7 +4,7 @@ use crate::service::{Caller, ShownTrunk};
 use std::collections::HashMap;
 use std::time::Duration;
 use tandem_model::{AccountId, CallRecord, Money, Timestamp, TrunkId};
-use tandem_store::{CallFilter, DatabaseError, MAX_PAGE, Sums, TrafficQuery, TrunkPrices};
+use tandem_store::{CallFilter, DatabaseError, MAX_PAGE, Part, Sums, TrafficQuery, TrunkPrices};
 
 /// How a trunk does.
 #[derive(Clone, Debug)]
@@ -72,7 +72,7 @@ impl Statistics {
         let all = TrafficQuery::new(account, from, to);
         let by_trunk = TrafficQuery { by_trunk: true, ..all.clone() };
         let last_day = TrafficQuery { by_trunk: true, ..last_day(account, now) };
-        let recent = CallFilter { trunk_id: None, skip: 0, limit: RECENT_CALLS };
+        let (every_call, newest) = (CallFilter::default(), Part::page(0, RECENT_CALLS));
         let (trunks, sums, by_trunk, last_day_by_trunk, health, prices, recent_calls) = tokio::try_join!(
             store.trunks(account, 0, MAX_PAGE),
             store.traffic(&all),
@@ -80,7 +80,7 @@ impl Statistics {
             self.by_trunk(&last_day),
             store.known_health_of_trunks(account, from, to),
             store.trunk_prices(account, from.min(last_day.range().0)),
-            store.calls(account, recent),
+            store.calls(account, &every_call, &newest),
         )?;
         let ids: Vec<TrunkId> = trunks.iter().map(|trunk| trunk.id).collect();
         let mut states = if ids.is_empty() { HashMap::new() } else { self.core.switchboard.trunk_states(ids).await? };
@@ -103,7 +103,7 @@ impl Statistics {
         let monthly = monthly.fold(Money::ZERO, |sum, cost| sum.checked_add(cost).unwrap_or(sum));
         let sums = sums.first().map(|row| row.sums).unwrap_or_default();
         let figures = Figures { sums, of_attempts: false, monthly_cost: Some(monthly) };
-        Ok(Dashboard { trunks, recent_calls, range, figures })
+        Ok(Dashboard { trunks, recent_calls: recent_calls.rows, range, figures })
     }
 
     async fn by_trunk(&self, query: &TrafficQuery) -> Result<HashMap<TrunkId, Sums>, DatabaseError> {

@@ -1,0 +1,561 @@
+//! The filters of each list, as they are read and as the OpenAPI document shows them.
+
+use super::list::ListQuery;
+use super::parameters::{Parameters, UnknownParameters};
+use crate::http::model_schema;
+use crate::service::{AuditSearch, TrunkSearch};
+use std::fmt::Display;
+use tandem_model::{CallDirection, CallStatus, Role, Timestamp};
+use tandem_store::{
+    API_KEYS_KEY, AUDIT_LOG_KEY, AuditFilter, CALLS_KEY, CallFilter, HEALTH_HISTORY_KEY, REFUSALS_KEY, RefusalFilter,
+    SortKey, TrunkFilter, TrunkSort, USERS_KEY,
+};
+use utoipa::IntoParams;
+use uuid::Uuid;
+
+/// Which calls, and in what order.
+#[derive(Clone, Debug)]
+pub(crate) struct CallQuery {
+    filter: CallFilter,
+    oldest_first: bool,
+}
+
+/// Which calls are wanted. `status` (of several statuses), `direction`, `hangup_cause`, `metadata.KEY`, and all but one of the others
+/// are looked for in 10,000 calls at a time: there may be more though a page is short, or empty, as long as it has a `next` link.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "the fields are documentation; CallQuery is read by Parameters")]
+pub(crate) struct CallFilterQuery {
+    /// Only calls whose first trunk leg went over this trunk.
+    trunk_id: Option<Uuid>,
+    /// Only calls of this conversation.
+    conversation_id: Option<Uuid>,
+    /// Only calls from this number, as the call log shows it.
+    #[param(min_length = 1, max_length = 64)]
+    from: Option<String>,
+    /// Only calls to this number, as the call log shows it.
+    #[param(min_length = 1, max_length = 64)]
+    to: Option<String>,
+    /// Only calls of one of these statuses.
+    #[param(style = Form, explode = false, inline, value_type = Option<Vec<model_schema::CallStatus>>)]
+    status: (),
+    /// Only calls of this direction.
+    #[param(inline, value_type = Option<model_schema::CallDirection>)]
+    direction: (),
+    /// Only calls that ended for this cause.
+    #[param(min_length = 1, max_length = 50)]
+    hangup_cause: Option<String>,
+    /// Only calls that began then or later.
+    #[param(value_type = Option<String>, format = DateTime)]
+    started_after: (),
+    /// Only calls that began earlier.
+    #[param(value_type = Option<String>, format = DateTime)]
+    started_before: (),
+    /// `-started_at` (the newest first) or `started_at`.
+    #[param(pattern = "^-?started_at$", default = "-started_at")]
+    sort: Option<String>,
+}
+
+impl ListQuery for CallQuery {
+    const UNKNOWN: UnknownParameters = UnknownParameters::Warn;
+
+    type Filter = CallFilter;
+
+    fn read(sent: &mut Parameters) -> Self {
+        let metadata = sent.family("metadata.");
+        if metadata.len() > MAX_MEMBERS {
+            sent.refuse("metadata", format!("at most {MAX_MEMBERS} members can be asked for at once"));
+        }
+        for (key, value) in &metadata {
+            if !(1..=MAX_KEY).contains(&key.chars().count()) || value.chars().count() > MAX_VALUE {
+                let message =
+                    format!("a member has a name of 1 to {MAX_KEY} characters and a value of at most {MAX_VALUE}");
+                sent.refuse("metadata", message);
+            }
+        }
+        let filter = CallFilter {
+            trunk_id: sent.read("trunk_id", UUID_MESSAGE),
+            conversation_id: sent.read("conversation_id", UUID_MESSAGE),
+            from_number: sent.read_with("from", number),
+            to_number: sent.read_with("to", number),
+            statuses: sent.several("status", CallStatus::parse_lenient),
+            direction: sent.read_with("direction", direction),
+            hangup_cause: sent.read_with("hangup_cause", |text| plain(text, 50)),
+            started_from: sent.read_with("started_after", time),
+            started_before: sent.read_with("started_before", time),
+            metadata,
+        };
+        let oldest_first = is_reversed(sent, &["-started_at", "started_at"]);
+        Self { filter, oldest_first }
+    }
+
+    fn key(&self) -> SortKey {
+        CALLS_KEY
+    }
+
+    fn is_reversed(&self) -> bool {
+        self.oldest_first
+    }
+
+    fn into_filter(self) -> CallFilter {
+        self.filter
+    }
+
+    fn why_no_skip(&self) -> Option<&'static str> {
+        (!self.filter.is_narrow()).then_some(
+            "goes only with time and one of trunk_id, from, to and conversation_id; else follow the Link header's next",
+        )
+    }
+
+    fn why_no_count(&self) -> Option<&'static str> {
+        (!self.filter.metadata.is_empty()).then_some("does not go with metadata, which are looked at part by part")
+    }
+}
+
+/// Which refusals, and in what order.
+#[derive(Clone, Debug)]
+pub(crate) struct RefusalQuery {
+    filter: RefusalFilter,
+    oldest_first: bool,
+}
+
+/// Which refusals are wanted. `from`, `to` and `reason` are looked for in 10,000 refusals at a time: there may be more though a page is
+/// short, or empty, as long as it has a `next` link.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "the fields are documentation; RefusalQuery is read by Parameters")]
+pub(crate) struct RefusalFilterQuery {
+    /// Only those that came in by this trunk.
+    trunk_id: Option<Uuid>,
+    /// Only those from this number, as the list shows it.
+    #[param(min_length = 1, max_length = 64)]
+    from: Option<String>,
+    /// Only those to this number, as the list shows it.
+    #[param(min_length = 1, max_length = 64)]
+    to: Option<String>,
+    /// Only those for this reason, by its code.
+    #[param(min_length = 1, max_length = 64)]
+    reason: Option<String>,
+    /// Only those then or later.
+    #[param(value_type = Option<String>, format = DateTime)]
+    refused_after: (),
+    /// Only those that were earlier.
+    #[param(value_type = Option<String>, format = DateTime)]
+    refused_before: (),
+    /// `-at` (the newest first) or `at`.
+    #[param(pattern = "^-?at$", default = "-at")]
+    sort: Option<String>,
+}
+
+impl ListQuery for RefusalQuery {
+    const UNKNOWN: UnknownParameters = UnknownParameters::Refuse;
+
+    type Filter = RefusalFilter;
+
+    fn read(sent: &mut Parameters) -> Self {
+        let filter = RefusalFilter {
+            trunk_id: sent.read("trunk_id", UUID_MESSAGE),
+            from_number: sent.read_with("from", number),
+            to_number: sent.read_with("to", number),
+            reason: sent.read_with("reason", |text| plain(text, 64)),
+            from: sent.read_with("refused_after", time),
+            before: sent.read_with("refused_before", time),
+        };
+        Self { filter, oldest_first: is_reversed(sent, &["-at", "at"]) }
+    }
+
+    fn key(&self) -> SortKey {
+        REFUSALS_KEY
+    }
+
+    fn is_reversed(&self) -> bool {
+        self.oldest_first
+    }
+
+    fn into_filter(self) -> RefusalFilter {
+        self.filter
+    }
+
+    fn why_no_skip(&self) -> Option<&'static str> {
+        (!self.filter.is_narrow()).then_some("does not go with from, to and reason; follow the Link header's next")
+    }
+}
+
+/// Which trunks, and in what order.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TrunkQuery {
+    search: TrunkSearch,
+    reversed: bool,
+}
+
+/// Which trunks are wanted. With `health`, a page may be short, or empty, though there are more, as long as it has a `next` link.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "the fields are documentation; TrunkQuery is read by Parameters")]
+pub(crate) struct TrunkFilterQuery {
+    /// Only trunks of this status.
+    #[param(inline, value_type = Option<model_schema::TrunkStatus>)]
+    status: (),
+    /// Only trunks of this provider.
+    #[param(inline, value_type = Option<model_schema::Provider>)]
+    provider: (),
+    /// Only trunks of this health, as it is now.
+    #[param(inline, value_type = Option<model_schema::HealthStatus>)]
+    health: (),
+    /// `priority` (then age) or `name`, or either with `-` for the other direction.
+    #[param(pattern = "^-?(priority|name)$", default = "priority")]
+    sort: Option<String>,
+}
+
+impl ListQuery for TrunkQuery {
+    const UNKNOWN: UnknownParameters = UnknownParameters::Warn;
+
+    type Filter = TrunkSearch;
+
+    fn read(sent: &mut Parameters) -> Self {
+        let sorts = ["priority", "-priority", "name", "-name"];
+        let place = sort(sent, &sorts);
+        let filter = TrunkFilter {
+            status: sent.parse("status"),
+            provider: sent.parse("provider"),
+            sort: if place < 2 { TrunkSort::Priority } else { TrunkSort::Name },
+        };
+        Self { search: TrunkSearch { filter, health: sent.parse("health") }, reversed: place % 2 == 1 }
+    }
+
+    fn key(&self) -> SortKey {
+        self.search.filter.sort.key()
+    }
+
+    fn is_reversed(&self) -> bool {
+        self.reversed
+    }
+
+    fn into_filter(self) -> TrunkSearch {
+        self.search
+    }
+
+    fn why_no_skip(&self) -> Option<&'static str> {
+        self.search.health.map(|_| "does not go with health; follow the Link header's next")
+    }
+
+    fn why_no_count(&self) -> Option<&'static str> {
+        self.search.health.map(|_| "does not go with health, which changes meanwhile")
+    }
+}
+
+/// Which users, and in what order.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UserQuery {
+    role: Option<Role>,
+    reversed: bool,
+}
+
+/// Which users are wanted.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "the fields are documentation; UserQuery is read by Parameters")]
+pub(crate) struct UserFilterQuery {
+    /// Only users of this role.
+    #[param(inline, value_type = Option<model_schema::Role>)]
+    role: (),
+    /// `email` or `-email`.
+    #[param(pattern = "^-?email$", default = "email")]
+    sort: Option<String>,
+}
+
+impl ListQuery for UserQuery {
+    const UNKNOWN: UnknownParameters = UnknownParameters::Refuse;
+
+    type Filter = Option<Role>;
+
+    fn read(sent: &mut Parameters) -> Self {
+        Self { role: sent.parse("role"), reversed: is_reversed(sent, &["email", "-email"]) }
+    }
+
+    fn key(&self) -> SortKey {
+        USERS_KEY
+    }
+
+    fn is_reversed(&self) -> bool {
+        self.reversed
+    }
+
+    fn into_filter(self) -> Option<Role> {
+        self.role
+    }
+}
+
+/// Which API keys, and in what order.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyQuery {
+    revoked: Option<bool>,
+    oldest_first: bool,
+}
+
+/// Which API keys are wanted.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "the fields are documentation; KeyQuery is read by Parameters")]
+pub(crate) struct KeyFilterQuery {
+    /// Only keys that are revoked, or only those that are not.
+    revoked: Option<bool>,
+    /// `-created_at` (the newest first) or `created_at`.
+    #[param(pattern = "^-?created_at$", default = "-created_at")]
+    sort: Option<String>,
+}
+
+impl ListQuery for KeyQuery {
+    const UNKNOWN: UnknownParameters = UnknownParameters::Refuse;
+
+    type Filter = Option<bool>;
+
+    fn read(sent: &mut Parameters) -> Self {
+        let revoked = sent.read("revoked", "must be true or false");
+        Self { revoked, oldest_first: is_reversed(sent, &["-created_at", "created_at"]) }
+    }
+
+    fn key(&self) -> SortKey {
+        API_KEYS_KEY
+    }
+
+    fn is_reversed(&self) -> bool {
+        self.oldest_first
+    }
+
+    fn into_filter(self) -> Option<bool> {
+        self.revoked
+    }
+}
+
+/// What of the audit log, and in what order.
+#[derive(Clone, Debug)]
+pub(crate) struct AuditQuery {
+    search: AuditSearch,
+    oldest_first: bool,
+}
+
+/// What of the audit log is wanted.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "the fields are documentation; AuditQuery is read by Parameters")]
+pub(crate) struct AuditFilterQuery {
+    /// Whose log: `account`, or `node` for what belongs to no account, which only the operator's own account may read.
+    #[param(pattern = "^(account|node)$", default = "account")]
+    log: Option<String>,
+    /// Only what this key or user did.
+    actor_id: Option<Uuid>,
+    /// Only this action, such as `trunk.update`.
+    #[param(max_length = 100)]
+    action: Option<String>,
+    /// Only what was done to the thing of this id.
+    #[param(max_length = 100)]
+    resource_id: Option<String>,
+    /// Only what was done at this moment or later.
+    #[param(value_type = Option<String>, format = DateTime)]
+    from: Option<String>,
+    /// Only what was done before this moment.
+    #[param(value_type = Option<String>, format = DateTime)]
+    until: Option<String>,
+}
+
+/// The order of the audit log.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "the field is documentation; AuditQuery is read by Parameters")]
+pub(crate) struct AuditSortQuery {
+    /// `-number` (the newest first) or `number`.
+    #[param(pattern = "^-?number$", default = "-number")]
+    sort: Option<String>,
+}
+
+impl ListQuery for AuditQuery {
+    const UNKNOWN: UnknownParameters = UnknownParameters::Refuse;
+
+    type Filter = AuditSearch;
+
+    fn read(sent: &mut Parameters) -> Self {
+        let log = |text: &str| match text {
+            "account" => Ok(false),
+            "node" => Ok(true),
+            _ => Err("must be account or node"),
+        };
+        let of_node = sent.read_with("log", log).unwrap_or(false);
+        let filter = AuditFilter {
+            actor: sent.read("actor_id", UUID_MESSAGE),
+            action: sent.read_with("action", |text| plain(text, 100)),
+            resource: sent.read_with("resource_id", |text| plain(text, 100)),
+            from: sent.read_with("from", time),
+            until: sent.read_with("until", time),
+        };
+        Self { search: AuditSearch { of_node, filter }, oldest_first: is_reversed(sent, &["-number", "number"]) }
+    }
+
+    fn key(&self) -> SortKey {
+        AUDIT_LOG_KEY
+    }
+
+    fn is_reversed(&self) -> bool {
+        self.oldest_first
+    }
+
+    fn into_filter(self) -> AuditSearch {
+        self.search
+    }
+
+    fn why_no_skip(&self) -> Option<&'static str> {
+        (!self.search.filter.is_narrow())
+            .then_some("goes only with one of resource_id, actor_id and action; else follow the Link header's next")
+    }
+}
+
+macro_rules! sorted_only {
+    ($( $(#[$meta:meta])* $name:ident, $shown:ident: $key:ident, $sort:literal, $pattern:literal; )+) => { $(
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug)]
+        pub(crate) struct $name {
+            oldest_first: bool,
+        }
+
+        /// The order of the list.
+        #[derive(IntoParams)]
+        #[into_params(parameter_in = Query)]
+        #[expect(dead_code, reason = "the field is documentation; it is read by Parameters")]
+        pub(crate) struct $shown {
+            /// With `-` the newest first.
+            #[param(pattern = $pattern, default = $sort)]
+            sort: Option<String>,
+        }
+
+        impl ListQuery for $name {
+            const UNKNOWN: UnknownParameters = UnknownParameters::Refuse;
+
+            type Filter = ();
+
+            fn read(sent: &mut Parameters) -> Self {
+                Self { oldest_first: is_reversed(sent, &[$sort, $sort.trim_start_matches('-')]) }
+            }
+
+            fn key(&self) -> SortKey {
+                $key
+            }
+
+            fn is_reversed(&self) -> bool {
+                self.oldest_first
+            }
+
+            fn into_filter(self) {}
+        }
+    )+ };
+}
+
+sorted_only! {
+    /// A list by age, without filters.
+    SortedByAge, AgeQuery: API_KEYS_KEY, "-created_at", "^-?created_at$";
+    /// A list of spans of time, without filters.
+    SortedByBegin, BeginQuery: HEALTH_HISTORY_KEY, "-began_at", "^-?began_at$";
+}
+
+/// The place of the sort that is asked for among those that there are, the first of which is the default.
+fn sort(sent: &mut Parameters, sorts: &[&str]) -> usize {
+    let known = |text: &str| {
+        sorts.iter().position(|sort| *sort == text).ok_or_else(|| format!("must be one of {}", sorts.join(", ")))
+    };
+    sent.read_with("sort", known).unwrap_or(0)
+}
+
+/// Whether the second of two sorts is asked for.
+fn is_reversed(sent: &mut Parameters, sorts: &[&str; 2]) -> bool {
+    sort(sent, sorts) == 1
+}
+
+/// A number as the log shows it. In a query `+` is a space, and who writes it so means the number.
+fn number(text: &str) -> Result<String, String> {
+    let text = match text.strip_prefix(' ') {
+        Some(digits) => format!("+{digits}"),
+        None => text.to_owned(),
+    };
+    plain(&text, MAX_NUMBER)
+}
+
+fn plain(text: &str, most: usize) -> Result<String, String> {
+    if !(1..=most).contains(&text.chars().count()) || text.contains('\0') {
+        return Err(format!("must have 1 to {most} characters, without NUL"));
+    }
+    Ok(text.to_owned())
+}
+
+/// A time; in a query the `+` of its offset may have become a space.
+fn time(text: &str) -> Result<Timestamp, impl Display + use<>> {
+    let text = if text.parse::<Timestamp>().is_err() { text.replace(' ', "+") } else { text.to_owned() };
+    text.parse::<Timestamp>()
+}
+
+fn direction(text: &str) -> Result<CallDirection, String> {
+    match text.parse() {
+        Ok(CallDirection::Bidirectional) => Err("a call is inbound or outbound".to_owned()),
+        Ok(direction @ (CallDirection::Inbound | CallDirection::Outbound)) => Ok(direction),
+        Err(error) => Err(format!("{error}")),
+    }
+}
+
+const UUID_MESSAGE: &str = "must be a UUID";
+/// Longest number of a log: a user part of a SIP address.
+const MAX_NUMBER: usize = 64;
+/// Members of metadata that one list looks for: each is a search in the text of each row.
+const MAX_MEMBERS: usize = 5;
+const MAX_KEY: usize = 100;
+const MAX_VALUE: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::openapi;
+
+    /// What a list knows, by what reads it.
+    fn known<Q: ListQuery>() -> Vec<&'static str> {
+        let mut sent = Parameters::new("");
+        let _ = Q::read(&mut sent);
+        sent.names()
+    }
+
+    #[test]
+    fn the_document_shows_every_filter_and_no_other() {
+        let document = serde_json::to_value(openapi()).unwrap();
+        for (path, known) in [
+            ("/calls", known::<CallQuery>()),
+            ("/refusals", known::<RefusalQuery>()),
+            ("/trunks", known::<TrunkQuery>()),
+            ("/users", known::<UserQuery>()),
+            ("/api-keys", known::<KeyQuery>()),
+            ("/audit-log", known::<AuditQuery>()),
+            ("/sessions", known::<SortedByAge>()),
+            ("/trunks/{id}/health", known::<SortedByBegin>()),
+        ] {
+            let operation = &document["paths"][format!("/api/v1/telephony{path}")]["get"];
+            let shown = operation["parameters"].as_array().unwrap().iter();
+            let shown =
+                shown.filter(|parameter| parameter["in"] == "query").map(|parameter| parameter["name"].as_str());
+            let mut shown: Vec<&str> = shown.flatten().collect();
+            // OpenAPI has no words for a family of parameters; it is told in the text.
+            let mut known: Vec<&str> = known.into_iter().filter(|name| !name.ends_with('.')).collect();
+            known.extend(["skip", "limit", "cursor", "count"]);
+            shown.sort_unstable();
+            known.sort_unstable();
+            assert_eq!(shown, known, "{path}");
+            assert!(operation["responses"]["200"]["headers"]["Link"].is_object(), "{path}");
+        }
+    }
+
+    #[test]
+    fn numbers_and_times_survive_a_query() {
+        let mut sent = Parameters::new(
+            "from=+12025550100&to=%2B44&started_after=2026-01-01T00:00:00+01:00&status=busy,no-answer&status=failed",
+        );
+        let query = CallQuery::read(&mut sent);
+        assert_eq!(query.filter.from_number.as_deref(), Some("+12025550100"));
+        assert_eq!(query.filter.to_number.as_deref(), Some("+44"));
+        assert_eq!(query.filter.started_from, "2025-12-31T23:00:00Z".parse().ok());
+        assert_eq!(query.filter.statuses, [CallStatus::Busy, CallStatus::NoAnswer, CallStatus::Failed]);
+    }
+}
