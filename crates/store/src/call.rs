@@ -533,7 +533,10 @@ fn has_member(metadata: &Map<String, Value>, key: &str, value: &str) -> bool {
     match metadata.get(key) {
         Some(Value::String(text)) => text == value,
         Some(Value::Array(_) | Value::Object(_)) | None => false,
-        Some(plain @ (Value::Number(_) | Value::Bool(_) | Value::Null)) => plain.to_string() == value,
+        Some(plain @ (Value::Number(_) | Value::Bool(_) | Value::Null)) => {
+            let written = plain.to_string();
+            written == value
+        }
     }
 }
 

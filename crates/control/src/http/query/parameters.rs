@@ -136,7 +136,7 @@ impl Parameters {
             let name: String = name.chars().take(MAX_ECHOED_NAME).collect();
             match unknown {
                 UnknownParameters::Warn => {
-                    warnings.push(format!("{name} is no known parameter and was passed over; {proposal}"))
+                    warnings.push(format!("{name} is no known parameter and was passed over; {proposal}"));
                 }
                 UnknownParameters::Refuse => self.refuse(&name, format!("is no known parameter; {proposal}")),
             }
