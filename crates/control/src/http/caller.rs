@@ -27,7 +27,7 @@ impl FromRequestParts<Services> for Caller {
                 // What is no UUID is no account.
                 let account = account.to_str().ok().and_then(|text| text.trim().parse().ok());
                 let account = account.ok_or_else(|| Problem::new(ProblemCode::AccountNotFound, NO_ACCOUNT))?;
-                services.access.act_for(caller, account).await?
+                Box::pin(services.access.act_for(caller, account)).await?
             }
         };
         caller.require(permission)?;

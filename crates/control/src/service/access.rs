@@ -196,6 +196,16 @@ impl Access {
         if let Some(caller) = self.remembered(bearer, now, asked_at, FRESH) {
             return Ok(Some(caller));
         }
+        // Apart, so that the room which a look-up takes is not set aside for each request.
+        Box::pin(self.authenticate_anew(bearer, now, asked_at)).await
+    }
+
+    async fn authenticate_anew(
+        &self,
+        bearer: &str,
+        now: Timestamp,
+        asked_at: Instant,
+    ) -> Result<Option<Caller>, AuthenticateError> {
         let stale = self.remembered(bearer, now, asked_at, STALE);
         let asked = self.look_up(bearer, now);
         let answer = match stale {

@@ -192,6 +192,11 @@ impl Trunks {
                 return Ok(ShownTrunk::new(Arc::unwrap_or_clone(trunk), state, Vec::new()));
             }
         }
+        // Apart, so that the room which a question to the database takes is not set aside for each request.
+        Box::pin(self.read_from_store(caller, id)).await
+    }
+
+    async fn read_from_store(&self, caller: &Caller, id: TrunkId) -> Result<ShownTrunk, ReadTrunkError> {
         let trunk = self.core.store.trunk(caller.account_id(), id).await?.ok_or(ReadTrunkError::NotFound)?;
         let state = self.state(id).await?;
         Ok(ShownTrunk::new(trunk, state, Vec::new()))
