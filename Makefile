@@ -65,11 +65,12 @@ lint: lint-tools ## Check format, lints, docs, licences, dependencies and layout
 	$(CARGO) deny --locked --log-level error check bans licenses sources
 	$(CARGO) machete --with-metadata
 
-# BENCH names suites (parse relay calls memory refusals) and options, as BENCH="relay --runs 5"; see bench/README.md.
+# BENCH names suites (parse relay calls memory refusals api) and options, as BENCH="relay --runs 5"; see bench/README.md.
 BENCH ?=
 .PHONY: bench
-bench: bench-peers build ## Measure Tandem beside Kamailio, rtpengine and bare loops; an hour, on a machine that does nothing else.
+bench: bench-peers build ## Measure Tandem beside Kamailio, rtpengine, bare loops and a bare handler; an hour, on a machine that does nothing else.
 	$(CARGO) bench --workspace --locked --bench endpoint --bench records
+	$(CARGO) build --release --locked -p tandem-server --example bare
 	bench/run.py --tandem $(TARGET)/release/tandem --folder $(TARGET)/bench $(BENCH)
 
 .PHONY: bench-peers

@@ -23,7 +23,7 @@ WRITES = 200
 def run(bench):
     bare = bench.binary.parent / "examples/bare"
     if not bare.is_file():
-        raise RuntimeError(f"{bare} is missing: build it with `make build-bench`")
+        raise RuntimeError(f"{bare} is missing: build it with `cargo build --release -p tandem-server --example bare`")
     for number in bench.runs():
         with Node(bench.binary, bench.folder / "node") as node, _carrier(bench) as _:
             ids = [node.add_trunk(f"trunk {index}", CARRIER, "outbound", options_interval=30) for index in range(max(TRUNKS))]
