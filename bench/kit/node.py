@@ -34,6 +34,7 @@ class Node(Process):
             "TANDEM_RTP_PORTS": addresses.RTP_PORTS,
             "TANDEM_PEER_ALLOW": "127.0.0.0/8",
             "TANDEM_ADMIN_API_KEY": self.key,
+            "TANDEM_API_RATE_LIMIT": "off",
             "TANDEM_LOG": "warn,tandem::serve=info",
             "TANDEM_DRAIN_TIMEOUT": "0",
         }

@@ -4,7 +4,7 @@ use tandem_store::DatabaseError;
 use tokio::time::MissedTickBehavior;
 
 impl Services {
-    /// Does what nobody asks for: closes external calls that were forgotten, removes sessions that have expired and statistics that are
+    /// Does what nobody asks for: closes external calls that were forgotten, removes sessions and kept answers that have expired and statistics that are
     /// too fine to be kept, and counts the calls of an earlier build. Never ends; drop it to stop.
     pub async fn run_jobs(&self) {
         tokio::join!(self.run_each_minute(), self.statistics.count_earlier_calls());
@@ -20,6 +20,9 @@ impl Services {
             }
             if let Err(error) = self.statistics.remove_old_minutes().await {
                 tracing::warn!(%error, "old minutes were not removed from the statistics; that is tried again");
+            }
+            if let Err(error) = self.idempotency.remove_old().await {
+                tracing::warn!(%error, "old idempotency keys were not removed; that is tried again");
             }
             if let Err(error) = self.close_stale_calls().await {
                 tracing::warn!(%error, "stale calls were not closed; they are tried again");

@@ -1,5 +1,6 @@
 use crate::service::PlatformTokenSettings;
 use ipnet::IpNet;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use tandem_model::Timestamp;
 
@@ -18,6 +19,8 @@ pub struct ControlSettings {
     pub currency: String,
     /// `TANDEM_JWT_…`: whose tokens are taken beside our own keys and sessions.
     pub platform_tokens: Option<PlatformTokenSettings>,
+    /// `TANDEM_API_RATE_LIMIT`: requests a second of each key, user or account of the platform; `None` for no limit.
+    pub rate_limit: Option<NonZeroU32>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
 }

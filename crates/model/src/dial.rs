@@ -1,4 +1,4 @@
-use crate::{AccountId, E164, Timestamp, TrunkId};
+use crate::{AccountId, CallId, E164, Timestamp, TrunkId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -98,6 +98,9 @@ pub enum ParseConnectError {
 pub struct DialOrder {
     /// On whose account.
     pub account_id: AccountId,
+    /// The id that the call will have, when whoever orders it must find it again; else the switch draws one. An order whose call is
+    /// there already places no other.
+    pub call_id: Option<CallId>,
     /// When it was asked for.
     pub asked_at: Timestamp,
     /// Whom to call.

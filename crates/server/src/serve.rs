@@ -170,6 +170,7 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
         peer_allow: config.peer_allow.clone(),
         currency: config.currency.clone(),
         platform_tokens,
+        rate_limit: config.api_rate_limit,
         clock: Arc::new(SystemClock),
     };
     let services = Services::new(store.clone(), Arc::new(switchboard), settings);

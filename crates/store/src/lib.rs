@@ -11,6 +11,7 @@ mod call;
 mod database_url;
 mod error;
 mod event;
+mod idempotency;
 mod journal;
 mod list;
 mod master_key;
@@ -42,6 +43,7 @@ pub use call::{CALLS_KEY, CallFilter, CallKey, CallUpdate, InsertCallError, Open
 pub use database_url::{DatabaseUrl, ParseDatabaseUrlError};
 pub use error::DatabaseError;
 pub use event::{EventPage, LISTENED_FOR, REMOVED_AT_ONCE};
+pub use idempotency::{ANSWER_LIFE, CLAIM_LIFE, Claim, IdempotencyKey, MAX_KEYS};
 pub use journal::JournalPosition;
 pub use list::{Listed, MAX_COUNTED, MAX_EXAMINED, Part, Position, SortKey};
 pub use master_key::{MasterKey, MasterKeyError};

@@ -456,7 +456,7 @@ fn told(
 
 /// A trunk that is not deleted; `$1` is its id, `$2` the account.
 pub(crate) const FIND_TRUNK: &str = "SELECT * FROM trunks WHERE id = $1 AND account_id = $2 AND deleted_at IS NULL";
-const READ_DATA_KEY: &str = "SELECT data_key FROM accounts WHERE id = $1";
+pub(crate) const READ_DATA_KEY: &str = "SELECT data_key FROM accounts WHERE id = $1";
 
 /// The columns of a trunk that are sealed or JSON.
 struct StoredTrunk {

@@ -127,10 +127,13 @@ impl Switch {
     /// Does what a [`Command`] says.
     pub fn handle_command(&mut self, command: Command, now: Now) {
         match command {
-            Command::Dial { order, reply } => {
-                let call = Call::ordered(order, reply, &mut self.resources, now);
-                self.add_call(call);
-            }
+            Command::Dial { order, reply } => match order.call_id.and_then(|id| self.shown(order.account_id, id)) {
+                Some(placed) => self.reply(reply, Reply::Dialled(Ok(Box::new(placed.record)))),
+                None => {
+                    let call = Call::ordered(order, reply, &mut self.resources, now);
+                    self.add_call(call);
+                }
+            },
             Command::Explain { order, reply } => {
                 let receipt = call::explain(&order, &self.resources, now);
                 self.reply(reply, Reply::Explained(Box::new(receipt)));

@@ -122,6 +122,7 @@ pub fn trunk(number: u8, address: SocketAddr) -> Trunk {
 pub fn order(to: &str) -> DialOrder {
     DialOrder {
         account_id: account_id(1),
+        call_id: None,
         asked_at: start_utc(),
         to: if to.starts_with("sip:") { DialTarget::Uri(to.into()) } else { DialTarget::Number(to.parse().unwrap()) },
         from: Some("+12025550199".into()),

@@ -1,5 +1,5 @@
 use crate::http::problem::{Problem, ProblemCode};
-use axum::body::to_bytes;
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{FromRequest, Request};
 use serde_json::{Map, Value};
 
@@ -10,15 +10,20 @@ impl<S: Sync> FromRequest<S> for JsonObject {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let bytes = to_bytes(request.into_body(), MAX_BODY).await.map_err(|_| {
-            Problem::new(ProblemCode::BodyTooLarge, format!("the body is cut off, or has more than {MAX_BODY} bytes"))
-        })?;
+        let bytes = read_body(request.into_body()).await?;
         match serde_json::from_slice(&bytes) {
             Ok(Value::Object(object)) => Ok(Self(object)),
             Ok(_) => Err(Problem::of_field(ProblemCode::MalformedBody, "body", "must be a JSON object")),
             Err(error) => Err(Problem::of_field(ProblemCode::MalformedBody, "body", format!("is not JSON: {error}"))),
         }
     }
+}
+
+/// All of a body.
+pub(super) async fn read_body(body: Body) -> Result<Bytes, Problem> {
+    to_bytes(body, MAX_BODY).await.map_err(|_| {
+        Problem::new(ProblemCode::BodyTooLarge, format!("the body is cut off, or has more than {MAX_BODY} bytes"))
+    })
 }
 
 /// Largest body, in bytes: a trunk with a thousand prefixes and a thousand addresses has some 50 KB.

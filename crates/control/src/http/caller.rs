@@ -6,19 +6,27 @@ use crate::http::problem::{Problem, ProblemCode};
 use crate::service::{Asked, Caller};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderName, header};
+use axum::http::{HeaderMap, HeaderName, header};
 use std::convert::Infallible;
 use std::sync::Arc;
 use tandem_model::Permission;
+
+/// Who asks, as far as the bearer tells: found out once for each request, before its endpoint.
+#[derive(Clone)]
+pub(super) struct Presented(pub(super) Result<Option<Caller>, Problem>);
 
 impl FromRequestParts<Services> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, services: &Services) -> Result<Self, Problem> {
         let missing = "send an API key or an access token: Authorization: Bearer KEY";
-        let bearer = bearer(parts).ok_or_else(|| Problem::new(ProblemCode::Unauthorized, missing))?;
+        let presented = parts.extensions.remove();
+        let bearer = bearer(&parts.headers).ok_or_else(|| Problem::new(ProblemCode::Unauthorized, missing))?;
+        let caller = match presented {
+            Some(Presented(presented)) => presented?,
+            None => services.access.authenticate(bearer).await?,
+        };
         let wrong = "the API key or token is unknown, expired or was revoked";
-        let caller = services.access.authenticate(bearer).await?;
         let caller = caller.ok_or_else(|| Problem::new(ProblemCode::Unauthorized, wrong))?;
         let permission = needed(parts)?;
         let mut caller = match parts.headers.get(ACT_AS) {
@@ -65,8 +73,8 @@ fn needed(parts: &Parts) -> Result<Permission, Problem> {
     }
 }
 
-pub(super) fn bearer(parts: &Parts) -> Option<&str> {
-    let value = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     // The scheme is compared without case (RFC 9110 §11.1).
     let (scheme, key) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())

@@ -5,11 +5,11 @@ use crate::http::problem::{Problem, ProblemDocument};
 use crate::http::problem_schema::{InvalidFields, NoAnswer, NoSuchCall, Unauthorized};
 use crate::http::receipt_view::ReceiptView;
 use crate::http::request_schema::Dial;
-use crate::service::Caller;
+use crate::service::{Caller, Ticket};
 use crate::wire::DialRequest;
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 
 /// Place a call. It answers as soon as the INVITE is on its way; the call is readable at once.
 #[utoipa::path(
@@ -34,10 +34,12 @@ use axum::http::StatusCode;
 pub(crate) async fn dial(
     State(services): State<Services>,
     caller: Caller,
+    ticket: Option<Extension<Ticket>>,
     JsonObject(body): JsonObject,
 ) -> Result<(StatusCode, Json<CallView>), Problem> {
     let request = DialRequest::parse(body)?;
-    let call = services.dialling.dial(&caller, request).await?;
+    let ticket = ticket.map(|Extension(ticket)| ticket);
+    let call = services.dialling.dial(&caller, request, ticket.as_ref()).await?;
     Ok((StatusCode::CREATED, Json(CallView::new(call, &services.currency))))
 }
 

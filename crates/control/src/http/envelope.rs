@@ -1,3 +1,5 @@
+use crate::Services;
+use crate::http::admission::Admission;
 use crate::http::metrics::Requests;
 use crate::http::problem::{Problem, ProblemCode};
 use axum::body::Body;
@@ -16,13 +18,24 @@ use tracing::Instrument;
 #[derive(Clone, Debug)]
 pub(crate) struct RequestId(pub(crate) Arc<str>);
 
-/// Surrounds every request: gives it an id, runs it to its end, writes every error as a problem document, and counts it, with the
+/// What requests meet before and after their endpoint. Cheap to clone: each request has its own.
+#[derive(Clone)]
+pub(crate) struct Surroundings(Arc<(Requests, Admission)>);
+
+impl Surroundings {
+    pub(crate) fn new(services: Services) -> Self {
+        Self(Arc::new((Requests::default(), Admission::new(services))))
+    }
+}
+
+/// Surrounds every request: gives it an id, asks whether it is admitted, runs it to its end, writes every error as a problem document, and counts it, with the
 /// time until its answer begins.
 ///
 /// A request that may change something runs as a task of its own. So it is finished even when its client goes away, and a row and
 /// the slot that belongs to it cannot part. A panic is an answer like any other, which tells nothing of the inside.
-pub(crate) async fn envelope(State(requests): State<Requests>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn envelope(State(surroundings): State<Surroundings>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
+    let (requests, _) = &*surroundings.0;
     let request_id: Arc<str> = request_id(&request).into();
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map_or(UNKNOWN_ROUTE, MatchedPath::as_str);
@@ -31,7 +44,12 @@ pub(crate) async fn envelope(State(requests): State<Requests>, mut request: Requ
     request.extensions_mut().insert(RequestId(Arc::clone(&request_id)));
     request.extensions_mut().insert(requests.clone());
 
-    let answer = next.run(request).instrument(span.clone());
+    let admitting = surroundings.clone();
+    let answer = async move {
+        let (_, admission) = &*admitting.0;
+        admission.admit(began, request, next).await
+    };
+    let answer = answer.instrument(span.clone());
     let answered = if method.is_safe() {
         AssertUnwindSafe(answer).catch_unwind().await.ok()
     } else {

@@ -75,7 +75,7 @@ impl<S: Sync> FromRequestParts<S> for EventsRequest {
         };
         let follow = parameters.read("follow", "must be true or false").unwrap_or(true);
         let wanted = EventsWanted { after, filter: EventFilter { types, subject }, follow };
-        let bearer = bearer(parts).unwrap_or_default().to_owned();
+        let bearer = bearer(&parts.headers).unwrap_or_default().to_owned();
         parameters.finish(Self { wanted, bearer })
     }
 }

@@ -3,6 +3,7 @@
 mod access_problem;
 mod access_schema;
 mod access_view;
+mod admission;
 mod api_keys;
 mod audit_log;
 mod audit_view;
@@ -11,12 +12,14 @@ mod call_view;
 mod caller;
 mod calls;
 mod client_address;
+mod conventions;
 mod dialling;
 mod envelope;
 mod event_view;
 mod events;
 mod health;
 mod health_view;
+mod idempotency;
 mod metrics;
 mod model_schema;
 mod node;
@@ -58,7 +61,7 @@ pub fn router(services: Services) -> Router {
         .merge(pages::pages())
         .fallback(unknown_path)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(axum::middleware::from_fn_with_state(metrics::Requests::default(), envelope::envelope))
+        .layer(axum::middleware::from_fn_with_state(envelope::Surroundings::new(services.clone()), envelope::envelope))
         .with_state(services)
 }
 
@@ -75,6 +78,7 @@ pub fn openapi() -> OpenApi {
         .build();
     document.components.get_or_insert_default().add_security_scheme("bearer", SecurityScheme::Http(bearer));
     query::describe(&mut document);
+    conventions::write_into(&mut document);
     document
 }
 

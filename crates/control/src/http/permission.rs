@@ -1,4 +1,5 @@
 use crate::Services;
+use crate::http::idempotency;
 use axum::Extension;
 use tandem_model::Permission;
 use utoipa::openapi::path::{Operation, PathItem};
@@ -15,7 +16,9 @@ pub(super) fn needs(
     permission: Permission,
     (schemas, mut paths, methods): UtoipaMethodRouter<Services>,
 ) -> UtoipaMethodRouter<Services> {
+    let mut has_post = false;
     for item in paths.paths.values_mut() {
+        has_post |= item.post.is_some();
         for operation in operations(item) {
             operation.security = Some(vec![SecurityRequirement::new("bearer", [permission.as_str()])]);
             let description =
@@ -25,6 +28,7 @@ pub(super) fn needs(
             operation.responses.responses.entry("403".to_owned()).or_insert(RefOr::T(forbidden));
         }
     }
+    let methods = if has_post { methods.layer(axum::middleware::from_fn(idempotency::once)) } else { methods };
     (schemas, paths, methods.layer(Extension(Needs(permission))))
 }
 

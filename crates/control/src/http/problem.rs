@@ -145,7 +145,11 @@ fn retry_after(code: ProblemCode) -> Option<u64> {
     // What passes by itself within a second, or nearly.
     if matches!(
         code,
-        ProblemCode::CallNotStoredYet | ProblemCode::CpsLimit | ProblemCode::ProbesBusy | ProblemCode::PasswordsBusy
+        ProblemCode::IdempotencyKeyInUse
+            | ProblemCode::CallNotStoredYet
+            | ProblemCode::CpsLimit
+            | ProblemCode::ProbesBusy
+            | ProblemCode::PasswordsBusy
     ) {
         return Some(1);
     }
@@ -342,6 +346,7 @@ impl From<DialCallError> for Problem {
         let receipt = match error {
             DialCallError::UnknownTrunk => return Self::unknown_trunk(),
             DialCallError::Unavailable(error) => return error.into(),
+            DialCallError::Database(error) => return error.into(),
             DialCallError::Refused(receipt) => receipt,
         };
         let (code, detail) = match &receipt.refusal {

@@ -137,6 +137,11 @@ problem_codes! {
         advice: "Use one of the methods in the `Allow` header of the answer.",
         example: "the path does not know this method; the Allow header lists those it knows",
     }
+    IdempotencyKeyInUse = "idempotency_key_in_use", CONFLICT, "The same request is being carried out" {
+        meaning: "A request with this `Idempotency-Key` is being carried out, and had no answer within some seconds.",
+        advice: "Send the same request with the same key again after the seconds in `Retry-After`: it is answered as the first was.",
+        example: "the same request is being carried out under this key; ask for its answer in a moment",
+    }
     CallIdTaken = "call_id_taken", CONFLICT, "The call is logged already" {
         meaning: "The account has a call of this `call_id`.",
         advice: "Change it with `PUT /calls/{call_id}`, or log another `call_id`.",
@@ -182,6 +187,11 @@ problem_codes! {
         advice: "Each member of `errors` names a field and says what it must be.",
         example: "priority must be a whole number from 1 to 100",
     }
+    IdempotencyKeyReused = "idempotency_key_reused", UNPROCESSABLE_ENTITY, "The idempotency key was used before" {
+        meaning: "The `Idempotency-Key` was sent with another method, path, query or body within the last 24 hours.",
+        advice: "Give each request a key of its own, such as a random UUID, and use it again only to repeat that very request.",
+        example: "Idempotency-Key was sent with another request in the last 24 hours; each request has a key of its own",
+    }
     NameTaken = "name_taken", UNPROCESSABLE_ENTITY, "The name is taken" {
         meaning: "Another trunk of the account has this name.",
         advice: "Choose another name.",
@@ -206,6 +216,11 @@ problem_codes! {
         meaning: "The target is an address in a private, loopback or reserved network that the operator has not opened.",
         advice: "Have the operator add the range to `TANDEM_PEER_ALLOW`.",
         example: "10.0.0.1 is in a private or reserved range; add its range to TANDEM_PEER_ALLOW to allow it",
+    }
+    RateLimited = "rate_limited", TOO_MANY_REQUESTS, "There are too many requests" {
+        meaning: "The key, the user or the address has sent more requests a second than each may.",
+        advice: "Wait for the seconds in `Retry-After`. The headers `RateLimit-Policy` and `RateLimit` of every answer tell what is left. The operator sets the rate with `TANDEM_API_RATE_LIMIT`.",
+        example: "there are more requests a second than may be; wait, and send them more slowly",
     }
     TierLimit = "tier_limit", TOO_MANY_REQUESTS, "The account has all its concurrent calls" {
         meaning: "The account has as many calls at once as its tier, or its own limit, allows.",

@@ -1,4 +1,4 @@
-use crate::service::{Caller, Core};
+use crate::service::{Caller, Core, Ticket};
 use crate::wire::DialRequest;
 use crate::{DialError, HangupError, Unavailable};
 use serde_json::json;
@@ -22,6 +22,8 @@ pub(crate) enum DialCallError {
     Refused(Box<Receipt>),
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
 }
 
 /// Why there is no receipt.
@@ -53,9 +55,21 @@ impl Dialling {
         Self { core }
     }
 
-    /// Places a call.
-    pub(crate) async fn dial(&self, caller: &Caller, request: DialRequest) -> Result<CallRecord, DialCallError> {
-        let order = request.into_order(caller.account_id(), self.core.now());
+    /// Places a call. With a ticket it has an id that is known before, so that a repeat whose first try has an unknown end finds the
+    /// call instead of placing another.
+    pub(crate) async fn dial(
+        &self,
+        caller: &Caller,
+        request: DialRequest,
+        ticket: Option<&Ticket>,
+    ) -> Result<CallRecord, DialCallError> {
+        let mut order = request.into_order(caller.account_id(), self.core.now());
+        order.call_id = ticket.map(Ticket::call_id);
+        if let (Some(id), Some(Ticket { is_repeat: true, .. })) = (order.call_id, ticket)
+            && let Some(placed) = self.placed(caller, id).await?
+        {
+            return Ok(placed);
+        }
         let trunk = order.trunk_id;
         match self.core.switchboard.dial(order).await {
             Ok(record) => {
@@ -70,6 +84,15 @@ impl Dialling {
             Err(DialError::Refused(_)) if self.is_unknown(caller, trunk).await => Err(DialCallError::UnknownTrunk),
             Err(DialError::Refused(receipt)) => Err(DialCallError::Refused(receipt)),
         }
+    }
+
+    /// A call that was placed before: one that is live, or that the store has. The call path is asked first, as it forgets a call once
+    /// the store has it.
+    async fn placed(&self, caller: &Caller, id: CallId) -> Result<Option<CallRecord>, DialCallError> {
+        if let Some(live) = self.core.switchboard.live_call(caller.account_id(), id).await? {
+            return Ok(Some(live.record));
+        }
+        Ok(self.core.store.call(caller.account_id(), &CallKey::Id(id)).await?)
     }
 
     /// Tells how a call would be routed.

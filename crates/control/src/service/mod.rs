@@ -9,11 +9,13 @@ mod dialling;
 mod events;
 mod external_calls;
 mod health;
+mod idempotency;
 mod list;
 mod node;
 mod passwords;
 mod platform_tokens;
 mod probing;
+mod rate_limit;
 mod refusals;
 mod session_tokens;
 mod sessions;
@@ -40,12 +42,14 @@ pub(crate) use dialling::{DialCallError, Dialling, ExplainError, HangUpError};
 pub(crate) use events::{EventFilter, Events, EventsWanted, OpenEventsError, Told, envelope};
 pub(crate) use external_calls::MAX_OPEN_CALLS;
 pub(crate) use health::{Health, ShownHealth};
+pub(crate) use idempotency::{BeginError, Begun, Idempotency, KeptAnswer, Outcome, Ticket};
 pub(crate) use list::{ListRequest, Page, Total};
 pub(crate) use node::Node;
 pub(crate) use passwords::PasswordsError;
 pub use passwords::{PASSWORD_LENGTH, generate_password, hash_password};
 pub use platform_tokens::{KeySet, PlatformKey, PlatformKeyError, PlatformKeys, PlatformTokenSettings};
 pub(crate) use probing::HealthCheckError;
+pub(crate) use rate_limit::{Quota, Rate, RateLimits, Who};
 pub(crate) use refusals::{FindRefusalError, Refusals};
 pub(crate) use session_tokens::ACCESS_LIFE;
 pub(crate) use sessions::{EndSessionError, Sessions, SignInError, SignedIn};
@@ -65,6 +69,8 @@ pub struct Services(Arc<UseCases>);
 /// The use cases, each with what it stands on.
 pub struct UseCases {
     pub(crate) access: Access,
+    pub(crate) rate_limits: RateLimits,
+    pub(crate) idempotency: Idempotency,
     pub(crate) api_keys: ApiKeys,
     pub(crate) audit_log: AuditLog,
     pub(crate) users: Users,
@@ -96,6 +102,8 @@ impl Services {
         Self(Arc::new(UseCases {
             events: Events::new(Arc::clone(&core), access.clone()),
             access,
+            rate_limits: RateLimits::new(settings.rate_limit),
+            idempotency: Idempotency::new(Arc::clone(&core)),
             api_keys: ApiKeys::new(Arc::clone(&core)),
             audit_log: AuditLog::new(Arc::clone(&core)),
             users: Users::new(Arc::clone(&core), passwords.clone()),

@@ -46,7 +46,7 @@ impl SourceLimit {
 }
 
 /// Whoever has an IPv6 address has all of its /64.
-fn key_of(source: Option<IpAddr>) -> IpAddr {
+pub(super) fn key_of(source: Option<IpAddr>) -> IpAddr {
     match source.map(|source| source.to_canonical()) {
         None => UNKNOWN,
         Some(IpAddr::V6(address)) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),

@@ -35,6 +35,7 @@ impl DialRequest {
     pub(crate) fn into_order(self, account_id: AccountId, asked_at: Timestamp) -> DialOrder {
         DialOrder {
             account_id,
+            call_id: None,
             asked_at,
             to: self.to,
             from: self.from,

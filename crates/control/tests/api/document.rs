@@ -57,11 +57,55 @@ fn every_operation_is_described_and_says_who_may_use_it() {
         assert!(is_open || answers.contains_key("401"), "{name} does not tell of 401");
         assert!(is_open || answers.contains_key("403"), "{name} does not tell of 403");
         assert!(
-            answers.values().all(|answer| answer["description"].is_string()),
+            answers.values().all(|answer| answer["description"].is_string() || answer["$ref"].is_string()),
             "{name} has an answer without description"
         );
         assert!(ids.insert(operation["operationId"].clone()), "{name} has the operationId of another");
         assert!(answers.keys().any(|status| status.starts_with('2')), "{name} never works");
+    }
+}
+
+#[test]
+fn every_operation_tells_of_the_conventions() {
+    let document = serde_json::to_value(openapi()).unwrap();
+    for (path, method, operation) in operations(&document) {
+        let name = format!("{method} {path}");
+        let is_limited = !path.starts_with("/health/") && path != "/metrics";
+        assert!(!is_limited || operation["responses"]["429"].is_object(), "{name} does not tell of 429");
+        for (status, answer) in operation["responses"].as_object().unwrap() {
+            let headers = &answer["headers"];
+            assert!(!status.starts_with('2') || headers["x-request-id"].is_object(), "{name} {status}");
+            assert_eq!(status.starts_with('2') && is_limited, headers["RateLimit"].is_object(), "{name} {status}");
+        }
+        let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+        let key = serde_json::json!({"$ref": "#/components/parameters/IdempotencyKey"});
+        let is_keyed = method == "POST" && !OPEN.contains(&name.as_str());
+        assert_eq!(parameters.contains(&key), is_keyed, "{name}");
+        assert!(!is_keyed || operation["responses"]["409"].is_object(), "{name} does not tell of 409");
+    }
+    // Nothing is referred to that is not there.
+    let text = document.to_string();
+    for target in text.split("\"$ref\":\"#").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+        assert!(document.pointer(target).is_some(), "{target}");
+    }
+}
+
+#[tokio::test]
+async fn every_post_of_somebody_heeds_an_idempotency_key() {
+    let api = Api::start().await;
+    let document = serde_json::to_value(openapi()).unwrap();
+    for (path, method, operation) in operations(&document) {
+        if method != "POST" || operation["security"][0]["bearer"].is_null() {
+            continue;
+        }
+        let id = "0198f000-0000-7000-8000-000000000000";
+        let path =
+            path.split('/').map(|part| if part.starts_with('{') { id } else { part }).collect::<Vec<_>>().join("/");
+        let request = axum::http::Request::post(&path)
+            .header("authorization", format!("Bearer {}", api.mine.key))
+            .header("idempotency-key", "x".repeat(256));
+        let problem = api.send_request(request.body("{}".into()).unwrap()).await.expect_problem(422, "invalid_field");
+        assert_eq!(problem["errors"][0]["field"], "Idempotency-Key", "{path}");
     }
 }
 

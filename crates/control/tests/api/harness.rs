@@ -6,6 +6,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use tandem_control::{
@@ -105,7 +106,7 @@ impl Api {
         let other = tenant(&store, "other", tier, 2).await;
         let switchboard = Arc::new(ScriptedSwitchboard::default());
         let clock = Arc::new(SetClock(AtomicI64::new(START)));
-        let services = services(&store, &switchboard, &clock, None);
+        let services = services(&store, &switchboard, &clock, None, None);
         let router = router(services.clone());
         Self { router, services, switchboard, store, clock, mine, other, _folder: folder }
     }
@@ -117,7 +118,13 @@ impl Api {
 
     /// The same with tokens of this platform taken.
     pub(crate) fn restarted_with(self, platform_tokens: Option<PlatformTokenSettings>) -> Self {
-        let services = services(&self.store, &self.switchboard, &self.clock, platform_tokens);
+        let services = services(&self.store, &self.switchboard, &self.clock, platform_tokens, None);
+        Self { router: router(services.clone()), services, ..self }
+    }
+
+    /// The same with so many requests a second allowed.
+    pub(crate) fn restarted_with_rate(self, rate: Option<NonZeroU32>) -> Self {
+        let services = services(&self.store, &self.switchboard, &self.clock, None, rate);
         Self { router: router(services.clone()), services, ..self }
     }
 
@@ -196,11 +203,13 @@ fn services(
     switchboard: &Arc<ScriptedSwitchboard>,
     clock: &Arc<SetClock>,
     platform_tokens: Option<PlatformTokenSettings>,
+    rate_limit: Option<NonZeroU32>,
 ) -> Services {
     let settings = ControlSettings {
         peer_allow: vec!["127.0.0.0/8".parse().unwrap()],
         currency: "USD".to_owned(),
         platform_tokens,
+        rate_limit,
         clock: clock.clone(),
     };
     Services::new(store.clone(), switchboard.clone(), settings)
@@ -302,6 +311,10 @@ pub(crate) struct Script {
     pub(crate) probes_busy: bool,
     /// Probes wait for a permit of it before they answer.
     pub(crate) probe_gate: Option<Arc<Semaphore>>,
+    /// Dials wait for a permit of it before they answer.
+    pub(crate) dial_gate: Option<Arc<Semaphore>>,
+    /// Calls are placed, and nobody hears of it.
+    pub(crate) loses_answers: bool,
     pub(crate) routing_changes: usize,
     pub(crate) readiness: Readiness,
     pub(crate) traffic: (Traffic, Vec<TrunkLoad>),
@@ -323,14 +336,20 @@ impl ScriptedSwitchboard {
 #[async_trait]
 impl Switchboard for ScriptedSwitchboard {
     async fn dial(&self, order: DialOrder) -> Result<CallRecord, DialError> {
-        self.answer(|script| {
+        let gate = self.script(|script| {
             script.orders.push(order.clone());
+            script.dial_gate.clone()
+        });
+        if let Some(gate) = gate {
+            gate.acquire().await.unwrap().forget();
+        }
+        self.answer(|script| {
             if script.refusal.is_some() {
                 return Err(DialError::Refused(Box::new(receipt(&order, script.refusal.clone()))));
             }
             let live = live_call(&order);
             script.live.insert(live.record.id, live.clone());
-            Ok(live.record)
+            if script.loses_answers { Err(Unavailable.into()) } else { Ok(live.record) }
         })?
     }
 
@@ -445,7 +464,7 @@ pub(crate) fn receipt(order: &DialOrder, refusal: Option<(RefusalKind, Reason)>)
 }
 
 pub(crate) fn live_call(order: &DialOrder) -> LiveCall {
-    let id = CallId::new(order.asked_at, [9; 10]);
+    let id = order.call_id.unwrap_or_else(|| CallId::new(order.asked_at, [9; 10]));
     let record = CallRecord {
         id,
         account_id: order.account_id,

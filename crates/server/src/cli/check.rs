@@ -76,6 +76,7 @@ fn value_of(setting: Setting, config: &Config) -> Option<String> {
         Setting::MediaIo => config.media_io.to_string(),
         Setting::AdminApiKey => if config.admin_api_key.is_some() { "(set)" } else { "" }.to_owned(),
         Setting::MasterKeyFile => config.master_key_file.display().to_string(),
+        Setting::ApiRateLimit => config.api_rate_limit.map_or_else(|| "off".to_owned(), |rate| rate.to_string()),
         Setting::JwtIssuer => platform(&|tokens| Some(tokens.issuer.clone())),
         Setting::JwtAudience => platform(&|tokens| Some(tokens.audience.clone())),
         Setting::JwtKeyFile => platform(&|tokens| match &tokens.keys {

@@ -27,6 +27,7 @@ use error::Problem;
 use ipnet::IpNet;
 use sources::Settings;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 use tandem_model::{AddressPolicy, Secret, Transport};
@@ -56,6 +57,8 @@ pub(crate) struct Config {
     pub(crate) admin_api_key: Option<Secret>,
     /// Holds the key that seals stored secrets.
     pub(crate) master_key_file: PathBuf,
+    /// Requests a second of each API key, user or account of the platform; `None` for no limit.
+    pub(crate) api_rate_limit: Option<NonZeroU32>,
     /// Whose tokens are taken beside our own keys and sessions.
     pub(crate) platform_tokens: Option<PlatformTokensConfig>,
     /// Private and loopback ranges that SIP targets and the URL of the platform's keys may name.
@@ -147,6 +150,7 @@ impl Reading {
             master_key_file: self
                 .parsed(Setting::MasterKeyFile, text::path)
                 .unwrap_or_else(|| data_dir.join(MASTER_KEY_FILE)),
+            api_rate_limit: self.parsed(Setting::ApiRateLimit, text::rate_limit).unwrap_or(API_RATE_LIMIT),
             platform_tokens: self.platform_tokens(),
             peer_allow: self.parsed(Setting::PeerAllow, address::networks).unwrap_or_else(|| match preset {
                 Preset::Node => Vec::new(),
@@ -275,6 +279,8 @@ const HTTP_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST),
 /// RFC 3261 §19.1.2.
 const SIP_PORT: u16 = 5060;
 const LOOPBACK_NETWORK: IpNet = IpNet::V4(ipnet::Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8));
+/// Enough for one client to place all the calls of a node, and too little to keep others out.
+const API_RATE_LIMIT: Option<NonZeroU32> = NonZeroU32::new(1_000);
 const CURRENCY: &str = "USD";
 const LOG: &str = "info";
 /// Long enough for most people to finish a sentence, short enough for a service manager's own limit (90 s with systemd).
@@ -346,6 +352,7 @@ mod tests {
             ("TANDEM_MEDIA_IO", "epoll"),
             ("TANDEM_ADMIN_API_KEY", "tdm_0123456789abcdef"),
             ("TANDEM_MASTER_KEY_FILE", "/etc/tandem/master.key"),
+            ("TANDEM_API_RATE_LIMIT", "250"),
             ("TANDEM_PEER_ALLOW", "10.0.0.0/8"),
             ("TANDEM_DNS_SERVERS", "9.9.9.9"),
             ("TANDEM_CURRENCY", "EUR"),
@@ -383,6 +390,7 @@ mod tests {
             assert_eq!(config.peer_allow[0].to_string(), "10.0.0.0/8");
             assert_eq!(config.dns_servers[0].to_string(), "9.9.9.9:53");
             assert_eq!(config.currency, "EUR");
+            assert_eq!(config.api_rate_limit, NonZeroU32::new(250));
             assert_eq!(config.log, "warn,tandem_switch=debug");
             assert_eq!(config.log_format, LogFormat::Json);
             assert_eq!(config.drain_timeout, Duration::from_secs(5));
@@ -406,6 +414,7 @@ mod tests {
             ("TANDEM_RTP_PORTS", "30000-20000", "ends before it begins"),
             ("TANDEM_ADMIN_API_KEY", "hunter2", "fewer than 16 characters"),
             ("TANDEM_ADMIN_API_KEY", "hunter2 hunter2 hunter2", "letters, digits"),
+            ("TANDEM_API_RATE_LIMIT", "0", "off nor a number"),
             ("TANDEM_JWT_ISSUER", "tandem", "must be another"),
             ("TANDEM_JWT_AUDIENCE", "other", "need TANDEM_JWT_ISSUER"),
             ("TANDEM_JWT_KEY_FILE", "/etc/jwt.pem", "need TANDEM_JWT_ISSUER"),

@@ -35,6 +35,7 @@ settings! {
     JwtAudience = "TANDEM_JWT_AUDIENCE",
     JwtKeyFile = "TANDEM_JWT_KEY_FILE",
     JwtJwksUrl = "TANDEM_JWT_JWKS_URL",
+    ApiRateLimit = "TANDEM_API_RATE_LIMIT",
     TrustedProxies = "TANDEM_TRUSTED_PROXIES",
     PeerAllow = "TANDEM_PEER_ALLOW",
     DnsServers = "TANDEM_DNS_SERVERS",

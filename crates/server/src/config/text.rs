@@ -1,3 +1,4 @@
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -18,6 +19,11 @@ pub(super) struct CurrencyError(String);
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a number of seconds from 0 to {MAX_DRAIN_SECONDS}")]
 pub(super) struct DrainTimeoutError(String);
+
+/// Not a rate.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is neither off nor a number of requests a second from 1 to {MAX_RATE}")]
+pub(super) struct RateLimitError(String);
 
 /// Why a text is no API key. The text is not repeated.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,6 +58,15 @@ pub(super) fn drain_timeout(text: &str) -> Result<Duration, DrainTimeoutError> {
     }
 }
 
+/// `None` is no limit.
+pub(super) fn rate_limit(text: &str) -> Result<Option<NonZeroU32>, RateLimitError> {
+    match text.parse::<NonZeroU32>() {
+        Ok(rate) if rate.get() <= MAX_RATE => Ok(Some(rate)),
+        Err(_) if text == "off" => Ok(None),
+        Ok(_) | Err(_) => Err(RateLimitError(text.to_owned())),
+    }
+}
+
 pub(super) fn api_key(text: &str) -> Result<Secret, ApiKeyError> {
     if text.len() < MIN_KEY_LENGTH {
         Err(ApiKeyError::Short)
@@ -66,6 +81,8 @@ pub(super) fn api_key(text: &str) -> Result<Secret, ApiKeyError> {
 
 /// A day: calls may last four hours, and an operator who waits for longer would rather stop them.
 const MAX_DRAIN_SECONDS: u64 = 86_400;
+/// More than a node can answer.
+const MAX_RATE: u32 = 1_000_000;
 /// The store takes keys of these lengths.
 const MIN_KEY_LENGTH: usize = 16;
 const MAX_KEY_LENGTH: usize = 512;

@@ -7,6 +7,7 @@ mod api_keys;
 mod audit;
 mod calls;
 mod events;
+mod idempotency;
 mod lists;
 #[path = "../postgres_server/mod.rs"]
 mod postgres_server;
@@ -100,6 +101,10 @@ suite!([sqlite: super::Sqlite, postgres: super::Postgres], [
     audit::writers_at_once_keep_each_log_one_chain,
     audit::acts_without_a_row_go_into_the_logs_they_belong_to,
     audit::a_log_is_read_by_actor_action_thing_and_time,
+    idempotency::a_key_is_granted_once_and_then_answered,
+    idempotency::a_claim_that_was_given_back_or_left_is_granted_again,
+    idempotency::of_many_who_claim_a_key_at_once_one_is_granted_it,
+    idempotency::old_keys_are_removed,
     users::users_belong_to_one_account,
     users::a_user_is_found_by_address_with_the_password,
     users::the_last_admin_stays_one,

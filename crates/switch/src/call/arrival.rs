@@ -92,6 +92,7 @@ impl Arrival {
         }
         let order = DialOrder {
             account_id: trunk.account_id,
+            call_id: None,
             asked_at: now.utc,
             to,
             from: Some(from).filter(|from| !from.is_empty()),

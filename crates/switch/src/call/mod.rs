@@ -118,7 +118,7 @@ impl Call {
     }
 
     fn new(order: Box<DialOrder>, asker: Asker, resources: &mut Resources, now: Now) -> Self {
-        let id = CallId::new(now.utc, resources.random_bytes());
+        let id = order.call_id.unwrap_or_else(|| CallId::new(now.utc, resources.random_bytes()));
         let question = resources.next_question();
         resources.push(Output::Ask(Question { id: question, call_id: id, account_id: order.account_id }));
         let mut receipt = parties::new_receipt(&order, resources, now);

@@ -1,0 +1,107 @@
+use crate::Services;
+use crate::http::ClientAddress;
+use crate::http::caller::{Presented, bearer};
+use crate::http::idempotency::{IDEMPOTENCY_KEY, Keyed};
+use crate::http::problem::{Problem, ProblemCode};
+use crate::service::{Quota, Rate, Who};
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+/// Finds out who asks, and whether they may ask now. What they may do is for the endpoint.
+///
+/// The headers are those of draft-ietf-httpapi-ratelimit-headers-10: `RateLimit-Policy` names the quota `q` for each window of `w`
+/// seconds, `RateLimit` what remains of it (`r`) and in how many seconds all of it will be there again (`t`).
+pub(crate) struct Admission {
+    services: Services,
+    /// Of those who say who they are, when they have a limit.
+    key_policy: Option<HeaderValue>,
+    source_policy: Option<HeaderValue>,
+}
+
+impl Admission {
+    pub(crate) fn new(services: Services) -> Self {
+        let key_policy = services.rate_limits.of_callers().and_then(|rate| policy(KEY, rate));
+        let source_policy = policy(SOURCE, services.rate_limits.of_sources());
+        Self { services, key_policy, source_policy }
+    }
+
+    /// Has a request answered that began now, if it may be.
+    pub(crate) async fn admit(&self, now: Instant, mut request: Request, next: Next) -> Response {
+        if is_exempt(request.uri().path()) {
+            return next.run(request).await;
+        }
+        let presented = match bearer(request.headers()) {
+            None => Ok(None),
+            Some(bearer) => self.services.access.authenticate(bearer).await.map_err(Problem::from),
+        };
+        let who = match &presented {
+            Ok(Some(caller)) => Some(Who::of_caller(caller)),
+            Ok(None) => {
+                let address = request.extensions().get::<ClientAddress>();
+                Some(Who::of_source(address.map(|&ClientAddress(address)| address)))
+            }
+            // Nobody knows who it is, and the answer says to come again.
+            Err(_) => None,
+        };
+        let quota = who.and_then(|who| Some((who, self.services.rate_limits.take(who, now)?)));
+        let mut response = match quota {
+            Some((_, Quota { wait: Some(wait), .. })) => too_many(wait).into_response(),
+            Some((_, Quota { wait: None, .. })) | None => {
+                request.extensions_mut().insert(Presented(presented));
+                if request.method() == Method::POST && request.headers().contains_key(IDEMPOTENCY_KEY) {
+                    request.extensions_mut().insert(Keyed(self.services.clone()));
+                }
+                next.run(request).await
+            }
+        };
+        if let Some((who, quota)) = quota {
+            self.tell(who, quota, response.headers_mut());
+        }
+        response
+    }
+
+    fn tell(&self, who: Who, quota: Quota, headers: &mut HeaderMap) {
+        let (name, policy) = match who {
+            Who::ApiKey(_) | Who::User(_) | Who::Platform(_) | Who::Others => (KEY, &self.key_policy),
+            Who::Source(_) => (SOURCE, &self.source_policy),
+        };
+        if let Some(policy) = policy {
+            headers.insert(RATE_LIMIT_POLICY, policy.clone());
+        }
+        let mut left = String::with_capacity(MAX_HEADER);
+        let _ = write!(left, "\"{name}\";r={};t={}", quota.remaining, seconds(quota.full_in));
+        if let Ok(left) = HeaderValue::try_from(left) {
+            headers.insert(RATE_LIMIT, left);
+        }
+    }
+}
+
+fn policy(name: &str, rate: Rate) -> Option<HeaderValue> {
+    HeaderValue::try_from(format!("\"{name}\";q={};w={}", rate.burst, seconds(rate.window()))).ok()
+}
+
+/// Whoever watches the node must see it, above all when it is asked too much.
+fn is_exempt(path: &str) -> bool {
+    path.starts_with("/health/") || path == "/metrics"
+}
+
+fn too_many(wait: Duration) -> Problem {
+    let detail = "there are more requests a second than may be; wait, and send them more slowly";
+    Problem::new(ProblemCode::RateLimited, detail).retry_after(seconds(wait))
+}
+
+/// Rounded up: a second too early would be refused once more.
+fn seconds(span: Duration) -> u64 {
+    span.as_secs() + u64::from(span.subsec_nanos() > 0)
+}
+
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const KEY: &str = "key";
+const SOURCE: &str = "source";
+/// The header is shorter.
+const MAX_HEADER: usize = 64;

@@ -1,0 +1,160 @@
+//! What holds for every operation, written into the OpenAPI document in one place.
+
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::{ContentBuilder, Header, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder};
+
+/// Adds the parameters, headers and answers that operations share.
+pub(super) fn write_into(document: &mut OpenApi) {
+    let components = document.components.get_or_insert_default();
+    for (name, header) in headers() {
+        components.headers.insert(name.to_owned(), RefOr::T(header));
+    }
+    components.parameters.insert("IdempotencyKey".to_owned(), RefOr::T(idempotency_key()));
+    components.responses.insert("RateLimited".to_owned(), RefOr::T(rate_limited()));
+    for (path, item) in &mut document.paths.paths {
+        let is_limited = !path.starts_with("/health/") && path != "/metrics";
+        let PathItem { get, put, post, delete, patch, .. } = item;
+        if let Some(operation) = post.as_mut().filter(|operation| needs_key(operation)) {
+            takes_idempotency_key(operation);
+        }
+        for operation in [get, put, post, delete, patch].into_iter().flatten() {
+            every_operation(operation, is_limited);
+        }
+    }
+}
+
+fn every_operation(operation: &mut Operation, is_limited: bool) {
+    if is_limited {
+        also(operation, "429", "RateLimited", "Or there are too many requests: `rate_limited`, with `Retry-After`.");
+    }
+    for (status, answer) in &mut operation.responses.responses {
+        let RefOr::T(answer) = answer else { continue };
+        if status.starts_with('2') {
+            shows(answer, "x-request-id", "RequestId");
+            if is_limited {
+                shows(answer, "RateLimit", "RateLimit");
+                shows(answer, "RateLimit-Policy", "RateLimitPolicy");
+            }
+        }
+        if status == "429" || status == "503" {
+            shows(answer, "Retry-After", "RetryAfter");
+        }
+    }
+}
+
+fn takes_idempotency_key(operation: &mut Operation) {
+    let parameters = operation.parameters.get_or_insert_default();
+    parameters.push(RefOr::Ref(Ref::new("#/components/parameters/IdempotencyKey")));
+    let in_use = "The same request is being carried out under its `Idempotency-Key`: `idempotency_key_in_use`.";
+    describes(operation, "409", in_use);
+    let reused = "Or the `Idempotency-Key` was sent with another request: `idempotency_key_reused`.";
+    describes(operation, "422", reused);
+    for (status, answer) in &mut operation.responses.responses {
+        if let RefOr::T(answer) = answer
+            && status.starts_with('2')
+        {
+            shows(answer, "Idempotency-Replayed", "IdempotencyReplayed");
+        }
+    }
+}
+
+/// Whether callers say who they are: a key is of somebody.
+fn needs_key(operation: &Operation) -> bool {
+    let security = serde_json::to_value(&operation.security).unwrap_or_default();
+    security.pointer("/0/bearer").is_some()
+}
+
+/// Adds an answer that is the same for all, or to the description of one that the operation has already.
+fn also(operation: &mut Operation, status: &str, shared: &str, addition: &str) {
+    match operation.responses.responses.get_mut(status) {
+        Some(RefOr::T(answer)) => append(answer, addition),
+        Some(RefOr::Ref(_)) => {}
+        None => {
+            let shared = RefOr::Ref(Ref::new(format!("#/components/responses/{shared}")));
+            operation.responses.responses.insert(status.to_owned(), shared);
+        }
+    }
+}
+
+/// Adds a problem, or to the description of the answer that the operation has already.
+fn describes(operation: &mut Operation, status: &str, description: &str) {
+    match operation.responses.responses.get_mut(status) {
+        Some(RefOr::T(answer)) => append(answer, description),
+        Some(RefOr::Ref(_)) => {}
+        None => {
+            let answer = problem(description.trim_start_matches("Or "));
+            operation.responses.responses.insert(status.to_owned(), RefOr::T(answer));
+        }
+    }
+}
+
+fn append(answer: &mut Response, addition: &str) {
+    if !answer.description.is_empty() {
+        answer.description.push(' ');
+    }
+    answer.description.push_str(addition);
+}
+
+fn shows(answer: &mut Response, name: &str, shared: &str) {
+    let shared = Ref::new(format!("#/components/headers/{shared}"));
+    answer.headers.insert(name.to_owned(), RefOr::Ref(shared));
+}
+
+fn problem(description: &str) -> Response {
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    ResponseBuilder::new().description(description).content("application/problem+json", content).build()
+}
+
+fn rate_limited() -> Response {
+    let mut answer = problem("There are too many requests: `rate_limited`.");
+    shows(&mut answer, "Retry-After", "RetryAfter");
+    shows(&mut answer, "RateLimit", "RateLimit");
+    shows(&mut answer, "RateLimit-Policy", "RateLimitPolicy");
+    answer
+}
+
+fn idempotency_key() -> Parameter {
+    ParameterBuilder::new()
+        .name("Idempotency-Key")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(
+            "Names this request, for 24 hours: a repeat with the same key is not carried out again and is answered as the first was. \
+             A random UUID does.",
+        ))
+        .schema(Some(
+            ObjectBuilder::new()
+                .schema_type(SchemaType::new(Type::String))
+                .min_length(Some(1))
+                .max_length(Some(255))
+                .pattern(Some("^[!-~]+$")),
+        ))
+        .build()
+}
+
+fn headers() -> [(&'static str, Header); 5] {
+    [
+        ("RequestId", text_header("The request, as in the log: yours, when it was sent and fits.")),
+        (
+            "RateLimit",
+            text_header(
+                "What is left (`r`), and in how many seconds all of it will be there again (`t`): draft-ietf-httpapi-ratelimit-headers-10.",
+            ),
+        ),
+        ("RateLimitPolicy", text_header("How many requests (`q`) may be sent in how many seconds (`w`).")),
+        ("RetryAfter", text_header("After how many seconds to try again.")),
+        (
+            "IdempotencyReplayed",
+            text_header("`true` when this is the answer to an earlier request with the same `Idempotency-Key`."),
+        ),
+    ]
+}
+
+fn text_header(description: &str) -> Header {
+    HeaderBuilder::new()
+        .schema(Some(ObjectBuilder::new().schema_type(SchemaType::new(Type::String))))
+        .description(Some(description))
+        .build()
+}

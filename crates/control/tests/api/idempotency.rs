@@ -1,0 +1,160 @@
+use crate::harness::{Api, Reply, full, trunk_body};
+use axum::body::Body;
+use axum::http::{Method, Request, header};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tandem_model::{Reason, RefusalKind};
+use tokio::sync::Semaphore;
+
+async fn post_as(api: &Api, bearer: &str, path: &str, key: &str, body: &Value) -> Reply {
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri(full(path))
+        .header(header::AUTHORIZATION, format!("Bearer {bearer}"))
+        .header("Idempotency-Key", key)
+        .body(Body::from(body.to_string()))
+        .unwrap();
+    api.send_request(request).await
+}
+
+async fn post(api: &Api, path: &str, key: &str, body: &Value) -> Reply {
+    post_as(api, &api.mine.key, path, key, body).await
+}
+
+fn is_replay(reply: &Reply) -> bool {
+    reply.headers.get("idempotency-replayed").is_some_and(|value| value == "true")
+}
+
+fn dial() -> Value {
+    json!({"to_number": "+12025550100", "connect": {"type": "echo"}})
+}
+
+#[tokio::test]
+async fn a_repeat_is_answered_as_the_first_was() {
+    let api = Api::start().await;
+    let body = trunk_body(json!({}));
+    let first = post(&api, "/trunks", "k-1", &body).await;
+    assert!(!is_replay(&first));
+    let again = post(&api, "/trunks", "k-1", &body).await;
+    assert!(is_replay(&again));
+    assert_eq!(again.headers[header::CONTENT_TYPE], first.headers[header::CONTENT_TYPE]);
+    assert_ne!(again.headers["x-request-id"], first.headers["x-request-id"], "it is a request of its own");
+    let made = first.expect(201);
+    assert_eq!(again.expect(201), made);
+    assert_eq!(api.get("/trunks").await.expect(200).as_array().unwrap().len(), 1);
+
+    let api = api.restarted();
+    assert_eq!(post(&api, "/trunks", "k-1", &body).await.expect(201), made, "another process knows it too");
+    api.clock.advance(24 * 60 * 60);
+    post(&api, "/trunks", "k-1", &body).await.expect_problem(422, "name_taken");
+}
+
+#[tokio::test]
+async fn a_key_is_for_one_request_of_one_caller() {
+    let api = Api::start().await;
+    let made = post(&api, "/trunks", "k-1", &trunk_body(json!({}))).await.expect(201);
+    for (path, body) in [
+        ("/trunks", trunk_body(json!({"name": "other"}))),
+        ("/trunks?x=1", trunk_body(json!({}))),
+        ("/calls/dial", trunk_body(json!({}))),
+    ] {
+        let problem = post(&api, path, "k-1", &body).await.expect_problem(422, "idempotency_key_reused");
+        assert_eq!(problem["errors"][0]["field"], "Idempotency-Key");
+    }
+    let other = api.other.key.clone();
+    let theirs = post_as(&api, &other, "/trunks", "k-1", &trunk_body(json!({}))).await.expect(201);
+    assert_ne!(theirs["id"], made["id"]);
+    let body = json!({"name": "second", "scopes": ["read", "write"]});
+    let second = api.post("/api-keys", body).await.expect(201)["key"].as_str().unwrap().to_owned();
+    let reply = post_as(&api, &second, "/trunks", "k-1", &trunk_body(json!({}))).await;
+    assert!(!is_replay(&reply), "a colleague's key is another");
+    reply.expect_problem(422, "name_taken");
+    for unfit in ["", "a b", "ä", &"x".repeat(256)] {
+        let problem = post(&api, "/trunks", unfit, &trunk_body(json!({}))).await.expect_problem(422, "invalid_field");
+        assert_eq!(problem["errors"][0]["field"], "Idempotency-Key");
+    }
+    post(&api, "/trunks", &"x".repeat(255), &trunk_body(json!({"name": "long"}))).await.expect(201);
+}
+
+#[tokio::test]
+async fn who_may_not_do_it_learns_no_answer() {
+    let api = Api::start().await;
+    let made = post(&api, "/api-keys", "k-1", &json!({"name": "x", "scopes": ["read"]})).await.expect(201);
+    let reader = made["key"].as_str().unwrap();
+    let asked = post_as(&api, reader, "/trunks", "k-2", &trunk_body(json!({}))).await;
+    asked.expect_problem(403, "forbidden");
+    let asked = post_as(&api, "tdm_wrong", "/trunks", "k-1", &trunk_body(json!({}))).await;
+    asked.expect_problem(401, "unauthorized");
+    let again = post(&api, "/api-keys", "k-1", &json!({"name": "x", "scopes": ["read"]})).await;
+    assert_eq!(again.expect(201), made, "the caller who made it is told its secret again");
+}
+
+/// A13: the same key twice in parallel.
+#[tokio::test]
+async fn the_same_request_twice_at_once_is_done_once_and_answered_twice() {
+    let api = Api::start().await;
+    let gate = Arc::new(Semaphore::new(0));
+    api.switchboard.script(|script| script.dial_gate = Some(Arc::clone(&gate)));
+    let body = dial();
+    let open = async {
+        while api.switchboard.script(|script| script.orders.is_empty()) {
+            tokio::task::yield_now().await;
+        }
+        gate.add_permits(2);
+    };
+    let (one, other, ()) =
+        tokio::join!(post(&api, "/calls/dial", "k", &body), post(&api, "/calls/dial", "k", &body), open);
+    assert_ne!(is_replay(&one), is_replay(&other));
+    assert_eq!(one.expect(201), other.expect(201));
+    assert_eq!(api.switchboard.script(|script| script.orders.len()), 1);
+}
+
+#[tokio::test]
+async fn who_waits_too_long_for_the_answer_is_told_to_come_again() {
+    let api = Api::start().await;
+    let gate = Arc::new(Semaphore::new(0));
+    api.switchboard.script(|script| script.dial_gate = Some(Arc::clone(&gate)));
+    let body = dial();
+    let second = async {
+        while api.switchboard.script(|script| script.orders.is_empty()) {
+            tokio::task::yield_now().await;
+        }
+        let reply = post(&api, "/calls/dial", "k", &body).await;
+        gate.add_permits(1);
+        reply
+    };
+    let (first, second) = tokio::join!(post(&api, "/calls/dial", "k", &body), second);
+    assert_eq!(second.headers[header::RETRY_AFTER], "1");
+    second.expect_problem(409, "idempotency_key_in_use");
+    first.expect(201);
+}
+
+#[tokio::test]
+async fn what_was_refused_is_judged_anew() {
+    let api = Api::start().await;
+    let refusal = (RefusalKind::TierLimit, Reason::TierLimit { limit: 1 });
+    api.switchboard.script(|script| script.refusal = Some(refusal));
+    post(&api, "/calls/dial", "k", &dial()).await.expect_problem(429, "tier_limit");
+    api.switchboard.script(|script| script.refusal = None);
+    post(&api, "/calls/dial", "k", &dial()).await.expect(201);
+    post(&api, "/trunks", "t", &json!({})).await.expect_problem(422, "invalid_field");
+    post(&api, "/trunks", "t", &trunk_body(json!({}))).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_repeat_finds_the_call_whose_answer_was_lost() {
+    let api = Api::start().await;
+    api.switchboard.script(|script| script.loses_answers = true);
+    post(&api, "/calls/dial", "k", &dial()).await.expect_problem(503, "call_path_unavailable");
+    let placed = api.switchboard.script(|script| {
+        script.loses_answers = false;
+        script.orders[0].call_id.unwrap().to_string()
+    });
+    let changed = json!({"to_number": "+12025550101", "connect": {"type": "echo"}});
+    post(&api, "/calls/dial", "k", &changed).await.expect_problem(422, "idempotency_key_reused");
+    let reply = post(&api, "/calls/dial", "k", &dial()).await;
+    assert!(!is_replay(&reply), "it was found, not kept");
+    assert_eq!(reply.expect(201)["id"], placed);
+    assert_eq!(api.switchboard.script(|script| script.orders.len()), 1, "no second call was placed");
+    assert!(is_replay(&post(&api, "/calls/dial", "k", &dial()).await));
+}
