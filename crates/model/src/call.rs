@@ -158,7 +158,7 @@ pub struct CallRecord {
     pub remote_ip: Option<String>,
     /// Sum of its legs; `None` until it ended, and when that of a leg is not known.
     pub cost: Option<Money>,
-    /// As the client says.
+    /// Its cost in credits, rounded up to whole ones once it ended, or what the client says instead.
     pub credits_used: Option<Money>,
     /// The client's.
     #[serde(with = "crate::json_text::object")]

@@ -49,6 +49,8 @@ text_enum! {
         AuthenticationFailed = "authentication_failed",
         /// Ours: `max_duration_seconds` was reached.
         MaxDuration = "max_duration",
+        /// Ours: the account's credit did not reach any further.
+        CreditExhausted = "credit_exhausted",
         /// Ours: no RTP came for too long.
         MediaTimeout = "media_timeout",
         /// Ours: the node was stopped and the drain time was over.
@@ -73,7 +75,7 @@ impl HangupCause {
             Self::UserBusy => 17,
             Self::NoUserResponding => 18,
             Self::NoAnswer => 19,
-            Self::CallRejected | Self::AuthenticationFailed => 21,
+            Self::CallRejected | Self::AuthenticationFailed | Self::CreditExhausted => 21,
             Self::NumberChanged => 22,
             Self::ExchangeRoutingError => 25,
             Self::InvalidNumberFormat => 28,

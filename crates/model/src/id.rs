@@ -69,6 +69,8 @@ uuid_id! {
     RefusalId,
     /// An event of an account, the same wherever it is sent.
     EventId,
+    /// A change of an account's credit.
+    CreditEntryId,
     /// This installation, kept in the data directory.
     NodeId,
     /// One start of the process.

@@ -8,6 +8,7 @@ mod address_policy;
 mod call;
 mod cause;
 mod codec;
+mod credit;
 mod dial;
 mod e164;
 mod event;
@@ -33,6 +34,7 @@ pub use call::{
 };
 pub use cause::{HangupCause, ParseHangupCauseError};
 pub use codec::{Codec, ParseCodecError};
+pub use credit::{CreditAccount, CreditEntry, CreditEntryKind, CreditTerms, LiveCredit, ParseCreditEntryKindError};
 pub use dial::{Connect, DialOrder, DialTarget, EMERGENCY_NUMBERS, ParseConnectError};
 pub use e164::{E164, ParseE164Error};
 pub use event::{Event, EventType, ParseEventTypeError};
@@ -41,7 +43,8 @@ pub use health::{
     ParseHealthReasonError, ParseHealthStatusError, TrunkHealth,
 };
 pub use id::{
-    AccountId, ApiKeyId, BootId, CallId, EventId, LegId, NodeId, ParseIdError, RefusalId, SessionId, TrunkId, UserId,
+    AccountId, ApiKeyId, BootId, CallId, CreditEntryId, EventId, LegId, NodeId, ParseIdError, RefusalId, SessionId,
+    TrunkId, UserId,
 };
 pub use inbound::{Closeness, InboundRouting, InboundRule, NumberPattern, ParseNumberPatternError};
 pub use json_text::JsonText;

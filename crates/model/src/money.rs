@@ -32,6 +32,17 @@ impl Money {
         Ok(Self { micros })
     }
 
+    /// How many credits of this value it is, rounded up to whole ones; a value that is not above zero buys nothing: zero.
+    #[must_use]
+    pub fn in_credits(self, value: Self) -> Self {
+        if value.micros <= 0 {
+            return Self::ZERO;
+        }
+        let (whole, rest) = (self.micros.div_euclid(value.micros), self.micros.rem_euclid(value.micros));
+        let credits = whole.saturating_add(i64::from(rest > 0));
+        Self { micros: credits.saturating_mul(ONE) }
+    }
+
     /// Reads a decimal number such as `0.0042`; digits finer than a micro-unit are rounded half away from zero.
     ///
     /// # Errors
@@ -121,6 +132,7 @@ pub enum MoneyError {
 }
 
 const MICROS_PER_UNIT: u64 = 1_000_000;
+const ONE: i64 = 1_000_000;
 const MICRO_DIGITS: i32 = 6;
 /// Digits accepted in one number; an `i64` of micro-units has 19.
 const MAX_DIGITS: usize = 36;
@@ -140,6 +152,14 @@ mod tests {
         assert_eq!(Money::parse_decimal("1e400").unwrap_err(), MoneyError::Overflow);
         assert_eq!(Money::parse_decimal("abc").unwrap_err(), MoneyError::NotANumber);
         assert_eq!(Money::parse_decimal("").unwrap_err(), MoneyError::NotANumber);
+    }
+
+    #[test]
+    fn counts_begun_credits() {
+        let cent = Money::from_micros(10_000);
+        let credits = |micros| Money::from_micros(micros).in_credits(cent).to_decimal();
+        assert_eq!([0, 1, 10_000, 10_001, 25_000].map(credits), ["0", "1", "1", "2", "3"]);
+        assert_eq!(cent.in_credits(Money::ZERO), Money::ZERO);
     }
 
     #[test]

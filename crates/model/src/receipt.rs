@@ -1,5 +1,6 @@
 use crate::{
-    AccountId, HangupCause, HealthReason, HealthStatus, JsonText, RefusalId, Timestamp, Transport, TrunkId, TrunkStatus,
+    AccountId, HangupCause, HealthReason, HealthStatus, JsonText, Money, RefusalId, Timestamp, Transport, TrunkId,
+    TrunkStatus,
 };
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -160,6 +161,8 @@ pub enum RefusalKind {
     EmergencyNotRouted,
     /// 422: the SIP target is in a range that is not allowed.
     TargetNotAllowed,
+    /// 402: the account's credit does not pay for the call.
+    CreditExhausted,
     /// 429: the account has all the calls it may have.
     TierLimit,
     /// 429: every trunk that leads there has had its calls of this second.
@@ -178,6 +181,7 @@ impl RefusalKind {
             Self::NoRoute => "no_route",
             Self::EmergencyNotRouted => "emergency_not_routed",
             Self::TargetNotAllowed => "target_not_allowed",
+            Self::CreditExhausted => "credit_exhausted",
             Self::TierLimit => "tier_limit",
             Self::CpsLimit => "cps_limit",
             Self::NoTrunkAvailable => "no_trunk_available",
@@ -190,6 +194,7 @@ impl RefusalKind {
     pub const fn http_status(self) -> u16 {
         match self {
             Self::NoRoute | Self::EmergencyNotRouted | Self::TargetNotAllowed => 422,
+            Self::CreditExhausted => 402,
             Self::TierLimit | Self::CpsLimit => 429,
             Self::NoTrunkAvailable | Self::NodeUnavailable => 503,
         }
@@ -359,6 +364,13 @@ reasons! {
         /// Concurrent calls.
         limit: u32,
     } = "tier_limit",
+    /// The account's credit does not pay for as long as a call is paid in advance.
+    CreditExhausted {
+        /// What would be reserved, in millionths of the currency unit.
+        needed_micros: i64,
+        /// What is left beside calls that are up, in millionths of the currency unit.
+        available_micros: i64,
+    } = "credit_exhausted",
     /// The node is out of RTP ports or sessions, or the store is so far behind that more records might be lost.
     NodeFull = "node_full",
     /// The disk that the journal is on is almost full: a call that began might not be on record.
@@ -468,6 +480,14 @@ impl Reason {
                 "trunks lead there, but none can take a call now; see the verdicts on them".into()
             }
             Self::TierLimit { limit } => format!("the account has all its {limit} concurrent calls"),
+            Self::CreditExhausted { needed_micros, available_micros } => {
+                let decimal = |micros: &i64| Money::from_micros(*micros).to_decimal();
+                format!(
+                    "the account's credit is used up: {} would be reserved for the call, {} is available; an admin of the node can add some",
+                    decimal(needed_micros),
+                    decimal(available_micros)
+                )
+            }
             Self::NodeFull => {
                 "the node is full: no RTP port is free (widen TANDEM_RTP_PORTS, raise the limit of open files), or the database is far behind".into()
             }

@@ -6,8 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tandem_media::engine;
 use tandem_model::{
-    AccountId, CallId, CallRecord, DialOrder, HangupCause, HealthReport, HealthStatus, LegId, LiveCall, MeasuredHealth,
-    Reason, Receipt, Record, RefusalId, Timestamp, Traffic, TrunkHealth, TrunkId, TrunkLoad, TrunkState,
+    AccountId, CallId, CallRecord, CreditTerms, DialOrder, HangupCause, HealthReport, HealthStatus, LegId, LiveCall,
+    LiveCredit, MeasuredHealth, Reason, Receipt, Record, RefusalId, Timestamp, Traffic, TrunkHealth, TrunkId,
+    TrunkLoad, TrunkState,
 };
 use tandem_sip::endpoint::{self, Flow};
 
@@ -82,6 +83,15 @@ pub enum Command {
         /// For the reply.
         reply: ReplyId,
     },
+    /// What the calls of an account hold of its credit: [`Reply::Credit`].
+    Credit {
+        /// Whose.
+        account_id: AccountId,
+        /// For the reply.
+        reply: ReplyId,
+    },
+    /// The accounts whose calls are paid for by credit, all of them, as the database has them now.
+    CreditTerms(Vec<CreditTerms>),
     /// A call that something else carries takes its places.
     ExternalStarted {
         /// Whose call.
@@ -127,6 +137,8 @@ pub enum Reply {
     TrunkStates(Vec<(TrunkId, TrunkState)>),
     /// All counts.
     Counted(Box<Counts>),
+    /// The credit that is reserved and left; `None` when the account's calls are not paid for by credit.
+    Credit(Option<LiveCredit>),
     /// All that was counted, and each trunk's load, by id.
     Traffic(Box<Traffic>, Vec<TrunkLoad>),
 }
@@ -205,6 +217,8 @@ pub struct Counts {
     pub external_calls: u64,
     /// Calls that are over and not stored yet.
     pub unstored_calls: u64,
+    /// Credit that calls hold, in millionths of the currency unit.
+    pub credit_reserved_micros: u64,
     /// Revision of the routing table in force.
     pub routing_revision: u64,
 }

@@ -1,7 +1,7 @@
 use crate::family::{Family, OwnAddresses};
 use crate::ports::PortPool;
 use std::net::{IpAddr, SocketAddr};
-use tandem_model::{AddressPolicy, Transport};
+use tandem_model::{AddressPolicy, Money, Transport};
 use tandem_sip::endpoint::{Identity, SentBy};
 
 /// What a switch is told when it is made.
@@ -20,6 +20,8 @@ pub struct SwitchConfig {
     pub ports: PortPool,
     /// Which private ranges may be named as targets.
     pub address_policy: AddressPolicy,
+    /// What one credit is worth: 0.01 of the currency unless configured.
+    pub credit_value: Money,
 }
 
 /// One bound signalling socket.

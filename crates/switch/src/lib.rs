@@ -7,6 +7,7 @@ mod call;
 mod capacity;
 mod command;
 mod config;
+mod credit;
 mod deadlines;
 mod family;
 mod health;

@@ -1,6 +1,7 @@
 use crate::capacity::Capacity;
 use crate::command::{Output, QuestionId, ResolveId};
 use crate::config::SwitchConfig;
+use crate::credit::CreditBook;
 use crate::health::{CallFailure, HealthBook};
 use crate::kept::Kept;
 use crate::ports::LocalPort;
@@ -19,6 +20,7 @@ pub(crate) struct Resources {
     pub(crate) config: SwitchConfig,
     pub(crate) endpoint: Endpoint,
     pub(crate) capacity: Capacity,
+    pub(crate) credit: CreditBook,
     pub(crate) health: HealthBook,
     pub(crate) table: Arc<RouteTable>,
     /// The addresses that host names of trunks stand for.
@@ -57,6 +59,7 @@ impl Resources {
             config,
             endpoint,
             capacity: Capacity::default(),
+            credit: CreditBook::default(),
             health: HealthBook::default(),
             table: Arc::new(RouteTable::default()),
             named_sources: Sources::default(),

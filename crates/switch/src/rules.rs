@@ -19,6 +19,8 @@ pub enum Rule {
     NumbersEvents,
     /// Connected time is rounded up to the billing increment, once.
     BillsOnce,
+    /// What a call may cost is reserved before it does.
+    ReservesCredit,
     /// Audio goes to the other leg of the call.
     RelaysToTheOtherLeg,
 }

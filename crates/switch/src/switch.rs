@@ -168,6 +168,11 @@ impl Switch {
                 let loads = self.trunk_loads(now);
                 self.reply(reply, Reply::Traffic(traffic, loads));
             }
+            Command::Credit { account_id, reply } => {
+                let credit = self.resources.credit.live(account_id);
+                self.reply(reply, Reply::Credit(credit));
+            }
+            Command::CreditTerms(all) => self.resources.credit.take_terms(&all),
             Command::ExternalStarted { account_id, trunk_id, call_id } => {
                 self.external_started(account_id, trunk_id, call_id);
             }
@@ -259,6 +264,7 @@ impl Switch {
             account_slots: self.resources.capacity.account_slots(),
             external_calls: count(self.external.len()),
             unstored_calls: count(self.unstored.len()),
+            credit_reserved_micros: self.resources.credit.reserved_micros(),
             routing_revision: self.resources.table.revision(),
         }
     }

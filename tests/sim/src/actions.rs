@@ -43,6 +43,7 @@ pub(crate) enum Asked {
     Probe,
     Explain,
     Inspect(CallId),
+    Credit,
 }
 
 impl World {
@@ -148,6 +149,7 @@ impl World {
                     self.fault(format!("{call_id} is shown as {call:?}, with {written} events on record"));
                 }
             }
+            (Asked::Credit, Reply::Credit(live)) => self.check_credit(live),
             (Asked::HangUp, Reply::HungUp(_))
             | (Asked::Probe, Reply::Probed(_))
             | (Asked::Explain, Reply::Explained(_))
@@ -156,7 +158,7 @@ impl World {
         }
     }
 
-    fn ask(&mut self, asked: Asked, make: impl FnOnce(ReplyId) -> Command) {
+    pub(crate) fn ask(&mut self, asked: Asked, make: impl FnOnce(ReplyId) -> Command) {
         self.replies += 1;
         let id = ReplyId(self.replies);
         self.asked.insert(id, asked);
@@ -167,6 +169,7 @@ impl World {
         self.configuration.changed(self.now);
         if self.node.is_up() {
             self.inputs.push(Input::Command(self.configuration.routes()));
+            self.tell_credit(false);
         }
     }
 

@@ -62,6 +62,7 @@ impl World {
         }
         let call_ids = self.node.journal.calls().map(|(id, _)| *id).collect();
         self.inputs.push(Input::Command(Command::Stored { call_ids }));
+        self.ask_for_credit();
         self.run_until(self.now + Duration::from_secs(2));
 
         let Some(counts) = self.node.counts() else { return self.fault("the node is down".into()) };

@@ -8,6 +8,7 @@ mod aftermath;
 mod audio;
 mod carrier_host;
 mod configuration;
+mod credit;
 mod description;
 mod far_end;
 mod found;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tandem_lab::setup::{Seeded, start, start_utc};
 use tandem_lab::{Entry, Journal};
 use tandem_media::engine::{self, Channel, Engine, PortId};
-use tandem_model::{AddressPolicy, Now, Timestamp, Transport};
+use tandem_model::{AddressPolicy, Money, Now, Timestamp, Transport};
 use tandem_sip::endpoint::{Flow, Identity, SentBy, Transmit};
 use tandem_switch::{
     Answer, Command, Counts, Listener, OpenCall, Output, OwnAddresses, PortPool, QuestionId, Reply, ReplyId, ResolveId,
@@ -239,6 +239,7 @@ fn new_switch(own: Own, seed: u64) -> Switch {
         media,
         ports: PortPool::new(own.bound()),
         address_policy: AddressPolicy::new(ALLOWED.map(|range| range.parse().unwrap()).into()),
+        credit_value: Money::from_micros(10_000),
     };
     Switch::new(config, Box::new(Seeded(seed)), Box::new(Seeded(seed ^ 0xffff_0000)))
 }

@@ -12,6 +12,7 @@ use crate::Mutation;
 use crate::actions::{Action, Due};
 use crate::carrier_host::CarrierHost;
 use crate::configuration::Configuration;
+use crate::credit::Credit;
 use crate::far_end::FarEnd;
 use crate::habits::{self, Habits};
 use crate::network::{Link, Network};
@@ -52,6 +53,7 @@ impl World {
             network: Network::new(link, Seeded(random.next())),
             node: Node::new(own, random.next()),
             names: draw_names(&mut random, &far_ends),
+            credit: Credit::draw(seed),
             configuration: Configuration::new(accounts, trunks, start()),
             far_ends,
             carrier,

@@ -15,6 +15,7 @@ use crate::actions::{Action, Asked};
 use crate::audio::Tag;
 use crate::carrier_host::CarrierHost;
 use crate::configuration::Configuration;
+use crate::credit::Credit;
 use crate::far_end::{FarEnd, Owner};
 use crate::network::{Content, Datagram, Network};
 use crate::node::{Audio, Input, Node, Turn};
@@ -31,6 +32,7 @@ pub(crate) struct World {
     pub(crate) far_ends: Vec<FarEnd>,
     pub(crate) carrier: Option<CarrierHost>,
     pub(crate) configuration: Configuration,
+    pub(crate) credit: Credit,
     /// What the resolver knows, and after how many milliseconds; what it does not know it never answers.
     pub(crate) names: BTreeMap<String, (u64, Resolved)>,
     /// Whether the node takes calls.
@@ -219,6 +221,7 @@ impl World {
             *until = self.now;
         }
         self.inputs.push(Input::Command(self.configuration.routes()));
+        self.tell_credit(true);
         let last_heartbeat = self.node.journal.last_heartbeat().unwrap_or(self.now().utc);
         for open in self.node.journal.open_calls() {
             self.inputs.push(Input::TakeUp(Box::new(open), last_heartbeat));

@@ -73,6 +73,11 @@ fn time_is_rounded_up_once() {
 }
 
 #[test]
+fn what_a_call_may_cost_is_reserved_first() {
+    expect_noticed(Rule::ReservesCredit, &["more than the"]);
+}
+
+#[test]
 fn audio_goes_to_the_other_leg() {
     expect_noticed(Rule::RelaysToTheOtherLeg, &["which is in another call", "has not heard"]);
 }

@@ -167,6 +167,11 @@ impl NotTaken {
         Self { kind, reason, status: StatusCode::SERVICE_UNAVAILABLE }
     }
 
+    /// The account's credit does not pay for it; that another node is asked changes nothing.
+    pub(super) const fn unpaid(reason: Reason) -> Self {
+        Self { kind: RefusalKind::CreditExhausted, reason, status: StatusCode::FORBIDDEN }
+    }
+
     pub(super) const fn unusable_offer() -> Self {
         Self { kind: RefusalKind::NoRoute, reason: Reason::UnusableOffer, status: StatusCode::NOT_ACCEPTABLE_HERE }
     }
@@ -179,6 +184,7 @@ impl NotTaken {
             | RefusalKind::EmergencyNotRouted
             | RefusalKind::TargetNotAllowed
             | RefusalKind::TierLimit
+            | RefusalKind::CreditExhausted
             | RefusalKind::CpsLimit
             | RefusalKind::NoTrunkAvailable => None,
         }

@@ -191,6 +191,18 @@ impl Leg {
         matches!(self.state, LegState::Waiting { .. })
     }
 
+    /// Whether somebody is being called who has not answered.
+    pub(super) const fn is_attempt_under_way(&self) -> bool {
+        match self.state {
+            LegState::Idle
+            | LegState::Resolving { .. }
+            | LegState::Trying { .. }
+            | LegState::Proceeding { .. }
+            | LegState::Ringing { .. } => true,
+            LegState::Waiting { .. } | LegState::Answered { .. } | LegState::Over => false,
+        }
+    }
+
     fn session(&self) -> Option<SessionId> {
         match self.state {
             LegState::Idle | LegState::Resolving { .. } | LegState::Over => None,

@@ -268,7 +268,7 @@ impl CallLog {
         now: Now,
     ) {
         let status = self.record.status;
-        self.set_end(ending, connected, cost, now.utc);
+        self.set_end(ending, connected, cost, resources, now.utc);
         resources.traffic.call_ended(self.record.direction, self.record.status);
         // Ports have yet to tell their counters. Should the process die meanwhile, the next one finds how the call ended, and by its
         // status that it is not closed.
@@ -282,6 +282,7 @@ impl CallLog {
         ending: LegEnding,
         connected: Option<Duration>,
         cost: Option<Money>,
+        resources: &Resources,
         at: Timestamp,
     ) {
         let record = &mut self.record;
@@ -291,6 +292,7 @@ impl CallLog {
         record.sip_status = ending.sip_status;
         record.hung_up_by = Some(ending.by);
         record.cost = cost;
+        record.credits_used = cost.map(|cost| cost.in_credits(resources.config.credit_value));
         self.set_final_status();
     }
 

@@ -16,6 +16,7 @@
 
 mod arrival;
 mod attempt;
+mod credit;
 mod leg;
 mod leg_port;
 mod log;
@@ -36,6 +37,7 @@ use crate::route;
 use crate::rules::Rule;
 use arrival::NotTaken;
 use attempt::Attempt;
+use credit::{RESERVED_SPAN, Tab};
 use leg::{Hold, Leg, LegEnding, WaitingCaller};
 use leg_port::{LegPort, leg_media};
 use log::{CallLog, total};
@@ -63,6 +65,7 @@ pub(crate) struct Call {
     /// In the order in which they were tried; those that ended stay for the record.
     legs: Vec<Leg>,
     account_slot: Option<AccountSlot>,
+    tab: Tab,
     answered_since: Option<Instant>,
     /// Of the INVITEs that go out for it.
     max_forwards: u8,
@@ -133,8 +136,17 @@ impl Call {
         };
         let log = CallLog::new(id, direction, &order, receipt, now);
         let phase = Phase::Deciding { question, asker };
-        let max_forwards = MAX_FORWARDS;
-        Self { id, log, order, phase, legs: Vec::new(), account_slot: None, answered_since: None, max_forwards }
+        Self {
+            id,
+            log,
+            order,
+            phase,
+            legs: Vec::new(),
+            account_slot: None,
+            tab: Tab::default(),
+            answered_since: None,
+            max_forwards: MAX_FORWARDS,
+        }
     }
 
     /// Takes a call that comes in by a trunk, and asks whether it may begin. `None` when the trunk's rules have no place for it; the
@@ -207,7 +219,7 @@ impl Call {
             Phase::Connected { end_at } => Some(*end_at),
             Phase::Closing { give_up_at } => Some(*give_up_at),
         };
-        self.legs.iter().filter_map(Leg::deadline).chain(of_phase).min()
+        self.legs.iter().filter_map(Leg::deadline).chain(of_phase).chain(self.tab.extend_at).min()
     }
 
     // Deciding.
@@ -237,6 +249,9 @@ impl Call {
         };
         let ring_until = now.instant + self.order.ring_timeout;
         self.phase = Phase::Hunting(Hunt { party: Party::First, untried: attempts, ring_until, reply: Some(reply) });
+        if let Err(reason) = self.reserve_credit(None, &[RESERVED_SPAN], resources, now) {
+            return self.refuse(parties::refusal(RefusalKind::CreditExhausted, reason), reply, resources);
+        }
         self.next_attempt(None, resources, now);
     }
 
@@ -251,13 +266,14 @@ impl Call {
         now: Now,
     ) {
         let taken = match answer {
-            Answer::Admit => self.take_caller(&arrival, &entrance, resources),
+            Answer::Admit => self.take_caller(&arrival, &entrance, resources, now),
             Answer::Refuse(reason) => Err(NotTaken::node(reason)),
         };
         let (slot, port, description) = match taken {
             Ok(taken) => taken,
             Err(not_taken) => {
                 self.release_account_slot(resources);
+                self.settle_credit(None, resources);
                 resources.sessions.remove(&arrival.session);
                 return arrival::refuse(&arrival, &entrance, Some(rule), &not_taken, resources, now);
             }
@@ -272,16 +288,19 @@ impl Call {
         self.log.write_new_receipt(resources);
     }
 
-    /// What the leg of a caller needs: the account's place, a slot of the trunk, a port, and an answer to the offer if there is one.
-    /// When it fails, the account's place may be taken.
+    /// What the leg of a caller needs: the account's place and credit, a slot of the trunk, a port, and an answer to the offer if there
+    /// is one. When it fails, the account's place and credit may be taken.
     fn take_caller(
         &mut self,
         arrival: &Arrival,
         entrance: &Entrance,
         resources: &mut Resources,
+        now: Now,
     ) -> Result<(TrunkSlot, LegPort, Option<Vec<u8>>), NotTaken> {
         let full = |refusal: Refusal| NotTaken::full(refusal.kind, refusal.reason);
         self.take_account_slot(resources).map_err(full)?;
+        let reserved = self.reserve_credit(Some(entrance.trunk.rate), &[RESERVED_SPAN], resources, now);
+        reserved.map_err(NotTaken::unpaid)?;
         let trunk = &entrance.trunk.trunk;
         let limit = trunk.max_concurrent_calls;
         let Some(slot) = resources.capacity.reserve_trunk(trunk.id, limit) else {
@@ -315,6 +334,7 @@ impl Call {
 
     fn refuse(&mut self, refusal: Refusal, reply: ReplyId, resources: &mut Resources) {
         self.release_account_slot(resources);
+        self.settle_credit(None, resources);
         resources.traffic.order_refused(refusal.kind.code());
         if let Some(receipt) = self.log.refused(refusal) {
             resources.push(Output::Reply(reply, Reply::Dialled(Err(Box::new(receipt)))));
@@ -608,6 +628,7 @@ impl Call {
         }
         self.phase = Phase::Connected { end_at };
         self.event(EventKind::Connected, None, json!({"connect": self.order.connect}), resources, now);
+        self.extend_credit(resources, now);
     }
 
     fn hunt_number(&mut self, first: usize, end_at: Instant, to: &DialTarget, resources: &mut Resources, now: Now) {
@@ -633,6 +654,10 @@ impl Call {
             Err(outcome) => (VecDeque::new(), Some(outcome)),
         };
         self.phase = Phase::Hunting(Hunt { party: Party::Second { first, end_at }, untried, ring_until, reply: None });
+        let failure = failure.or_else(|| {
+            let unpaid = self.reserve_credit(None, &[RESERVED_SPAN], resources, now).err()?;
+            Some(Outcome::local(unpaid, HangupCause::CreditExhausted))
+        });
         match failure {
             None => self.next_attempt(None, resources, now),
             Some(outcome) => self.hunt_failed(&outcome, resources, now),
@@ -647,6 +672,7 @@ impl Call {
         self.join(first, second, resources);
         self.phase = Phase::Connected { end_at };
         self.event(EventKind::Connected, None, json!({"legs": [first + 1, second + 1]}), resources, now);
+        self.extend_credit(resources, now);
     }
 
     /// Answers the caller, if that is who the first party is and it still waits.
@@ -856,6 +882,9 @@ impl Call {
         if let Some((index, outcome)) = self.legs.iter().enumerate().find_map(overdue) {
             self.attempt_failed(index, outcome, resources, now);
         }
+        if self.tab.extend_at.is_some_and(|due| due <= now.instant) {
+            self.extend_credit(resources, now);
+        }
         match &self.phase {
             Phase::Hunting(Hunt { party: Party::Second { end_at, .. }, .. }) | Phase::Connected { end_at }
                 if *end_at <= now.instant =>
@@ -906,6 +935,7 @@ impl Call {
         self.release_account_slot(resources);
         let connected = self.answered_since.map(|since| now.instant.saturating_duration_since(since));
         let cost = total(self.legs.iter().map(|leg| leg.record.cost));
+        self.settle_credit(cost, resources);
         self.log.ended(ending, connected, cost, resources, now);
         self.phase = Phase::Closing { give_up_at: now.instant + PORT_CLOSE_TIMEOUT };
         self.finish_if_closed(resources);

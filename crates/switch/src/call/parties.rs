@@ -1,6 +1,7 @@
 //! Who can be called, for each party of a call.
 
 use super::attempt::{Attempt, NotDialable};
+use super::credit;
 use super::log::CallLog;
 use super::outcome::Outcome;
 use crate::resources::Resources;
@@ -11,11 +12,26 @@ use tandem_model::{DialOrder, DialTarget, HangupCause, Now, Reason, Receipt, Ref
 /// How an order would be routed, without a call.
 pub(crate) fn explain(order: &DialOrder, resources: &Resources, now: Now) -> Receipt {
     let mut receipt = new_receipt(order, resources, now);
-    let refused = plan_first_party(order, &mut receipt, resources, now).err();
+    let planned = plan_first_party(order, &mut receipt, resources, now);
     let limit = max_calls(order, resources);
     let is_full = limit.is_some_and(|limit| resources.capacity.account_active(order.account_id) >= limit);
-    receipt.refusal = refused.or_else(|| is_full.then(|| tier_limit(limit.unwrap_or_default())));
+    receipt.refusal = match planned {
+        Err(refused) => Some(refused),
+        Ok(_) if is_full => Some(tier_limit(limit.unwrap_or_default())),
+        Ok(attempts) => unpaid(&attempts, order, resources, now),
+    };
     receipt
+}
+
+/// Why the account's credit does not pay for a call that begins now, if it does not.
+fn unpaid(attempts: &VecDeque<Attempt>, order: &DialOrder, resources: &Resources, now: Now) -> Option<Refusal> {
+    let is_emergency = matches!(order.to, DialTarget::Emergency(_));
+    if is_emergency || !resources.credit.applies(order.account_id, now.utc) {
+        return None;
+    }
+    let rates = attempts.iter().filter_map(|attempt| Some(attempt.trunk.as_ref()?.rate));
+    let exhausted = resources.credit.would_reserve(order.account_id, credit::first_reserve(rates)).err()?;
+    Some(refusal(RefusalKind::CreditExhausted, credit::reason(exhausted)))
 }
 
 /// A receipt of an order that nothing has been decided about.
@@ -118,6 +134,7 @@ const fn cause_of(refusal: RefusalKind) -> HangupCause {
         RefusalKind::NoRoute | RefusalKind::EmergencyNotRouted | RefusalKind::TargetNotAllowed => {
             HangupCause::NoRouteToDestination
         }
+        RefusalKind::CreditExhausted => HangupCause::CreditExhausted,
         RefusalKind::TierLimit
         | RefusalKind::CpsLimit
         | RefusalKind::NoTrunkAvailable

@@ -2,10 +2,13 @@
 
 use super::leg::{LegEnding, Price, close_record};
 use super::log::{CallLog, total};
+use crate::credit::CreditBook;
 use crate::kept::{Kept, OpenCall};
 use crate::resources::Resources;
 use serde_json::json;
-use tandem_model::{CallDirection, EventKind, HangupCause, HungUpBy, LegRecord, LegStatus, LiveCall, Now, Timestamp};
+use tandem_model::{
+    CallDirection, EventKind, HangupCause, HungUpBy, LegRecord, LegStatus, LiveCall, Money, Now, Timestamp,
+};
 use tandem_sip::message::StatusCode;
 use tandem_sip::session::ReasonHeader;
 
@@ -44,8 +47,13 @@ pub(crate) fn take_up(
         log.set_final_status();
     } else {
         let connected = answered_at.map(|answered_at| ended_at.since(answered_at));
-        log.set_end(ENDING, connected, total(closed.iter().map(|leg| leg.cost)), ended_at);
+        log.set_end(ENDING, connected, total(closed.iter().map(|leg| leg.cost)), resources, ended_at);
         log.tell_end(ENDING, resources, Now { utc: ended_at, ..now });
+    }
+    // The database has the cost only once it has the record that is written now.
+    let (account, began, cost) = (log.record().account_id, log.record().started_at, log.record().cost);
+    if resources.credit.applies(account, began) {
+        resources.credit.settle(CreditBook::hold(account), cost.unwrap_or(Money::ZERO));
     }
     log.write(resources);
     let (record, events) = log.into_parts();

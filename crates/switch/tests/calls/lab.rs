@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use tandem_media::engine::{self, Channel, Engine, PortId};
 use tandem_model::{
-    Account, AddressPolicy, CallId, CallRecord, DialOrder, HealthReport, LegId, LiveCall, Now, Receipt, Record,
-    RefusedInvite, Timestamp, Transport, Trunk, TrunkState,
+    Account, AddressPolicy, CallId, CallRecord, CreditTerms, DialOrder, HealthReport, LegId, LiveCall, LiveCredit,
+    Money, Now, Receipt, Record, RefusedInvite, Timestamp, Transport, Trunk, TrunkState,
 };
 use tandem_sip::endpoint::{Flow, Identity, SentBy};
 use tandem_switch::route::RouteTable;
@@ -327,6 +327,32 @@ impl Lab {
             Reply::Inspected(call) => call.map(|call| *call),
             other => panic!("{other:?}"),
         }
+    }
+
+    /// What the first account's calls are paid by from now on: so much granted, and so much of it settled by this node.
+    pub(crate) fn credit(&mut self, granted: i64, settled_here: i64) {
+        self.command(Command::CreditTerms(vec![CreditTerms {
+            account_id: account_id(1),
+            since: start_utc(),
+            granted: Money::from_micros(granted),
+            settled_elsewhere: Money::ZERO,
+            settled_here: Money::from_micros(settled_here),
+        }]));
+    }
+
+    pub(crate) fn live_credit(&mut self) -> LiveCredit {
+        let reply = self.ask(|reply| Command::Credit { account_id: account_id(1), reply });
+        match self.reply(reply) {
+            Reply::Credit(credit) => credit.unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What calls have cost that are over, in micro-units.
+    pub(crate) fn costs(&self) -> i64 {
+        let journal = self.journal();
+        let ended = journal.calls().filter_map(|(_, call)| call.ended().ok());
+        ended.map(|call| call.record.cost.unwrap().micros()).sum()
     }
 
     pub(crate) fn trunk_state(&mut self, number: u8) -> TrunkState {
@@ -708,6 +734,7 @@ fn new_switch(seed: u64, own: Own) -> Switch {
         media: own.media(),
         ports: PortPool::new(own.bound()),
         address_policy: AddressPolicy::new(ALLOWED.map(|range| range.parse().unwrap()).into()),
+        credit_value: Money::from_micros(10_000),
     };
     Switch::new(config, Box::new(Seeded(seed)), Box::new(Seeded(seed + 1_000)))
 }

@@ -9,6 +9,7 @@
 mod addresses;
 mod answered;
 mod commands;
+mod credit;
 mod failover;
 mod families;
 mod far_end;

@@ -9,7 +9,7 @@ use tandem_lab::setup::{Seeded, account, account_id, order, start, start_utc, tr
 use tandem_lab::{Entry, Journal};
 use tandem_media::engine::{self, Engine, PortId};
 use tandem_model::{
-    AddressPolicy, CallId, Connect, DialOrder, HangupCause, InboundRouting, InboundRule, Now, Reason, Record,
+    AddressPolicy, CallId, Connect, DialOrder, HangupCause, InboundRouting, InboundRule, Money, Now, Reason, Record,
     Timestamp, Transport, Trunk,
 };
 use tandem_sip::endpoint::{Flow, Identity, SentBy};
@@ -66,6 +66,7 @@ impl World {
             media: OwnAddresses::from(US),
             ports: PortPool::new(ports),
             address_policy: AddressPolicy::new(vec!["192.0.2.0/24".parse().unwrap()]),
+            credit_value: Money::from_micros(10_000),
         };
         let mut world = Self {
             switch: Switch::new(config, Box::new(Seeded(1)), Box::new(Seeded(2))),
