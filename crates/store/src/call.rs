@@ -1,4 +1,5 @@
 use crate::audit::ActTransaction;
+use crate::credit::settle_external;
 use crate::error::{from_database, from_database_generic, is_unique_violation};
 use crate::list::{Bound, Condition, KeyKind, Listed, Listing, Part, ReadRow, SortKey};
 use crate::pool::on_pool;
@@ -179,6 +180,7 @@ impl Store {
             .bind(now().unix_micros())
             .execute(&mut *transaction)
             .await?;
+            settle_external!(transaction, call);
             let mut traffic = TrafficChange::default();
             traffic.add(CallFacts::from(call).share());
             pools.write_traffic(&mut transaction, &traffic.rows(now())).await?;
@@ -312,6 +314,7 @@ impl Store {
             .bind(now().unix_micros())
             .execute(&mut *transaction)
             .await?;
+            settle_external!(transaction, &after);
             let mut traffic = TrafficChange::default();
             if was_counted {
                 traffic.take_away(CallFacts::from(&before).share());

@@ -19,6 +19,7 @@ const SQLITE: &[Step] = &[
     (21, "traffic", include_str!("../migrations/sqlite/0021_traffic.sql")),
     (22, "trunk prices", include_str!("../migrations/sqlite/0022_trunk_prices.sql")),
     (24, "events", include_str!("../migrations/sqlite/0024_events.sql")),
+    (29, "credits", include_str!("../migrations/sqlite/0029_credits.sql")),
 ];
 
 /// The migrations of PostgreSQL: the same versions, under the same rule.
@@ -36,6 +37,7 @@ const POSTGRES: &[Step] = &[
     (21, "traffic", include_str!("../migrations/postgres/0021_traffic.sql")),
     (22, "trunk prices", include_str!("../migrations/postgres/0022_trunk_prices.sql")),
     (24, "events", include_str!("../migrations/postgres/0024_events.sql")),
+    (29, "credits", include_str!("../migrations/postgres/0029_credits.sql")),
 ];
 
 /// The migrations of SQLite, ready to run.

@@ -7,7 +7,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use tandem_model::{
-    AccountId, BootId, CallRecord, JsonText, LegRecord, NodeId, Receipt, Record, RefusedInvite, Timestamp,
+    AccountId, BootId, CallRecord, JsonText, LegRecord, Money, NodeId, Receipt, Record, RefusedInvite, Timestamp,
 };
 
 /// What became of a batch.
@@ -49,9 +49,12 @@ impl Store {
     ///
     /// A state of a call or leg replaces the one stored under its id, the last one in the slice wins; an event whose number the call
     /// has already, and a refusal that the account has already, is passed over. So writing a batch again changes nothing. `metadata`,
-    /// `quality_score` and `credits_used` belong to the client once the call is stored: a later state replaces a score or credits
-    /// only when it has some, and metadata never. A receipt that a later state does not have is unchanged: only those states that
+    /// `quality_score` and `credits_used` belong to the client once the call is stored: a later state replaces a score only when it has
+    /// one, credits only when there are none, and metadata never. A receipt that a later state does not have is unchanged: only those states that
     /// change it need carry it.
+    ///
+    /// A call that is over and that its account pays for by credit is settled at what it cost, once, and corrected should it be written
+    /// again with another cost.
     ///
     /// # Errors
     /// [`WriteError`]; nothing of the batch is written then.
@@ -165,6 +168,11 @@ fn keep_last<K: Eq + Hash, S: Copy>(
             states.push(state);
         }
     }
+}
+
+/// Whether it is a call that is over, at a cost that is known.
+pub(crate) fn may_be_settled(call: &CallRecord) -> bool {
+    call.status.is_final() && call.cost.is_some_and(|cost| cost != Money::ZERO)
 }
 
 /// The accounts of these records.

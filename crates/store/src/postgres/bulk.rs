@@ -6,14 +6,16 @@ use crate::event::News;
 use crate::journal::MOVE_POSITION;
 use crate::postgres::session::Transaction;
 use crate::postgres::{PostgresPools, outbox, traffic};
-use crate::records::{Batch, CallState, Rejected, Writer, accounts_of};
+use crate::records::{Batch, CallState, Rejected, Writer, accounts_of, may_be_settled};
 use crate::row::{stored, to_json};
+use crate::store::random;
 use crate::timeline::Chunk;
 use crate::traffic::{Sums, TrafficChange, TrafficKey};
 use std::borrow::Cow;
 use std::collections::HashSet;
 use tandem_model::{
-    AccountId, Codec, HangupCause, HungUpBy, JsonText, LegRecord, Money, Record, RefusedInvite, Timestamp, TrunkId,
+    AccountId, Codec, CreditEntryId, HangupCause, HungUpBy, JsonText, LegRecord, Money, Record, RefusedInvite,
+    Timestamp, TrunkId,
 };
 use uuid::Uuid;
 
@@ -54,6 +56,7 @@ impl PostgresPools {
         for refusals in batch.refusals.chunks(ROWS_PER_STATEMENT) {
             write_refusals(&mut transaction, refusals).await?;
         }
+        settle_calls(&mut transaction, &batch.calls, writer).await?;
         // Late, for every node adds to the same rows and holds them until it commits; and before the events, as everywhere.
         traffic::write(&mut transaction, &change.rows(writer.at)).await?;
         if let Some(position) = read_to {
@@ -207,6 +210,40 @@ async fn write_refusals(transaction: &mut Transaction, refusals: &[&RefusedInvit
     Ok(())
 }
 
+/// Has the calls that are over paid for by the credit of their accounts, where it pays for them.
+async fn settle_calls(
+    transaction: &mut Transaction,
+    calls: &[CallState<'_>],
+    writer: Writer,
+) -> Result<(), sqlx::Error> {
+    let over: Vec<_> = calls.iter().map(|call| call.record).filter(|call| may_be_settled(call)).collect();
+    let accounts: HashSet<Uuid> = over.iter().map(|call| call.account_id.as_uuid()).collect();
+    if accounts.is_empty() {
+        return Ok(());
+    }
+    let controlled: Vec<Uuid> = sqlx::query_scalar(CONTROLLED_ACCOUNTS)
+        .bind(accounts.into_iter().collect::<Vec<_>>())
+        .fetch_all(&mut **transaction)
+        .await?;
+    let due: Vec<_> = over.into_iter().filter(|call| controlled.contains(&call.account_id.as_uuid())).collect();
+    for calls in due.chunks(ROWS_PER_STATEMENT) {
+        let mut ids = Vec::with_capacity(calls.len());
+        for _ in calls {
+            ids.push(CreditEntryId::new(writer.at, random().map_err(sqlx::Error::decode)?).as_uuid());
+        }
+        bind_columns!(sqlx::query(SETTLE_CALLS), calls, call =>
+            call.id.as_uuid(),
+            call.account_id.as_uuid(),
+        )
+        .bind(ids)
+        .bind(writer.at.unix_micros())
+        .bind(writer.node.as_uuid())
+        .execute(&mut **transaction)
+        .await?;
+    }
+    Ok(())
+}
+
 fn events_of(chunk: &Chunk<'_>) -> String {
     let mut events = String::new();
     chunk.print_events(&mut events);
@@ -238,7 +275,7 @@ ON CONFLICT (id) DO UPDATE SET trunk_id = excluded.trunk_id, direction = exclude
     hangup_cause = excluded.hangup_cause, sip_status = excluded.sip_status, hung_up_by = excluded.hung_up_by,
     quality_score = coalesce(excluded.quality_score, stored.quality_score), codec_used = excluded.codec_used,
     sip_call_id = excluded.sip_call_id, remote_ip = excluded.remote_ip, cost_micros = excluded.cost_micros,
-    credits_used_micros = coalesce(excluded.credits_used_micros, stored.credits_used_micros), receipt = coalesce(excluded.receipt, stored.receipt), updated_at = excluded.updated_at,
+    credits_used_micros = coalesce(stored.credits_used_micros, excluded.credits_used_micros), receipt = coalesce(excluded.receipt, stored.receipt), updated_at = excluded.updated_at,
     counted = TRUE
 WHERE stored.account_id = excluded.account_id";
 
@@ -256,6 +293,32 @@ ON CONFLICT (call_log_id, id) DO UPDATE SET number = excluded.number, kind = exc
     transport = excluded.transport, remote_address = excluded.remote_address, billed_seconds = excluded.billed_seconds,
     cost_micros = excluded.cost_micros, media = excluded.media, counted = TRUE
 WHERE stored.account_id = excluded.account_id";
+
+const CONTROLLED_ACCOUNTS: &str =
+    "SELECT account_id FROM credits WHERE account_id = ANY ($1) AND controlled_since IS NOT NULL";
+
+/// For each call an entry of what its entries lack to what it cost, and their sum to that of this node. Calls of the batch were written
+/// before, so they are held.
+const SETTLE_CALLS: &str = "
+WITH ended AS (
+    SELECT * FROM unnest($1, $2, $3) AS ended (call_id, account_id, entry_id)
+), due AS (
+    SELECT ended.entry_id, call_logs.account_id, call_logs.id,
+        (-call_logs.cost_micros - coalesce(sum(known.amount_micros), 0))::BIGINT AS amount_micros, count(known.id) AS entries
+    FROM ended JOIN call_logs ON call_logs.id = ended.call_id AND call_logs.account_id = ended.account_id
+        JOIN credits ON credits.account_id = call_logs.account_id AND credits.controlled_since <= call_logs.started_at
+        LEFT JOIN credit_entries AS known ON known.call_log_id = call_logs.id AND known.account_id = call_logs.account_id
+    WHERE call_logs.cost_micros IS NOT NULL
+    GROUP BY ended.entry_id, call_logs.account_id, call_logs.id, call_logs.cost_micros
+), written AS (
+    INSERT INTO credit_entries (account_id, id, at, kind, amount_micros, call_log_id, note)
+    SELECT account_id, entry_id, $4, CASE WHEN entries = 0 THEN 'call' ELSE 'correction' END, amount_micros, id, ''
+    FROM due WHERE amount_micros <> 0
+    RETURNING account_id, amount_micros
+)
+INSERT INTO credit_settlements AS stored (account_id, node_id, settled_micros)
+SELECT account_id, $5, -sum(amount_micros)::BIGINT FROM written GROUP BY account_id ORDER BY account_id
+ON CONFLICT (account_id, node_id) DO UPDATE SET settled_micros = stored.settled_micros + excluded.settled_micros";
 
 const INSERT_TIMELINES: &str = "
 INSERT INTO call_timelines (call_log_id, last_number, account_id, events)

@@ -6,21 +6,24 @@
 use super::file_error::FileError;
 use super::{BUSY_TIMEOUT, WAL_LIMIT_BYTES, outbox, traffic};
 use crate::JournalPosition;
+use crate::credit::{ADD_SETTLEMENT, Due, INSERT_ENTRY, READ_DUE};
 use crate::event::News;
 use crate::journal::MOVE_POSITION;
-use crate::records::{Batch, CallState, Rejected, Writer, accounts_of};
+use crate::records::{Batch, CallState, Rejected, Writer, accounts_of, may_be_settled};
 use crate::row::stored;
+use crate::store::random;
 use crate::timeline::Chunk;
 use crate::traffic::TrafficChange;
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 use serde::Serialize;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use tandem_model::{
-    AccountId, Codec, HangupCause, HungUpBy, JsonText, LegRecord, Money, Record, RefusedInvite, Timestamp, TrunkId,
+    AccountId, Codec, CreditEntryId, HangupCause, HungUpBy, JsonText, LegRecord, Money, Record, RefusedInvite,
+    Timestamp, TrunkId,
 };
 use uuid::Uuid;
 
@@ -105,6 +108,7 @@ fn write(
     write_legs(&transaction, &batch.legs)?;
     write_timelines(&transaction, &batch.timelines)?;
     write_refusals(&transaction, &batch.refusals)?;
+    settle_calls(&transaction, &batch.calls, writer)?;
     traffic::write(&transaction, &change.rows(writer.at))?;
     if let Some(position) = read_to {
         let mut statement = transaction.prepare_cached(MOVE_POSITION)?;
@@ -261,6 +265,48 @@ fn write_refusals(connection: &Connection, refusals: &[&RefusedInvite]) -> Resul
     Ok(())
 }
 
+/// Has the calls that are over paid for by the credit of their accounts, where it pays for them.
+fn settle_calls(connection: &Connection, calls: &[CallState<'_>], writer: Writer) -> Result<(), rusqlite::Error> {
+    let mut is_controlled = connection.prepare_cached(IS_CONTROLLED)?;
+    let mut due_of = connection.prepare_cached(READ_DUE)?;
+    let mut insert = connection.prepare_cached(INSERT_ENTRY)?;
+    let mut add = connection.prepare_cached(ADD_SETTLEMENT)?;
+    let mut controlled: HashMap<AccountId, bool> = HashMap::new();
+    for call in calls.iter().map(|call| call.record).filter(|call| may_be_settled(call)) {
+        let account = call.account_id.as_uuid();
+        let pays = match controlled.get(&call.account_id) {
+            Some(known) => *known,
+            None => {
+                let found = is_controlled.exists([account.as_bytes()])?;
+                controlled.insert(call.account_id, found);
+                found
+            }
+        };
+        if !pays {
+            continue;
+        }
+        let keys = [call.id.as_uuid(), account];
+        let due = due_of.query_row([keys[0].as_bytes(), keys[1].as_bytes()], |row| {
+            Ok(Due { amount: row.get("amount")?, was_settled: row.get::<_, i64>("entries")? > 0 })
+        });
+        let Some(due) = due.optional()?.filter(Due::is_something) else { continue };
+        let random = random().map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+        let id = CreditEntryId::new(writer.at, random).as_uuid();
+        run!(
+            insert,
+            account.as_bytes(),
+            id.as_bytes(),
+            writer.at.unix_micros(),
+            due.kind().as_str(),
+            due.amount,
+            call.id.as_uuid().as_bytes(),
+            "",
+        )?;
+        run!(add, account.as_bytes(), writer.node.as_uuid().as_bytes(), due.settled())?;
+    }
+    Ok(())
+}
+
 /// A value as JSON text, printed into a buffer that rows take turns to use.
 fn json<'a, T: Serialize>(buffer: &'a mut Vec<u8>, value: &T) -> ToSqlOutput<'a> {
     buffer.clear();
@@ -268,6 +314,7 @@ fn json<'a, T: Serialize>(buffer: &'a mut Vec<u8>, value: &T) -> ToSqlOutput<'a>
     ToSqlOutput::Borrowed(ValueRef::Text(buffer))
 }
 
+const IS_CONTROLLED: &str = "SELECT 1 FROM credits WHERE account_id = ?1 AND controlled_since IS NOT NULL";
 const KNOWN_ACCOUNT: &str = "
 SELECT coalesce(event_streams.endpoints > 0 OR event_streams.listening_until > ?2, 0)
 FROM accounts LEFT JOIN event_streams ON event_streams.account_id = accounts.id
@@ -287,7 +334,7 @@ ON CONFLICT (id) DO UPDATE SET trunk_id = excluded.trunk_id, direction = exclude
     hangup_cause = excluded.hangup_cause, sip_status = excluded.sip_status, hung_up_by = excluded.hung_up_by,
     quality_score = coalesce(excluded.quality_score, quality_score), codec_used = excluded.codec_used,
     sip_call_id = excluded.sip_call_id, remote_ip = excluded.remote_ip, cost_micros = excluded.cost_micros,
-    credits_used_micros = coalesce(excluded.credits_used_micros, credits_used_micros), receipt = coalesce(excluded.receipt, receipt),
+    credits_used_micros = coalesce(credits_used_micros, excluded.credits_used_micros), receipt = coalesce(excluded.receipt, receipt),
     updated_at = excluded.updated_at, counted = TRUE
 WHERE account_id = excluded.account_id";
 

@@ -245,6 +245,7 @@ const fn reached_the_callee(cause: HangupCause, rang: bool) -> bool {
         | HangupCause::Interworking
         | HangupCause::AuthenticationFailed
         | HangupCause::MaxDuration
+        | HangupCause::CreditExhausted
         | HangupCause::MediaTimeout
         | HangupCause::NodeShutdown
         | HangupCause::NodeRestarted

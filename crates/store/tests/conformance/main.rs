@@ -6,6 +6,7 @@ mod accounts;
 mod api_keys;
 mod audit;
 mod calls;
+mod credits;
 mod events;
 mod idempotency;
 mod lists;
@@ -177,6 +178,16 @@ suite!([sqlite: super::Sqlite, postgres: super::Postgres], [
     traffic::what_is_written_at_once_by_many_adds_up,
     traffic::the_last_day_rolls_by_the_minute,
     traffic::what_was_counted_is_not_counted_again,
+    credits::credit_is_added_and_taken_and_written_down,
+    credits::control_is_switched_on_and_off_and_the_balance_kept,
+    credits::a_call_is_settled_once_however_often_it_is_written,
+    credits::a_call_that_is_written_with_another_cost_is_corrected,
+    credits::only_calls_that_credit_pays_for_are_settled,
+    credits::external_calls_are_settled_at_what_the_client_says,
+    credits::changes_at_once_all_count,
+    credits::the_call_path_is_told_whose_calls_have_cost_what,
+    credits::accounts_do_not_see_each_others_credit,
+    credits::a_whole_batch_is_settled,
     refusals::a_refusal_comes_back_as_it_was_written,
     refusals::a_refusal_is_stored_once,
     refusals::refusals_are_listed_newest_first,

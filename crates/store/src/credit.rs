@@ -1,0 +1,301 @@
+use crate::error::from_database;
+use crate::pool::on_pool;
+use crate::routing::BUMP_REVISION;
+use crate::row::{Columns, page};
+use crate::store::random;
+use crate::{DatabaseError, Store};
+use tandem_model::{
+    AccountId, CallId, CallRecord, CarriedBy, CreditAccount, CreditEntry, CreditEntryId, CreditEntryKind, CreditTerms,
+    Money, Timestamp,
+};
+use uuid::Uuid;
+
+/// Why an account's credit was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeCreditError {
+    /// There is no such account.
+    #[error("no such account")]
+    UnknownAccount,
+    /// The sum would be past 9.2 × 10^12 units, either way.
+    #[error("the credit would be more than an amount can hold")]
+    Overflow,
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+from_database!(ChangeCreditError);
+
+impl Store {
+    /// Has an account's calls paid for by its credit from `at` on, or no longer; what is set already stays. The balance is kept in
+    /// any case.
+    ///
+    /// # Errors
+    /// [`ChangeCreditError::UnknownAccount`].
+    pub async fn set_credit_control(
+        &self,
+        account: AccountId,
+        is_on: bool,
+        at: Timestamp,
+    ) -> Result<CreditAccount, ChangeCreditError> {
+        on_pool!(self, pools => {
+            let mut transaction = pools.begin().await?;
+            let known = sqlx::query(FIND_ACCOUNT).bind(account.as_uuid()).fetch_optional(&mut *transaction).await?;
+            known.ok_or(ChangeCreditError::UnknownAccount)?;
+            let before = read_credit(&sqlx::query(READ_CREDIT).bind(account.as_uuid()).fetch_one(&mut *transaction).await?)?;
+            let controlled_since = is_on.then(|| before.controlled_since.unwrap_or(at));
+            if controlled_since != before.controlled_since {
+                sqlx::query(
+                    "INSERT INTO credits (account_id, controlled_since, granted_micros) VALUES ($1, $2, 0)
+                     ON CONFLICT (account_id) DO UPDATE SET controlled_since = excluded.controlled_since",
+                )
+                .bind(account.as_uuid())
+                .bind(controlled_since.map(Timestamp::unix_micros))
+                .execute(&mut *transaction)
+                .await?;
+                sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
+                transaction.commit().await?;
+            }
+            Ok(CreditAccount { controlled_since, ..before })
+        })
+    }
+
+    /// Adds to an account's credit, or takes from it with an amount below zero: what is written down, and what there is then. The
+    /// balance may fall below zero, as a mistake is corrected whatever was spent meanwhile.
+    ///
+    /// # Errors
+    /// [`ChangeCreditError`].
+    pub async fn grant_credit(
+        &self,
+        account: AccountId,
+        amount: Money,
+        note: &str,
+        at: Timestamp,
+    ) -> Result<(CreditEntry, CreditAccount), ChangeCreditError> {
+        let is_added = amount > Money::ZERO;
+        let entry = CreditEntry {
+            id: entry_id(at)?,
+            account_id: account,
+            at,
+            kind: if is_added { CreditEntryKind::TopUp } else { CreditEntryKind::Adjustment },
+            amount,
+            call_id: None,
+            note: note.to_owned(),
+        };
+        on_pool!(self, pools => {
+            let mut transaction = pools.begin().await?;
+            let known = sqlx::query(FIND_ACCOUNT).bind(account.as_uuid()).fetch_optional(&mut *transaction).await?;
+            known.ok_or(ChangeCreditError::UnknownAccount)?;
+            let before = read_credit(&sqlx::query(READ_CREDIT).bind(account.as_uuid()).fetch_one(&mut *transaction).await?)?;
+            let granted = before.granted.checked_add(amount).map_err(|_| ChangeCreditError::Overflow)?;
+            sqlx::query(
+                "INSERT INTO credits (account_id, controlled_since, granted_micros) VALUES ($1, NULL, $2)
+                 ON CONFLICT (account_id) DO UPDATE SET granted_micros = excluded.granted_micros",
+            )
+            .bind(account.as_uuid())
+            .bind(granted.micros())
+            .execute(&mut *transaction)
+            .await?;
+            sqlx::query(INSERT_ENTRY)
+                .bind(account.as_uuid())
+                .bind(entry.id.as_uuid())
+                .bind(at.unix_micros())
+                .bind(entry.kind.as_str())
+                .bind(amount.micros())
+                .bind(None::<Uuid>)
+                .bind(note)
+                .execute(&mut *transaction)
+                .await?;
+            if before.controlled_since.is_some() {
+                sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
+            }
+            transaction.commit().await?;
+            Ok((entry, CreditAccount { granted, ..before }))
+        })
+    }
+
+    /// An account's credit; all zero for one that never had any.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn credit_account(&self, account: AccountId) -> Result<CreditAccount, DatabaseError> {
+        on_pool!(self, pools => read_credit(
+            &sqlx::query(READ_CREDIT).bind(account.as_uuid()).fetch_one(&pools.reader).await?,
+        ))
+    }
+
+    /// Changes of an account's credit, newest first, at most [`MAX_PAGE`](crate::MAX_PAGE).
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn credit_entries(
+        &self,
+        account: AccountId,
+        skip: u32,
+        limit: u32,
+    ) -> Result<Vec<CreditEntry>, DatabaseError> {
+        let (limit, skip) = page(skip, limit);
+        on_pool!(self, pools => sqlx::query(
+                "SELECT * FROM credit_entries WHERE account_id = $1 ORDER BY id DESC LIMIT $2 OFFSET $3",
+            )
+            .bind(account.as_uuid())
+            .bind(limit)
+            .bind(skip)
+            .fetch_all(&pools.reader)
+            .await?
+            .iter()
+            .map(read_entry)
+            .collect())
+    }
+
+    /// What the call path of this node goes by, for every account whose calls are paid for by credit.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn credit_terms(&self) -> Result<Vec<CreditTerms>, DatabaseError> {
+        on_pool!(self, pools => sqlx::query(READ_TERMS)
+            .bind(self.node_id().as_uuid())
+            .fetch_all(&pools.reader)
+            .await?
+            .iter()
+            .map(read_terms)
+            .collect())
+    }
+}
+
+/// Settles a call that something else carries, as it is stored now. Part of the transaction that stores it.
+macro_rules! settle_external {
+    ($transaction:expr, $call:expr) => {
+        if let Some(call) = crate::credit::to_settle($call) {
+            let due = sqlx::query(crate::credit::READ_DUE)
+                .bind(call.id.as_uuid())
+                .bind(call.account_id.as_uuid())
+                .fetch_optional(&mut *$transaction)
+                .await?;
+            let due = due.map(|row| crate::credit::Due::read(&row)).transpose()?;
+            if let Some(due) = due.filter(crate::credit::Due::is_something) {
+                let at = crate::store::now();
+                sqlx::query(crate::credit::INSERT_ENTRY)
+                    .bind(call.account_id.as_uuid())
+                    .bind(crate::credit::entry_id(at)?.as_uuid())
+                    .bind(at.unix_micros())
+                    .bind(due.kind().as_str())
+                    .bind(due.amount)
+                    .bind(call.id.as_uuid())
+                    .bind("")
+                    .execute(&mut *$transaction)
+                    .await?;
+                sqlx::query(crate::credit::ADD_SETTLEMENT)
+                    .bind(call.account_id.as_uuid())
+                    .bind(uuid::Uuid::nil())
+                    .bind(due.settled())
+                    .execute(&mut *$transaction)
+                    .await?;
+            }
+        }
+    };
+}
+
+pub(crate) use settle_external;
+
+/// An id that was not there before.
+pub(crate) fn entry_id(at: Timestamp) -> Result<CreditEntryId, DatabaseError> {
+    Ok(CreditEntryId::new(at, random()?))
+}
+
+/// Whether a call that something else carries may have something to settle.
+pub(crate) fn to_settle(call: &CallRecord) -> Option<&CallRecord> {
+    Some(call).filter(|call| call.carried_by == CarriedBy::External && call.cost.is_some())
+}
+
+/// What the entries of a call lack to what it cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Due {
+    /// By how much the balance is to change.
+    pub(crate) amount: i64,
+    /// Whether there are entries of it already.
+    pub(crate) was_settled: bool,
+}
+
+impl Due {
+    pub(crate) fn read<R: Columns>(row: &R) -> Result<Self, DatabaseError> {
+        Ok(Self { amount: row.integer("amount")?, was_settled: row.integer("entries")? > 0 })
+    }
+
+    pub(crate) const fn is_something(&self) -> bool {
+        self.amount != 0
+    }
+
+    pub(crate) const fn kind(&self) -> CreditEntryKind {
+        if self.was_settled { CreditEntryKind::Correction } else { CreditEntryKind::Call }
+    }
+
+    /// What is added to the sum of what calls have cost.
+    pub(crate) const fn settled(&self) -> i64 {
+        self.amount.saturating_neg()
+    }
+}
+
+fn read_credit<R: Columns>(row: &R) -> Result<CreditAccount, DatabaseError> {
+    Ok(CreditAccount {
+        controlled_since: row.time_opt("controlled_since")?,
+        granted: Money::from_micros(row.integer("granted_micros")?),
+        settled: Money::from_micros(row.integer("settled_micros")?),
+    })
+}
+
+fn read_terms<R: Columns>(row: &R) -> Result<CreditTerms, DatabaseError> {
+    Ok(CreditTerms {
+        account_id: AccountId::from_uuid(row.uuid("account_id")?),
+        since: row.time("controlled_since")?,
+        granted: Money::from_micros(row.integer("granted_micros")?),
+        settled_elsewhere: Money::from_micros(row.integer("settled_elsewhere")?),
+        settled_here: Money::from_micros(row.integer("settled_here")?),
+    })
+}
+
+fn read_entry<R: Columns>(row: &R) -> Result<CreditEntry, DatabaseError> {
+    Ok(CreditEntry {
+        id: CreditEntryId::from_uuid(row.uuid("id")?),
+        account_id: AccountId::from_uuid(row.uuid("account_id")?),
+        at: row.time("at")?,
+        kind: row.parsed("kind")?,
+        amount: Money::from_micros(row.integer("amount_micros")?),
+        call_id: row.uuid_opt("call_log_id")?.map(CallId::from_uuid),
+        note: row.text("note")?,
+    })
+}
+
+const FIND_ACCOUNT: &str = "SELECT id FROM accounts WHERE id = $1";
+
+/// One row, also for an account that never had any.
+const READ_CREDIT: &str = "SELECT
+    (SELECT controlled_since FROM credits WHERE account_id = $1) AS controlled_since,
+    coalesce((SELECT granted_micros FROM credits WHERE account_id = $1), 0) AS granted_micros,
+    CAST(coalesce((SELECT sum(settled_micros) FROM credit_settlements WHERE account_id = $1), 0) AS BIGINT) AS settled_micros";
+
+/// `$1` is this node.
+const READ_TERMS: &str = "SELECT credits.account_id, controlled_since, granted_micros,
+        CAST(coalesce(sum(settled_micros) FILTER (WHERE node_id = $1), 0) AS BIGINT) AS settled_here,
+        CAST(coalesce(sum(settled_micros) FILTER (WHERE node_id <> $1), 0) AS BIGINT) AS settled_elsewhere
+    FROM credits LEFT JOIN credit_settlements ON credit_settlements.account_id = credits.account_id
+    WHERE controlled_since IS NOT NULL
+    GROUP BY credits.account_id, controlled_since, granted_micros";
+
+/// What the entries of a call lack to what it cost, if its account pays for it by credit: `$1` is the call, `$2` its account. The call
+/// must be held, or written by this transaction.
+pub(crate) const READ_DUE: &str = "SELECT
+        CAST(-call_logs.cost_micros - coalesce(sum(credit_entries.amount_micros), 0) AS BIGINT) AS amount,
+        count(credit_entries.id) AS entries
+    FROM call_logs JOIN credits ON credits.account_id = call_logs.account_id AND credits.controlled_since <= call_logs.started_at
+        LEFT JOIN credit_entries ON credit_entries.call_log_id = call_logs.id AND credit_entries.account_id = call_logs.account_id
+    WHERE call_logs.id = $1 AND call_logs.account_id = $2 AND call_logs.cost_micros IS NOT NULL
+    GROUP BY call_logs.id, call_logs.cost_micros";
+
+pub(crate) const INSERT_ENTRY: &str =
+    "INSERT INTO credit_entries (account_id, id, at, kind, amount_micros, call_log_id, note)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)";
+
+/// `$1` is the account, `$2` the node.
+pub(crate) const ADD_SETTLEMENT: &str = "INSERT INTO credit_settlements (account_id, node_id, settled_micros) VALUES ($1, $2, $3)
+    ON CONFLICT (account_id, node_id) DO UPDATE SET settled_micros = credit_settlements.settled_micros + excluded.settled_micros";
