@@ -2,7 +2,7 @@ use crate::service::PlatformTokenSettings;
 use ipnet::IpNet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use tandem_model::Timestamp;
+use tandem_model::{Money, Timestamp};
 
 /// Reads the wall clock, so that tests can set it.
 pub trait Clock: Send + Sync + 'static {
@@ -17,6 +17,8 @@ pub struct ControlSettings {
     pub peer_allow: Vec<IpNet>,
     /// `TANDEM_CURRENCY`: the currency of every amount, an ISO 4217 code.
     pub currency: String,
+    /// `TANDEM_CREDIT_VALUE`: what one credit is worth.
+    pub credit_value: Money,
     /// `TANDEM_JWT_…`: whose tokens are taken beside our own keys and sessions.
     pub platform_tokens: Option<PlatformTokenSettings>,
     /// `TANDEM_API_RATE_LIMIT`: requests a second of each key, user or account of the platform; `None` for no limit.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tandem_model::{
-    AccountId, CallId, CallRecord, DialOrder, LiveCall, Receipt, Traffic, Trunk, TrunkHealth, TrunkId, TrunkLoad,
+    AccountId, CallId, CallRecord, DialOrder, LiveCall, LiveCredit, Receipt, Traffic, Trunk, TrunkHealth, TrunkId, TrunkLoad,
     TrunkState,
 };
 use utoipa::ToSchema;
@@ -64,6 +64,12 @@ pub trait Switchboard: Send + Sync + 'static {
 
     /// Frees the slots that [`Switchboard::external_call_started`] took. Unknown calls are ignored. It waits likewise.
     async fn external_call_ended(&self, call: CallId);
+
+    /// What calls of the account hold of its credit; `None` when its calls are not paid for by credit.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the call path did not answer in time.
+    async fn credit(&self, account: AccountId) -> Result<Option<LiveCredit>, Unavailable>;
 
     /// What has been counted since the process began, and what each trunk carries now, by id.
     ///

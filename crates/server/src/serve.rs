@@ -169,6 +169,7 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     let settings = ControlSettings {
         peer_allow: config.peer_allow.clone(),
         currency: config.currency.clone(),
+        credit_value: config.credit_value,
         platform_tokens,
         rate_limit: config.api_rate_limit,
         clock: Arc::new(SystemClock),
@@ -296,6 +297,7 @@ fn new_switch(config: &Config, local: &[SocketAddr], ports: Vec<(PortId, SocketA
         media: config.public,
         ports: PortPool::new(ports),
         address_policy: AddressPolicy::new(config.peer_allow.clone()),
+        credit_value: config.credit_value,
     };
     Switch::new(config, Box::new(OsRandom::new()), Box::new(OsRandom::new()))
 }

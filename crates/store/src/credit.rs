@@ -1,9 +1,11 @@
+use crate::audit::ActTransaction;
 use crate::error::from_database;
 use crate::pool::on_pool;
 use crate::routing::BUMP_REVISION;
 use crate::row::{Columns, page};
 use crate::store::random;
-use crate::{DatabaseError, Store};
+use crate::{Act, Change, DatabaseError, Store};
+use serde_json::{Value, json};
 use tandem_model::{
     AccountId, CallId, CallRecord, CarriedBy, CreditAccount, CreditEntry, CreditEntryId, CreditEntryKind, CreditTerms,
     Money, Timestamp,
@@ -27,23 +29,24 @@ pub enum ChangeCreditError {
 from_database!(ChangeCreditError);
 
 impl Store {
-    /// Has an account's calls paid for by its credit from `at` on, or no longer; what is set already stays. The balance is kept in
+    /// Has an account's calls paid for by its credit from the act on, or no longer; what is set already stays. The balance is kept in
     /// any case.
     ///
     /// # Errors
     /// [`ChangeCreditError::UnknownAccount`].
     pub async fn set_credit_control(
         &self,
+        act: &Act,
         account: AccountId,
         is_on: bool,
-        at: Timestamp,
     ) -> Result<CreditAccount, ChangeCreditError> {
         on_pool!(self, pools => {
             let mut transaction = pools.begin().await?;
             let known = sqlx::query(FIND_ACCOUNT).bind(account.as_uuid()).fetch_optional(&mut *transaction).await?;
             known.ok_or(ChangeCreditError::UnknownAccount)?;
             let before = read_credit(&sqlx::query(READ_CREDIT).bind(account.as_uuid()).fetch_one(&mut *transaction).await?)?;
-            let controlled_since = is_on.then(|| before.controlled_since.unwrap_or(at));
+            let controlled_since = is_on.then(|| before.controlled_since.unwrap_or(act.at));
+            let after = CreditAccount { controlled_since, ..before };
             if controlled_since != before.controlled_since {
                 sqlx::query(
                     "INSERT INTO credits (account_id, controlled_since, granted_micros) VALUES ($1, $2, 0)
@@ -54,9 +57,10 @@ impl Store {
                 .execute(&mut *transaction)
                 .await?;
                 sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
-                transaction.commit().await?;
+                let change = Change::new(account, "credit.control", &account).changed(audited(&before), audited(&after));
+                transaction.finish(self, act, change).await?;
             }
-            Ok(CreditAccount { controlled_since, ..before })
+            Ok(after)
         })
     }
 
@@ -67,16 +71,16 @@ impl Store {
     /// [`ChangeCreditError`].
     pub async fn grant_credit(
         &self,
+        act: &Act,
         account: AccountId,
         amount: Money,
         note: &str,
-        at: Timestamp,
     ) -> Result<(CreditEntry, CreditAccount), ChangeCreditError> {
         let is_added = amount > Money::ZERO;
         let entry = CreditEntry {
-            id: entry_id(at)?,
+            id: entry_id(act.at)?,
             account_id: account,
-            at,
+            at: act.at,
             kind: if is_added { CreditEntryKind::TopUp } else { CreditEntryKind::Adjustment },
             amount,
             call_id: None,
@@ -99,7 +103,7 @@ impl Store {
             sqlx::query(INSERT_ENTRY)
                 .bind(account.as_uuid())
                 .bind(entry.id.as_uuid())
-                .bind(at.unix_micros())
+                .bind(act.at.unix_micros())
                 .bind(entry.kind.as_str())
                 .bind(amount.micros())
                 .bind(None::<Uuid>)
@@ -109,7 +113,8 @@ impl Store {
             if before.controlled_since.is_some() {
                 sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
             }
-            transaction.commit().await?;
+            let told = json!({"amount": amount.to_decimal(), "kind": entry.kind, "note": note});
+            transaction.finish(self, act, Change::new(account, "credit.grant", &entry.id).made(told)).await?;
             Ok((entry, CreditAccount { granted, ..before }))
         })
     }
@@ -236,6 +241,11 @@ impl Due {
     }
 }
 
+/// What the audit log tells of an account's credit.
+fn audited(credit: &CreditAccount) -> Value {
+    json!({"controlled_since": credit.controlled_since})
+}
+
 fn read_credit<R: Columns>(row: &R) -> Result<CreditAccount, DatabaseError> {
     Ok(CreditAccount {
         controlled_since: row.time_opt("controlled_since")?,
@@ -280,7 +290,7 @@ const READ_TERMS: &str = "SELECT credits.account_id, controlled_since, granted_m
         CAST(coalesce(sum(settled_micros) FILTER (WHERE node_id <> $1), 0) AS BIGINT) AS settled_elsewhere
     FROM credits LEFT JOIN credit_settlements ON credit_settlements.account_id = credits.account_id
     WHERE controlled_since IS NOT NULL
-    GROUP BY credits.account_id, controlled_since, granted_micros";
+    GROUP BY credits.account_id, controlled_since, granted_micros ORDER BY credits.account_id";
 
 /// What the entries of a call lack to what it cost, if its account pays for it by credit: `$1` is the call, `$2` its account. The call
 /// must be held, or written by this transaction.

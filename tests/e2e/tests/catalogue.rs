@@ -233,6 +233,27 @@ fn routing(met: &mut Met) {
     for id in &held {
         let _ = poor.hang_up(id).expect(200);
     }
+    used_up_credit(met, &tandem, &poor, &peer);
+}
+
+/// Calls that credit pays for: one that does not begin, and one whose second party is too dear.
+fn used_up_credit(met: &mut Met, tandem: &Tandem, poor: &Api, peer: &Peer) {
+    let dear = json!({"cost_per_minute": 1, "outbound_routing": {"prefixes": ["+44"]}});
+    let _ = poor.create_trunk("dear", peer.address(), &dear);
+    for change in [
+        ["account", "set", "poor", "--credit-control", "on"].as_slice(),
+        ["account", "credit", "poor", "--add", "0.99", "--note", "not enough"].as_slice(),
+    ] {
+        let done = tandem.cli(change);
+        assert!(done.status.success(), "{done:?}");
+    }
+    eventually("credit at the call path", Duration::from_secs(5), || {
+        (poor.get("/credits").expect(200)["available"] == 0.99).then_some(())
+    });
+    met.refusal(poor, "+442079460018", &json!({}), "credit_exhausted");
+    let connect = json!({"connect": {"type": "number", "number": "+442079460018"}});
+    let id = text_at(&poor.dial(&peer.uri("echo"), &connect), "/id");
+    met.call(poor, &id);
 }
 
 /// Why calls that come in are not taken.

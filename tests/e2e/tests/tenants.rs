@@ -7,6 +7,7 @@ use tandem_e2e::{Answer, Api, Network, Options, Peer, Tandem, text_at, trunk_bod
 
 /// What the owner has, and ids of the same shape that nobody has.
 struct Things {
+    account: String,
     trunk: String,
     call: String,
     refusal: String,
@@ -36,7 +37,7 @@ fn like_nothing(ask: impl Fn(&str) -> Answer, owners: &str, nothing: &str) -> An
 
 /// One endpoint as a stranger meets it. `None` when there is no case for it.
 fn meets_nothing(method: &str, path: &str, stranger: &Api, things: &Things) -> Option<()> {
-    let Things { trunk, call, refusal, key, user, session, nothing, peer } = things;
+    let Things { account, trunk, call, refusal, key, user, session, nothing, peer } = things;
     let not_found = |ask: &dyn Fn(&str) -> Answer, id: &str| {
         let answer = like_nothing(ask, id, nothing);
         assert_eq!(answer.status, 404, "{method} {path}: {}", answer.text);
@@ -117,6 +118,20 @@ fn meets_nothing(method: &str, path: &str, stranger: &Api, things: &Things) -> O
                 told.text
             );
         }
+        ("get", "/credits") => {
+            let credit = stranger.get("/credits").expect(200);
+            assert_eq!((&credit["balance"], &credit["credit_control"]), (&json!(0), &json!("off")), "{credit}");
+            assert_ne!(credit["user_id"], account.as_str());
+        }
+        ("post", "/accounts/{}/credits") => {
+            let body = json!({"amount": 5, "note": "mine now"});
+            not_found(&|id| stranger.post(&format!("/accounts/{id}/credits"), &body), account);
+        }
+        ("patch", "/accounts/{}/credits") => {
+            let body = json!({"credit_control": "on"}).to_string();
+            not_found(&|id| stranger.send("PATCH", &format!("/accounts/{id}/credits"), Some(body.clone())), account);
+        }
+        ("get", "/credits/ledger") => assert_eq!(stranger.get("/credits/ledger").expect(200), json!([])),
         ("get", "/users" | "/sessions") => assert_eq!(stranger.get(short(path)).expect(200), json!([]), "{path}"),
         ("get", "/audit-log" | "/audit-log/export") => {
             // Their own log is there, and nothing of the owner's in it; the node's is the operator's.
@@ -226,6 +241,9 @@ fn every_endpoint_hides_what_belongs_to_another_account() {
     let tandem = Tandem::start(&network, &Options::default());
     let owner = tandem.api();
     let peer = Peer::start(network.sip(2));
+    let account = text_at(&owner.get("/credits").expect(200), "/user_id");
+    let grant = json!({"amount": 1.5, "note": "of the owner"});
+    let _ = owner.post(&format!("/accounts/{account}/credits"), &grant).expect(201);
     let trunk = owner.create_trunk("mine", peer.address(), &json!({}));
     let call = text_at(&owner.dial(&peer.uri("echo"), &json!({"sip_trunk_id": trunk})), "/id");
     let _ = owner.wait_for_status(&call, "answered", Duration::from_secs(3));
@@ -244,7 +262,7 @@ fn every_endpoint_hides_what_belongs_to_another_account() {
     let paths = document["paths"].as_object().expect("an OpenAPI document has paths");
     let mut without_case = Vec::new();
     let nothing = "0198f000-0000-7000-8000-000000000000".to_owned();
-    let mut things = Things { trunk, call, refusal, key, user, session, nothing, peer };
+    let mut things = Things { account, trunk, call, refusal, key, user, session, nothing, peer };
     // Live and over: the former is known to the shard, the latter to the store.
     for call in [things.call.clone(), over.clone()] {
         things.call = call;

@@ -13,6 +13,9 @@ mod caller;
 mod calls;
 mod client_address;
 mod conventions;
+mod credit_schema;
+mod credit_view;
+mod credits;
 mod dialling;
 mod envelope;
 mod event_view;
@@ -96,6 +99,7 @@ pub fn openapi() -> OpenApi {
         (name = "events", description = "What happens, as it happens: by a stream, or by webhooks."),
         (name = "statistics", description = "What calls add up to."),
         (name = "routing", description = "How calls find their way."),
+        (name = "credits", description = "What accounts may spend on calls."),
         (name = "access", description = "API keys, users, and signing in."),
         (name = "audit", description = "Who did what."),
         (name = "node", description = "The node itself; open to everybody who reaches it."),
@@ -124,6 +128,9 @@ fn endpoints() -> OpenApiRouter<Services> {
         .routes(needs(Read, routes!(calls::legs)))
         .routes(needs(Read, routes!(refusals::list)))
         .routes(needs(Read, routes!(refusals::read)))
+        .routes(needs(Read, routes!(credits::read)))
+        .routes(needs(Read, routes!(credits::ledger)))
+        .routes(needs(Admin, routes!(credits::grant, credits::set)))
         .routes(needs(Calls, routes!(dialling::dial)))
         .routes(needs(Calls, routes!(dialling::hang_up)))
         .routes(needs(Read, routes!(dialling::explain)))

@@ -56,6 +56,8 @@ text_schema! {
     LegStatus of tandem_model::LegStatus,
     /// [`tandem_model::HangupCause`].
     HangupCause of tandem_model::HangupCause,
+    /// [`tandem_model::CreditEntryKind`].
+    CreditEntryKind of tandem_model::CreditEntryKind,
     /// [`tandem_model::Role`].
     Role of tandem_model::Role,
     /// [`tandem_model::Permission`].

@@ -102,6 +102,11 @@ problem_codes! {
         advice: "Sign in again. After too many wrong attempts there is a wait, which the answer then names.",
         example: "the e-mail address or the password is wrong",
     }
+    CreditExhausted = "credit_exhausted", PAYMENT_REQUIRED, "The account's credit is used up" {
+        meaning: "The account's calls are paid for by credit, and there is not as much left as is reserved for a call: what its first minute costs.",
+        advice: "Have an admin of the node add credit, or try again when other calls of the account are over. `GET /credits` shows what is left.",
+        example: "the account's credit is used up: 0.6 would be reserved for the call, 0.25 is available; an admin of the node can add some",
+    }
     Forbidden = "forbidden", FORBIDDEN, "The caller may not do this" {
         meaning: "The bearer is good, but its scopes or the role of its user do not allow this, or it may not act for the account.",
         advice: "Use a key with the permission that the operation names, or have an admin of the account give it.",
@@ -118,7 +123,7 @@ problem_codes! {
         example: "sip_trunk_id names no trunk of the account",
     }
     AccountNotFound = "account_not_found", NOT_FOUND, "No such account" {
-        meaning: "The header `X-Act-As` names no account of the node.",
+        meaning: "The header `X-Act-As`, or the path, names no account of the node.",
         advice: "Send the account's id, which `tandem account list` shows, or leave the header out.",
         example: "X-Act-As names no account of the node",
     }

@@ -73,6 +73,8 @@ pub(crate) enum Forbidden {
     ActsForOthers,
     #[error("only the operator's own account reads the numbers of the node")]
     ReadsNode,
+    #[error("only an admin of the node changes the credit of an account")]
+    ChangesCredit,
     #[error("only a person who has signed in has a password")]
     IsNoUser,
 }
@@ -100,6 +102,18 @@ pub(crate) enum ActForError {
 impl Caller {
     pub(crate) fn account_id(&self) -> AccountId {
         self.account.id
+    }
+
+    /// Whether this is an admin of the node, who manages that account; `None` when for this caller there is no such account.
+    ///
+    /// # Errors
+    /// It is the caller's own account, which its own admins do not manage.
+    pub(crate) fn may_manage(&self, account: AccountId) -> Result<Option<()>, Forbidden> {
+        let acts_for_it = self.actor.on_behalf_of == Some(account);
+        if self.node_admin || acts_for_it {
+            return Ok(Some(()));
+        }
+        if self.account.id == account { Err(Forbidden::ChangesCredit) } else { Ok(None) }
     }
 
     /// The user who has signed in, if it is one, in their own account.

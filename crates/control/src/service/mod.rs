@@ -5,6 +5,7 @@ mod acts;
 mod api_keys;
 mod audit_log;
 mod calls;
+mod credits;
 mod dialling;
 mod events;
 mod external_calls;
@@ -38,6 +39,7 @@ pub(crate) use access::{Access, ActForError, Asked, AuthenticateError, Caller, F
 pub(crate) use api_keys::{ApiKeys, CreateKeyError, FindKeyError};
 pub(crate) use audit_log::{AuditLog, AuditSearch, ReadAuditError};
 pub(crate) use calls::{Calls, CreateCallError, FindCallError, UpdateCallError, was_answered};
+pub(crate) use credits::{Credits, EditCreditError, ShownCredit};
 pub(crate) use dialling::{DialCallError, Dialling, ExplainError, HangUpError};
 pub(crate) use events::{EventFilter, Events, EventsWanted, OpenEventsError, Told, envelope};
 pub(crate) use external_calls::MAX_OPEN_CALLS;
@@ -79,6 +81,7 @@ pub struct UseCases {
     pub(crate) health: Health,
     pub(crate) calls: Calls,
     pub(crate) refusals: Refusals,
+    pub(crate) credits: Credits,
     pub(crate) dialling: Dialling,
     pub(crate) statistics: Statistics,
     pub(crate) events: Events,
@@ -112,6 +115,7 @@ impl Services {
             health: Health::new(Arc::clone(&core)),
             calls: Calls::new(Arc::clone(&core)),
             refusals: Refusals::new(Arc::clone(&core)),
+            credits: Credits::new(Arc::clone(&core), settings.credit_value),
             dialling: Dialling::new(Arc::clone(&core)),
             statistics: Statistics::new(Arc::clone(&core)),
             node: Node::new(core),

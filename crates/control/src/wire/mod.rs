@@ -5,6 +5,7 @@ mod address;
 mod advanced_config;
 mod call;
 mod connect;
+mod credit;
 mod dial;
 mod fields;
 mod headers;
@@ -17,6 +18,7 @@ mod trunk;
 pub(crate) use access::{Credentials, NewKey, NewUser, PasswordChange, Refresh, UserEdit};
 pub(crate) use address::next_hop_address;
 pub(crate) use call::{CallChange, NewCall};
+pub(crate) use credit::{CreditGrant, CreditSetting};
 pub(crate) use dial::DialRequest;
 pub(crate) use fields::{FieldError, Invalid, Parsed, nearest};
 pub(crate) use money::money_number;
@@ -41,6 +43,8 @@ pub(crate) fn known_fields() -> Vec<(&'static str, Vec<&'static str>)> {
         ("UserCreate", Fields::known(NewUser::read)),
         ("UserUpdate", Fields::known(UserEdit::read)),
         ("PasswordChange", Fields::known(PasswordChange::read)),
+        ("CreditGrant", Fields::known(CreditGrant::read)),
+        ("CreditSetting", Fields::known(CreditSetting::read)),
         ("SignIn", Fields::known(Credentials::read)),
         ("SessionRefresh", Fields::known(Refresh::read)),
     ]

@@ -6,6 +6,12 @@ use tandem_model::{Money, MoneyError};
 /// A JSON number is read by its text: whole numbers are exact, and a fraction's shortest decimal text is the text that was sent for
 /// up to 15 significant digits, which is exact enough for money. Strings are taken too, as clients with a decimal type write them.
 pub(crate) fn money_of(value: &Value) -> Result<Money, String> {
+    let amount = signed_money_of(value)?;
+    if amount < Money::ZERO { Err("must not be negative".to_owned()) } else { Ok(amount) }
+}
+
+/// Reads an amount of as much, either way, as [`money_of`] reads those that are not negative.
+pub(super) fn signed_money_of(value: &Value) -> Result<Money, String> {
     let text = match value {
         Value::Number(number) => number.to_string(),
         Value::String(text) => text.clone(),
@@ -15,11 +21,11 @@ pub(crate) fn money_of(value: &Value) -> Result<Money, String> {
         MoneyError::NotANumber => "must be a number".to_owned(),
         MoneyError::Overflow => format!("must be at most {MAX_AMOUNT_UNITS}"),
     })?;
-    if amount < Money::ZERO {
-        return Err("must not be negative".to_owned());
-    }
     if amount.micros() > MAX_AMOUNT_UNITS * MICROS_PER_UNIT {
         return Err(format!("must be at most {MAX_AMOUNT_UNITS}"));
+    }
+    if amount.micros() < -MAX_AMOUNT_UNITS * MICROS_PER_UNIT {
+        return Err(format!("must be at least -{MAX_AMOUNT_UNITS}"));
     }
     Ok(amount)
 }

@@ -16,6 +16,7 @@ use tandem_control::{
 use tandem_model::{
     Account, AccountId, CallDirection, CallEvent, CallId, CallRecord, CallStatus, CarriedBy, DialOrder, EventKind,
     HealthStatus, Identified, IdentifiedBy, InboundReceipt, JsonText, LegId, LegKind, LegRecord, LegStatus, LiveCall,
+    LiveCredit, Money,
     Reason, Receipt, Refusal, RefusalId, RefusalKind, RefusedInvite, Tier, Timestamp, Traffic, Transport, Trunk,
     TrunkHealth, TrunkId, TrunkLoad, TrunkState,
 };
@@ -208,6 +209,7 @@ fn services(
     let settings = ControlSettings {
         peer_allow: vec!["127.0.0.0/8".parse().unwrap()],
         currency: "USD".to_owned(),
+        credit_value: Money::from_micros(10_000),
         platform_tokens,
         rate_limit,
         clock: clock.clone(),
@@ -296,6 +298,8 @@ pub(crate) struct Script {
     /// Why the next dials are refused.
     pub(crate) refusal: Option<(RefusalKind, Reason)>,
     pub(crate) orders: Vec<DialOrder>,
+    /// What calls hold of credit.
+    pub(crate) credit: HashMap<AccountId, LiveCredit>,
     pub(crate) live: HashMap<CallId, LiveCall>,
     /// How often a live call was asked for.
     pub(crate) inspections: usize,
@@ -427,6 +431,10 @@ impl Switchboard for ScriptedSwitchboard {
             script.slots.remove(&call);
             script.slot_log.push(("freed", call));
         });
+    }
+
+    async fn credit(&self, account: AccountId) -> Result<Option<LiveCredit>, Unavailable> {
+        self.answer(|script| script.credit.get(&account).copied())
     }
 
     async fn traffic(&self) -> Result<(Traffic, Vec<TrunkLoad>), Unavailable> {

@@ -5,6 +5,7 @@
 
 mod audit;
 mod calls;
+mod credits;
 mod database_away;
 mod dialling;
 mod document;

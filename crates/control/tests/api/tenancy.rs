@@ -76,6 +76,9 @@ async fn another_accounts_ids_are_unknown_everywhere() {
             ("GET" | "DELETE", "/api-keys/{id}") => (None, vec![&key], Stranger::NotFound),
             // What the stranger did themselves is there.
             ("GET", "/audit-log" | "/audit-log/export") => (None, vec![], Stranger::OwnOnly),
+            ("GET", "/credits/ledger") => (None, vec![], Stranger::OwnOnly),
+            // One's own, or the operator's affair: see the tests of credits.
+            ("GET", "/credits") | ("POST" | "PATCH", "/accounts/{id}/credits") => continue,
             ("GET", "/users" | "/sessions") => (None, vec![], Stranger::OwnOnly),
             ("POST", "/users") => {
                 (Some(json!({"email": "other@example.com", "role": "viewer"})), vec![], Stranger::OwnOnly)

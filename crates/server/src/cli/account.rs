@@ -1,3 +1,4 @@
+use super::credit::{CreditArgs, CreditControl};
 use super::database::{Missing, account, act, every, id_parts, with_store};
 use super::failure::Failure;
 use super::output::{Output, Table, to_the_second};
@@ -14,8 +15,10 @@ pub(super) enum AccountCommand {
     Add(AddArgs),
     /// List the accounts
     List,
-    /// Change tier or limits of an account; a running server follows at once
+    /// Change tier, limits or credit control of an account; a running server follows at once
     Set(SetArgs),
+    /// Show, add or take away what an account may spend on calls; a running server follows at once
+    Credit(CreditArgs),
 }
 
 #[derive(Args)]
@@ -38,7 +41,7 @@ pub(super) struct AddArgs {
 }
 
 #[derive(Args)]
-#[command(group(ArgGroup::new("change").required(true).multiple(true).args(["tier", "max_trunks", "max_calls"])))]
+#[command(group(ArgGroup::new("change").required(true).multiple(true).args(["tier", "max_trunks", "max_calls", "credit_control"])))]
 pub(super) struct SetArgs {
     /// Its name or id
     account: String,
@@ -51,6 +54,9 @@ pub(super) struct SetArgs {
     /// Concurrent calls it may have; `tier` goes back to the tier's
     #[arg(long, value_name = "N|tier")]
     max_calls: Option<Limit>,
+    /// Whether calls that begin from now on are paid for by its credit, and refused or ended when there is none left
+    #[arg(long)]
+    credit_control: Option<CreditControl>,
 }
 
 /// A limit of an account.
@@ -96,6 +102,7 @@ impl AccountCommand {
             Self::Add(arguments) => arguments.perform(config, output),
             Self::List => list(config, output),
             Self::Set(arguments) => arguments.perform(config, output),
+            Self::Credit(arguments) => arguments.perform(config, output),
         }
     }
 }
@@ -130,6 +137,10 @@ impl SetArgs {
         };
         let changed = with_store(config, Missing::Fail, async |store| {
             let id = account(store, Some(&self.account)).await?.id;
+            if let Some(control) = self.credit_control {
+                let set = store.set_credit_control(&act(), id, control == CreditControl::On).await;
+                set.map_err(|error| Failure::of_change_credit(error, id))?;
+            }
             store.update_account(&act(), id, change).await.map_err(|error| Failure::of_update_account(error, id))
         })?;
         show_one(&changed, output)

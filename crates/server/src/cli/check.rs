@@ -91,6 +91,7 @@ fn value_of(setting: Setting, config: &Config) -> Option<String> {
         Setting::PeerAllow => joined(&config.peer_allow),
         Setting::DnsServers => joined(&config.dns_servers),
         Setting::Currency => config.currency.clone(),
+        Setting::CreditValue => config.credit_value.to_decimal(),
         Setting::Log => config.log.clone(),
         Setting::LogFormat => config.log_format.to_string(),
         Setting::DrainTimeout => config.drain_timeout.as_secs().to_string(),

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use tandem_model::{AccountId, ApiKeyId};
 use tandem_store::{
-    DatabaseError, InsertAccountError, InsertApiKeyError, InsertUserError, MAX_USERS, OpenError, UpdateAccountError,
+    ChangeCreditError, DatabaseError, InsertAccountError, InsertApiKeyError, InsertUserError, MAX_USERS, OpenError,
+    UpdateAccountError,
 };
 
 /// Why a command did not do what it was told, in one line with what to do.
@@ -38,6 +39,8 @@ pub(super) enum Failure {
     AccountNameTaken { name: String },
     #[error("account {id} is gone; tandem account list shows those there are")]
     AccountGone { id: AccountId },
+    #[error("the credit of account {id} would be more than an amount can hold")]
+    CreditOverflow { id: AccountId },
     #[error("a user with the e-mail address {email:?} exists; each belongs to one account")]
     EmailTaken { email: String },
     #[error("account {id} has its {MAX_USERS} users; remove one first")]
@@ -113,6 +116,14 @@ impl Failure {
         match error {
             UpdateAccountError::NotFound => Self::AccountGone { id },
             UpdateAccountError::Database(error) => error.into(),
+        }
+    }
+
+    pub(super) fn of_change_credit(error: ChangeCreditError, id: AccountId) -> Self {
+        match error {
+            ChangeCreditError::UnknownAccount => Self::AccountGone { id },
+            ChangeCreditError::Overflow => Self::CreditOverflow { id },
+            ChangeCreditError::Database(error) => error.into(),
         }
     }
 

@@ -6,6 +6,7 @@ mod audit;
 mod call;
 mod calls;
 mod check;
+mod credit;
 mod database;
 mod failure;
 mod key;

@@ -30,7 +30,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
-use tandem_model::{AddressPolicy, Secret, Transport};
+use tandem_model::{AddressPolicy, Money, Secret, Transport};
 use tandem_store::DatabaseUrl;
 use tandem_switch::{Family, OwnAddresses};
 
@@ -67,6 +67,8 @@ pub(crate) struct Config {
     pub(crate) dns_servers: Vec<SocketAddr>,
     /// ISO 4217 code of the node's one currency.
     pub(crate) currency: String,
+    /// What one credit is worth.
+    pub(crate) credit_value: Money,
     /// A filter that `tracing_subscriber::EnvFilter` has accepted.
     pub(crate) log: String,
     /// Text or JSON lines.
@@ -158,6 +160,7 @@ impl Reading {
             }),
             dns_servers: self.parsed(Setting::DnsServers, address::resolvers).unwrap_or_default(),
             currency: self.parsed(Setting::Currency, text::currency).unwrap_or_else(|| CURRENCY.to_owned()),
+            credit_value: self.parsed(Setting::CreditValue, text::credit_value).unwrap_or(CREDIT_VALUE),
             log: self.parsed(Setting::Log, log::filter).unwrap_or_else(|| LOG.to_owned()),
             log_format: self.parsed(Setting::LogFormat, log::format).unwrap_or(LogFormat::Text),
             drain_timeout: self.parsed(Setting::DrainTimeout, text::drain_timeout).unwrap_or(DRAIN_TIMEOUT),
@@ -282,6 +285,8 @@ const LOOPBACK_NETWORK: IpNet = IpNet::V4(ipnet::Ipv4Net::new_assert(Ipv4Addr::n
 /// Enough for one client to place all the calls of a node, and too little to keep others out.
 const API_RATE_LIMIT: Option<NonZeroU32> = NonZeroU32::new(1_000);
 const CURRENCY: &str = "USD";
+/// A hundredth of the currency unit.
+const CREDIT_VALUE: Money = Money::from_micros(10_000);
 const LOG: &str = "info";
 /// Long enough for most people to finish a sentence, short enough for a service manager's own limit (90 s with systemd).
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);

@@ -40,6 +40,7 @@ settings! {
     PeerAllow = "TANDEM_PEER_ALLOW",
     DnsServers = "TANDEM_DNS_SERVERS",
     Currency = "TANDEM_CURRENCY",
+    CreditValue = "TANDEM_CREDIT_VALUE",
     Log = "TANDEM_LOG",
     LogFormat = "TANDEM_LOG_FORMAT",
     DrainTimeout = "TANDEM_DRAIN_TIMEOUT",

@@ -2,7 +2,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
-use tandem_model::Secret;
+use tandem_model::{Money, Secret};
 use tandem_store::{DatabaseUrl, ParseDatabaseUrlError};
 
 /// Nothing where a path must be.
@@ -14,6 +14,11 @@ pub(super) struct PathError;
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a currency code of ISO 4217, as USD")]
 pub(super) struct CurrencyError(String);
+
+/// Not what a credit is worth.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not what a credit is worth: an amount above 0 and up to {MAX_CREDIT_UNITS}, as 0.01")]
+pub(super) struct CreditValueError(String);
 
 /// Not a time to drain.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +56,14 @@ pub(super) fn currency(text: &str) -> Result<String, CurrencyError> {
     if is_code { Ok(text.to_owned()) } else { Err(CurrencyError(text.to_owned())) }
 }
 
+pub(super) fn credit_value(text: &str) -> Result<Money, CreditValueError> {
+    let most = Money::from_micros(MAX_CREDIT_UNITS * 1_000_000);
+    match Money::parse_decimal(text) {
+        Ok(value) if value > Money::ZERO && value <= most => Ok(value),
+        Ok(_) | Err(_) => Err(CreditValueError(text.to_owned())),
+    }
+}
+
 pub(super) fn drain_timeout(text: &str) -> Result<Duration, DrainTimeoutError> {
     match text.parse::<u64>() {
         Ok(seconds) if seconds <= MAX_DRAIN_SECONDS => Ok(Duration::from_secs(seconds)),
@@ -79,6 +92,8 @@ pub(super) fn api_key(text: &str) -> Result<Secret, ApiKeyError> {
     }
 }
 
+/// A credit of more would make `credits_used` of most calls 1.
+const MAX_CREDIT_UNITS: i64 = 1_000;
 /// A day: calls may last four hours, and an operator who waits for longer would rather stop them.
 const MAX_DRAIN_SECONDS: u64 = 86_400;
 /// More than a node can answer.

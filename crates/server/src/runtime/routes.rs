@@ -4,22 +4,22 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
-use tandem_model::{AccountId, Trunk, TrunkId};
+use tandem_model::{AccountId, CreditTerms, Trunk, TrunkId};
 use tandem_store::{DatabaseError, Store};
 use tandem_switch::Command;
 use tandem_switch::route::RouteTable;
 use tokio::sync::{Mutex, Notify};
 
 /// Keeps the shard's routing table as new as the store: every written change counts for new calls within 100 ms, also one that
-/// another process wrote.
+/// another process wrote. So does what accounts may spend, but that other nodes' calls have cost something counts within a second.
 pub(crate) struct RouteLoader {
     store: Store,
     shard: ShardHandle<ShardCommand>,
     changed: Notify,
     /// How often this process has written.
     changes: AtomicU64,
-    /// The revision that the shard has. Held while loading, so that an older table never follows a newer one.
-    loaded: Mutex<Option<u64>>,
+    /// What the shard has. Held while loading, so that nothing older ever follows something newer.
+    loaded: Mutex<Loaded>,
     /// The accounts that the shard knows. Apart from the revision, so that nobody waits for a database that is slow.
     accounts: RwLock<HashSet<AccountId>>,
     latest: RwLock<Option<Latest>>,
@@ -39,6 +39,20 @@ struct Look {
     changes: u64,
 }
 
+#[derive(Default)]
+struct Loaded {
+    revision: Option<u64>,
+    credit: Vec<CreditTerms>,
+    credit_read_at: Option<Instant>,
+}
+
+impl Loaded {
+    /// Whether calls that this node does not carry may have spent credit meanwhile.
+    fn is_credit_old(&self) -> bool {
+        !self.credit.is_empty() && self.credit_read_at.is_none_or(|at| at.elapsed() >= CREDIT_INTERVAL)
+    }
+}
+
 impl RouteLoader {
     pub(crate) fn new(store: Store, shard: ShardHandle<ShardCommand>) -> Self {
         Self {
@@ -46,7 +60,7 @@ impl RouteLoader {
             shard,
             changed: Notify::new(),
             changes: AtomicU64::new(0),
-            loaded: Mutex::new(None),
+            loaded: Mutex::default(),
             accounts: RwLock::default(),
             latest: RwLock::default(),
         }
@@ -72,11 +86,11 @@ impl RouteLoader {
         let mut loaded = self.loaded.lock().await;
         let look = Look { began_at: Instant::now(), changes: self.changes.load(Ordering::SeqCst) };
         let revision = self.store.revision().await?;
-        if *loaded == Some(revision) {
+        if loaded.revision == Some(revision) {
             if let Some(latest) = &mut *self.latest.write().unwrap_or_else(PoisonError::into_inner) {
                 latest.look = look;
             }
-            return Ok(());
+            return if loaded.is_credit_old() { self.load_credit(&mut loaded).await } else { Ok(()) };
         }
         let snapshot = self.store.routing_snapshot().await?;
         for (trunk, error) in &snapshot.unreadable {
@@ -92,7 +106,19 @@ impl RouteLoader {
             tracing::debug!(revision = snapshot.revision, "new routing table");
             let accounts = snapshot.accounts.iter().map(|account| account.id).collect();
             *self.accounts.write().unwrap_or_else(PoisonError::into_inner) = accounts;
-            *loaded = Some(snapshot.revision);
+            // After the routes: should it fail, all of it is loaded again.
+            self.load_credit(&mut loaded).await?;
+            loaded.revision = Some(snapshot.revision);
+        }
+        Ok(())
+    }
+
+    /// Tells the shard what accounts may spend, if that has changed.
+    async fn load_credit(&self, loaded: &mut Loaded) -> Result<(), DatabaseError> {
+        let credit = self.store.credit_terms().await?;
+        loaded.credit_read_at = Some(Instant::now());
+        if credit != loaded.credit && self.shard.send(ShardCommand::Tell(Command::CreditTerms(credit.clone()))).is_ok() {
+            loaded.credit = credit;
         }
         Ok(())
     }
@@ -135,5 +161,7 @@ impl RouteLoader {
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// Less than 100 ms, as long as it may take until everybody sees a change, and more than it takes from one look to the next.
 const FRESH: Duration = Duration::from_millis(90);
+/// How old what other nodes' calls have cost may be.
+const CREDIT_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a database that fails is looked at: what was refused while it was away is taken again so soon.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);

@@ -15,7 +15,7 @@ use tandem_control::{
     Readiness, Switchboard, Unavailable,
 };
 use tandem_model::{
-    AccountId, CallId, CallRecord, DialOrder, LiveCall, Receipt, Traffic, Trunk, TrunkId, TrunkLoad, TrunkState,
+    AccountId, CallId, CallRecord, DialOrder, LiveCall, LiveCredit, Receipt, Traffic, Trunk, TrunkId, TrunkLoad, TrunkState,
 };
 use tandem_netio::IoPath;
 use tandem_switch::{Answer, Command, Counts, ProbeFailure, Reply, ReplyId};
@@ -176,6 +176,12 @@ impl Switchboard for ShardSwitchboard {
 
     async fn external_call_ended(&self, call_id: CallId) {
         self.tell(|| Command::ExternalEnded { call_id }).await;
+    }
+
+    async fn credit(&self, account_id: AccountId) -> Result<Option<LiveCredit>, Unavailable> {
+        let reply = self.ask(REPLY_TIMEOUT, move |reply| Command::Credit { account_id, reply }).await?;
+        let Reply::Credit(credit) = reply else { return Err(mismatched(&reply)) };
+        Ok(credit)
     }
 
     async fn traffic(&self) -> Result<(Traffic, Vec<TrunkLoad>), Unavailable> {

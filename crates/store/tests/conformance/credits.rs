@@ -1,7 +1,15 @@
-use crate::samples::{account_id, at, call, call_id, external_call, with_account, with_trunk};
+use crate::samples::{ACT, account_id, at, call, call_id, external_call, with_account, with_trunk};
 use std::convert::Infallible;
-use tandem_model::{AccountId, CallRecord, CallStatus, CreditAccount, CreditEntryKind, CreditTerms, Money, Record};
-use tandem_store::{CallKey, ChangeCreditError, Store};
+use tandem_model::{AccountId, CallRecord, CallStatus, CreditAccount, CreditEntryKind, CreditTerms, Money, Record, Timestamp};
+use tandem_store::{Act, CallKey, ChangeCreditError, Store};
+
+fn act_at(at: Timestamp) -> Act {
+    Act { at, ..ACT.clone() }
+}
+
+fn act(second: i64) -> Act {
+    act_at(at(second))
+}
 
 const fn money(micros: i64) -> Money {
     Money::from_micros(micros)
@@ -20,9 +28,9 @@ async fn write(store: &Store, calls: &[CallRecord]) {
 /// An account whose calls are paid for by so much credit, from the beginning of time on.
 async fn paying(store: &Store, number: u64, granted: i64) -> AccountId {
     let account = with_account(store, number).await;
-    store.set_credit_control(account, true, at(-1_000_000)).await.unwrap();
+    store.set_credit_control(&act_at(at(-1_000_000)), account, true).await.unwrap();
     if granted != 0 {
-        store.grant_credit(account, money(granted), "", at(1)).await.unwrap();
+        store.grant_credit(&act(1), account, money(granted), "").await.unwrap();
     }
     account
 }
@@ -47,8 +55,8 @@ pub(crate) async fn credit_is_added_and_taken_and_written_down(store: &Store) {
     let account = with_account(store, 1).await;
     assert_eq!(store.credit_account(account).await.unwrap(), CreditAccount::default());
     let before = store.revision().await.unwrap();
-    let (added, _) = store.grant_credit(account, money(500), "invoice 7", at(1)).await.unwrap();
-    let (taken, then) = store.grant_credit(account, money(-700), "a mistake", at(2)).await.unwrap();
+    let (added, _) = store.grant_credit(&act(1), account, money(500), "invoice 7").await.unwrap();
+    let (taken, then) = store.grant_credit(&act(2), account, money(-700), "a mistake").await.unwrap();
     assert_eq!(then, CreditAccount { controlled_since: None, granted: money(-200), settled: Money::ZERO });
     assert_eq!((added.kind, taken.kind), (CreditEntryKind::TopUp, CreditEntryKind::Adjustment));
     assert_eq!((added.note.as_str(), added.call_id, added.at), ("invoice 7", None, at(1)));
@@ -57,30 +65,30 @@ pub(crate) async fn credit_is_added_and_taken_and_written_down(store: &Store) {
     assert_eq!(balance(store, account).await, -200);
     assert_eq!(store.revision().await.unwrap(), before, "no call goes by it");
 
-    let too_much = store.grant_credit(account, money(i64::MIN), "", at(3)).await;
+    let too_much = store.grant_credit(&act(3), account, money(i64::MIN), "").await;
     assert!(matches!(too_much, Err(ChangeCreditError::Overflow)), "{too_much:?}");
-    let nobody = store.grant_credit(account_id(9), money(1), "", at(3)).await;
+    let nobody = store.grant_credit(&act(3), account_id(9), money(1), "").await;
     assert!(matches!(nobody, Err(ChangeCreditError::UnknownAccount)), "{nobody:?}");
     assert_eq!(balance(store, account).await, -200);
 }
 
 pub(crate) async fn control_is_switched_on_and_off_and_the_balance_kept(store: &Store) {
     let account = with_account(store, 1).await;
-    store.grant_credit(account, money(500), "", at(1)).await.unwrap();
+    store.grant_credit(&act(1), account, money(500), "").await.unwrap();
     let mut revision = store.revision().await.unwrap();
     for (is_on, at_second, since, changes) in
         [(false, 2, None, 0), (true, 3, Some(3), 1), (true, 4, Some(3), 0), (false, 5, None, 1), (true, 6, Some(6), 1)]
     {
-        let then = store.set_credit_control(account, is_on, at(at_second)).await.unwrap();
+        let then = store.set_credit_control(&act_at(at(at_second)), account, is_on).await.unwrap();
         assert_eq!(then.controlled_since, since.map(at));
         assert_eq!(store.credit_account(account).await.unwrap(), then);
         revision += changes;
         assert_eq!(store.revision().await.unwrap(), revision);
     }
-    store.grant_credit(account, money(1), "", at(7)).await.unwrap();
+    store.grant_credit(&act(7), account, money(1), "").await.unwrap();
     assert_eq!(store.revision().await.unwrap(), revision + 1, "calls go by it");
     assert_eq!(balance(store, account).await, 501);
-    let nobody = store.set_credit_control(account_id(9), true, at(3)).await;
+    let nobody = store.set_credit_control(&act_at(at(3)), account_id(9), true).await;
     assert!(matches!(nobody, Err(ChangeCreditError::UnknownAccount)), "{nobody:?}");
 }
 
@@ -113,35 +121,35 @@ pub(crate) async fn a_call_that_is_written_with_another_cost_is_corrected(store:
 
 pub(crate) async fn only_calls_that_credit_pays_for_are_settled(store: &Store) {
     let (free, account) = (with_account(store, 1).await, with_account(store, 2).await);
-    store.grant_credit(free, money(100), "", at(1)).await.unwrap();
+    store.grant_credit(&act(1), free, money(100), "").await.unwrap();
     let began = over(1, account, 300).started_at;
-    let later = tandem_model::Timestamp::from_unix_micros(began.unix_micros() + 1);
-    store.set_credit_control(account, true, later).await.unwrap();
+    let later = Timestamp::from_unix_micros(began.unix_micros() + 1);
+    store.set_credit_control(&act_at(later), account, true).await.unwrap();
     let from_then_on = CallRecord { started_at: later, ..over(3, account, 50) };
     let unknown_cost = CallRecord { started_at: later, cost: None, ..over(4, account, 50) };
     write(store, &[over(1, account, 300), over(2, free, 300), from_then_on, unknown_cost]).await;
     assert_eq!((balance(store, free).await, balance(store, account).await), (100, -50));
-    store.set_credit_control(account, false, at(9)).await.unwrap();
+    store.set_credit_control(&act_at(at(9)), account, false).await.unwrap();
     write(store, &[CallRecord { started_at: later, ..over(5, account, 70) }]).await;
     assert_eq!(balance(store, account).await, -50);
 }
 
 pub(crate) async fn external_calls_are_settled_at_what_the_client_says(store: &Store) {
     let (account, trunk) = with_trunk(store, 1).await;
-    store.set_credit_control(account, true, at(-1_000_000)).await.unwrap();
+    store.set_credit_control(&act_at(at(-1_000_000)), account, true).await.unwrap();
     let logged = CallRecord { cost: Some(money(40)), ..external_call(1, account, trunk) };
-    store.insert_external_call(&logged).await.unwrap();
+    store.insert_external_call(&ACT, &logged).await.unwrap();
     assert_eq!(balance(store, account).await, -40);
     for (cost, then) in [(Some(40), -40), (Some(100), -100), (Some(90), -90), (None, -90)] {
         let change = |call: &mut CallRecord| {
             call.cost = cost.map(money);
             Ok::<(), Infallible>(())
         };
-        store.update_call(account, &CallKey::Id(logged.id), change).await.unwrap();
+        store.update_call(&ACT, account, &CallKey::Id(logged.id), change).await.unwrap();
         assert_eq!(balance(store, account).await, then);
     }
     let without = CallRecord { cost: None, ..external_call(2, account, trunk) };
-    store.insert_external_call(&without).await.unwrap();
+    store.insert_external_call(&ACT, &without).await.unwrap();
     assert_eq!(balance(store, account).await, -90);
     let terms = store.credit_terms().await.unwrap();
     assert_eq!((terms[0].settled_here, terms[0].settled_elsewhere), (Money::ZERO, money(90)));
@@ -149,16 +157,16 @@ pub(crate) async fn external_calls_are_settled_at_what_the_client_says(store: &S
 
 pub(crate) async fn changes_at_once_all_count(store: &Store) {
     let (account, trunk) = with_trunk(store, 1).await;
-    store.set_credit_control(account, true, at(-1_000_000)).await.unwrap();
+    store.set_credit_control(&act_at(at(-1_000_000)), account, true).await.unwrap();
     let tasks = (0..24_u64).map(|number| {
         let store = store.clone();
         tokio::spawn(async move {
             match number % 3 {
-                0 => drop(store.grant_credit(account, money(1_000), "", at(1)).await.unwrap()),
+                0 => drop(store.grant_credit(&act(1), account, money(1_000), "").await.unwrap()),
                 1 => write(&store, &[over(number, account, 10), over(number + 100, account, 1)]).await,
                 _ => {
                     let logged = CallRecord { cost: Some(money(5)), ..external_call(number, account, trunk) };
-                    store.insert_external_call(&logged).await.unwrap();
+                    store.insert_external_call(&ACT, &logged).await.unwrap();
                 }
             }
         })
@@ -171,7 +179,7 @@ pub(crate) async fn changes_at_once_all_count(store: &Store) {
 
 pub(crate) async fn the_call_path_is_told_whose_calls_have_cost_what(store: &Store) {
     let (one, other) = (paying(store, 1, 1_000).await, with_account(store, 2).await);
-    store.grant_credit(other, money(5), "", at(1)).await.unwrap();
+    store.grant_credit(&act(1), other, money(5), "").await.unwrap();
     write(store, &[over(1, one, 300), over(2, one, 1)]).await;
     let terms = CreditTerms {
         account_id: one,
