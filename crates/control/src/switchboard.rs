@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tandem_model::{
-    AccountId, CallId, CallRecord, DialOrder, LiveCall, LiveCredit, Receipt, Traffic, Trunk, TrunkHealth, TrunkId, TrunkLoad,
-    TrunkState,
+    AccountId, CallId, CallRecord, DialOrder, LiveCall, LiveCredit, Receipt, Traffic, Trunk, TrunkHealth, TrunkId,
+    TrunkLoad, TrunkState,
 };
 use utoipa::ToSchema;
 

@@ -16,9 +16,8 @@ use tandem_control::{
 use tandem_model::{
     Account, AccountId, CallDirection, CallEvent, CallId, CallRecord, CallStatus, CarriedBy, DialOrder, EventKind,
     HealthStatus, Identified, IdentifiedBy, InboundReceipt, JsonText, LegId, LegKind, LegRecord, LegStatus, LiveCall,
-    LiveCredit, Money,
-    Reason, Receipt, Refusal, RefusalId, RefusalKind, RefusedInvite, Tier, Timestamp, Traffic, Transport, Trunk,
-    TrunkHealth, TrunkId, TrunkLoad, TrunkState,
+    LiveCredit, Money, Reason, Receipt, Refusal, RefusalId, RefusalKind, RefusedInvite, Tier, Timestamp, Traffic,
+    Transport, Trunk, TrunkHealth, TrunkId, TrunkLoad, TrunkState,
 };
 use tandem_store::{Act, DatabaseUrl, MasterKey, Store, StoreOptions};
 use tempfile::TempDir;

@@ -117,7 +117,8 @@ impl RouteLoader {
     async fn load_credit(&self, loaded: &mut Loaded) -> Result<(), DatabaseError> {
         let credit = self.store.credit_terms().await?;
         loaded.credit_read_at = Some(Instant::now());
-        if credit != loaded.credit && self.shard.send(ShardCommand::Tell(Command::CreditTerms(credit.clone()))).is_ok() {
+        if credit != loaded.credit && self.shard.send(ShardCommand::Tell(Command::CreditTerms(credit.clone()))).is_ok()
+        {
             loaded.credit = credit;
         }
         Ok(())

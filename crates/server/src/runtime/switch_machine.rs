@@ -77,6 +77,7 @@ const fn only_asks(command: &Command) -> bool {
         | Command::Inspect { .. }
         | Command::TrunkStates { .. }
         | Command::Count { .. }
+        | Command::Credit { .. }
         | Command::Traffic { .. } => true,
         Command::Dial { .. }
         | Command::Hangup { .. }
@@ -85,6 +86,7 @@ const fn only_asks(command: &Command) -> bool {
         | Command::ExternalEnded { .. }
         | Command::Stored { .. }
         | Command::Routes(_)
+        | Command::CreditTerms(_)
         | Command::EndAll { .. } => false,
     }
 }

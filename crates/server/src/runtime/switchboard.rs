@@ -15,7 +15,8 @@ use tandem_control::{
     Readiness, Switchboard, Unavailable,
 };
 use tandem_model::{
-    AccountId, CallId, CallRecord, DialOrder, LiveCall, LiveCredit, Receipt, Traffic, Trunk, TrunkId, TrunkLoad, TrunkState,
+    AccountId, CallId, CallRecord, DialOrder, LiveCall, LiveCredit, Receipt, Traffic, Trunk, TrunkId, TrunkLoad,
+    TrunkState,
 };
 use tandem_netio::IoPath;
 use tandem_switch::{Answer, Command, Counts, ProbeFailure, Reply, ReplyId};

@@ -1,6 +1,8 @@
 use crate::samples::{ACT, account_id, at, call, call_id, external_call, with_account, with_trunk};
 use std::convert::Infallible;
-use tandem_model::{AccountId, CallRecord, CallStatus, CreditAccount, CreditEntryKind, CreditTerms, Money, Record, Timestamp};
+use tandem_model::{
+    AccountId, CallRecord, CallStatus, CreditAccount, CreditEntryKind, CreditTerms, Money, Record, Timestamp,
+};
 use tandem_store::{Act, CallKey, ChangeCreditError, Store};
 
 fn act_at(at: Timestamp) -> Act {
