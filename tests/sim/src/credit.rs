@@ -17,7 +17,7 @@ pub(crate) struct Credit {
 impl Credit {
     /// With a source of its own, so that the rest of a world is as it is without.
     pub(crate) fn draw(seed: u64) -> Self {
-        let mut random = Seeded(seed ^ 0xc4ed_17);
+        let mut random = Seeded(seed ^ 0x00c4_ed17);
         let granted = (seed % 3 == 1).then(|| i64::try_from(80_000 + random.below(150_000)).unwrap());
         Self { granted, told: 0 }
     }

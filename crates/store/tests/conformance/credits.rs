@@ -97,7 +97,7 @@ pub(crate) async fn control_is_switched_on_and_off_and_the_balance_kept(store: &
 pub(crate) async fn a_call_is_settled_once_however_often_it_is_written(store: &Store) {
     let account = paying(store, 1, 1_000).await;
     let live = CallRecord { status: CallStatus::Answered, ended_at: None, cost: None, ..over(1, account, 0) };
-    write(store, &[live.clone()]).await;
+    write(store, std::slice::from_ref(&live)).await;
     // The state of a call whose ports have still to tell their counters: it is over, and not closed.
     write(store, &[CallRecord { status: CallStatus::Answered, ..over(1, account, 300) }]).await;
     assert_eq!(balance(store, account).await, 1_000);
