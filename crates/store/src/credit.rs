@@ -1,8 +1,9 @@
 use crate::audit::ActTransaction;
 use crate::error::from_database;
+use crate::list::{Bound, Condition, KeyKind, Listed, Listing, Part, ReadRow, SortKey};
 use crate::pool::on_pool;
 use crate::routing::BUMP_REVISION;
-use crate::row::{Columns, page};
+use crate::row::Columns;
 use crate::store::random;
 use crate::{Act, Change, DatabaseError, Store};
 use serde_json::{Value, json};
@@ -139,18 +140,27 @@ impl Store {
         skip: u32,
         limit: u32,
     ) -> Result<Vec<CreditEntry>, DatabaseError> {
-        let (limit, skip) = page(skip, limit);
-        on_pool!(self, pools => sqlx::query(
-                "SELECT * FROM credit_entries WHERE account_id = $1 ORDER BY id DESC LIMIT $2 OFFSET $3",
-            )
-            .bind(account.as_uuid())
-            .bind(limit)
-            .bind(skip)
-            .fetch_all(&pools.reader)
-            .await?
-            .iter()
-            .map(read_entry)
-            .collect())
+        Ok(self.list_credit_entries(account, &Part::page(skip, limit)).await?.rows)
+    }
+
+    /// Changes of an account's credit, newest first.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn list_credit_entries(
+        &self,
+        account: AccountId,
+        part: &Part,
+    ) -> Result<Listed<CreditEntry>, DatabaseError> {
+        self.list(&listing(account), part, &ReadEntry).await
+    }
+
+    /// How many there are.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn count_credit_entries(&self, account: AccountId) -> Result<Option<u64>, DatabaseError> {
+        self.count(&listing(account)).await
     }
 
     /// What the call path of this node goes by, for every account whose calls are paid for by credit.
@@ -262,6 +272,32 @@ fn read_terms<R: Columns>(row: &R) -> Result<CreditTerms, DatabaseError> {
         settled_elsewhere: Money::from_micros(row.integer("settled_elsewhere")?),
         settled_here: Money::from_micros(row.integer("settled_here")?),
     })
+}
+
+/// How a ledger is listed: ids sort by when entries were written.
+pub const CREDIT_ENTRIES_KEY: SortKey = SortKey::descending(&[("id", KeyKind::Uuid)]);
+
+fn listing(account: AccountId) -> Listing {
+    Listing {
+        table: "credit_entries",
+        index: None,
+        columns: "*",
+        key: CREDIT_ENTRIES_KEY,
+        narrow: vec![Condition::Is("account_id", Bound::Uuid(account.as_uuid()))],
+        wide: Vec::new(),
+        from: None,
+        to: None,
+    }
+}
+
+struct ReadEntry;
+
+impl ReadRow for ReadEntry {
+    type Row = CreditEntry;
+
+    fn read<R: Columns>(&self, row: &R) -> Result<CreditEntry, DatabaseError> {
+        read_entry(row)
+    }
 }
 
 fn read_entry<R: Columns>(row: &R) -> Result<CreditEntry, DatabaseError> {

@@ -41,7 +41,7 @@ pub use act::{Act, Actor, ActorKind};
 pub use api_key::{API_KEYS_KEY, ApiKey, InsertApiKeyError, KeyOwner, MAX_LIVE_KEYS, NewApiKey, RevokeApiKeyError};
 pub use audit::{AUDIT_LOG_KEY, AuditEntry, AuditFilter, Change, Fault, Finding, MAX_FINDINGS, NODE, Verified};
 pub use call::{CALLS_KEY, CallFilter, CallKey, CallUpdate, InsertCallError, OpenExternalCall, UpdateCallError};
-pub use credit::ChangeCreditError;
+pub use credit::{CREDIT_ENTRIES_KEY, ChangeCreditError};
 pub use database_url::{DatabaseUrl, ParseDatabaseUrlError};
 pub use error::DatabaseError;
 pub use event::{EventPage, LISTENED_FOR, REMOVED_AT_ONCE};

@@ -4,7 +4,7 @@ use crate::http::credit_schema::{CreditGrant as CreditGrantBody, CreditSetting a
 use crate::http::credit_view::{CreditEntryView, CreditView};
 use crate::http::problem::{Problem, ProblemCode};
 use crate::http::problem_schema::{InvalidFields, NoAnswer, Unauthorized};
-use crate::http::query::{Page, PageQuery};
+use crate::http::query::{AskedList, EntryQuery, List, PageQuery, SortedByEntry};
 use crate::service::{Caller, EditCreditError};
 use crate::wire::{CreditGrant, CreditSetting, Invalid};
 use axum::Json;
@@ -35,7 +35,7 @@ pub(crate) async fn read(State(services): State<Services>, caller: Caller) -> Re
     path = "/credits/ledger",
     operation_id = "list_credit_entries",
     tag = "credits",
-    params(PageQuery),
+    params(EntryQuery, PageQuery),
     responses(
         (status = 200, description = "The entries.", body = Vec<CreditEntryView>),
         Unauthorized,
@@ -46,10 +46,10 @@ pub(crate) async fn read(State(services): State<Services>, caller: Caller) -> Re
 pub(crate) async fn ledger(
     State(services): State<Services>,
     caller: Caller,
-    Page { skip, limit }: Page,
-) -> Result<Json<Vec<CreditEntryView>>, Problem> {
-    let entries = services.credits.ledger(&caller, skip, limit).await?;
-    Ok(Json(entries.into_iter().map(CreditEntryView::from).collect()))
+    asked: AskedList<SortedByEntry>,
+) -> Result<List<CreditEntryView>, Problem> {
+    let page = services.credits.ledger(&caller, &asked.request).await?;
+    asked.answer(page, CreditEntryView::from)
 }
 
 /// Add credit to an account, or take some away with an amount below zero; the balance may fall below zero by it. For admins of the node.

@@ -1,4 +1,4 @@
-use crate::service::{Caller, Core, Forbidden};
+use crate::service::{Caller, Core, Forbidden, ListRequest, Page};
 use crate::wire::{CreditGrant, CreditSetting};
 use std::sync::Arc;
 use tandem_model::{AccountId, CreditAccount, CreditEntry, LiveCredit, Money};
@@ -50,10 +50,10 @@ impl Credits {
     pub(crate) async fn ledger(
         &self,
         caller: &Caller,
-        skip: u32,
-        limit: u32,
-    ) -> Result<Vec<CreditEntry>, DatabaseError> {
-        self.core.store.credit_entries(caller.account_id(), skip, limit).await
+        request: &ListRequest<()>,
+    ) -> Result<Page<CreditEntry>, DatabaseError> {
+        let (store, account) = (&self.core.store, caller.account_id());
+        request.answer(store.list_credit_entries(account, &request.part), store.count_credit_entries(account)).await
     }
 
     /// Adds credit to an account, or takes some away. Only admins of the node may, for it is they who are paid.

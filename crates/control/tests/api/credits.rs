@@ -40,7 +40,7 @@ async fn an_operator_adds_credit_and_the_account_sees_it() {
     });
     assert_eq!(credit, expected);
     assert_eq!(api.get("/credits/ledger").await.expect(200), json!([taken, added]));
-    assert_eq!(api.get("/credits/ledger?skip=1&limit=1").await.expect(200), json!([added]));
+    assert_eq!(api.get("/credits/ledger?sort=at&limit=1").await.expect(200), json!([added]));
     let other = api.send(Method::GET, "/credits/ledger", None, Some(&api.other.key)).await.expect(200);
     assert_eq!(other, json!([]));
 }

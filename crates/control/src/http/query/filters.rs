@@ -7,8 +7,8 @@ use crate::service::{AuditSearch, TrunkSearch};
 use std::fmt::Display;
 use tandem_model::{CallDirection, CallStatus, Role, Timestamp};
 use tandem_store::{
-    API_KEYS_KEY, AUDIT_LOG_KEY, AuditFilter, CALLS_KEY, CallFilter, HEALTH_HISTORY_KEY, REFUSALS_KEY, RefusalFilter,
-    SortKey, TrunkFilter, TrunkSort, USERS_KEY,
+    API_KEYS_KEY, AUDIT_LOG_KEY, AuditFilter, CALLS_KEY, CREDIT_ENTRIES_KEY, CallFilter, HEALTH_HISTORY_KEY,
+    REFUSALS_KEY, RefusalFilter, SortKey, TrunkFilter, TrunkSort, USERS_KEY,
 };
 use utoipa::IntoParams;
 use uuid::Uuid;
@@ -452,6 +452,8 @@ macro_rules! sorted_only {
 sorted_only! {
     /// A list by age, without filters.
     SortedByAge, AgeQuery: API_KEYS_KEY, "-created_at", "^-?created_at$";
+    /// A ledger, without filters.
+    SortedByEntry, EntryQuery: CREDIT_ENTRIES_KEY, "-at", "^-?at$";
     /// A list of spans of time, without filters.
     SortedByBegin, BeginQuery: HEALTH_HISTORY_KEY, "-began_at", "^-?began_at$";
 }
@@ -530,6 +532,7 @@ mod tests {
             ("/api-keys", known::<KeyQuery>()),
             ("/audit-log", known::<AuditQuery>()),
             ("/sessions", known::<SortedByAge>()),
+            ("/credits/ledger", known::<SortedByEntry>()),
             ("/trunks/{id}/health", known::<SortedByBegin>()),
         ] {
             let operation = &document["paths"][format!("/api/v1/telephony{path}")]["get"];
