@@ -14,7 +14,7 @@ use crate::runtime::{
     Admission, BindPortsError, BindSignallingError, HealthKeeper, JournalGauge, MAX_CONNECTIONS, MediaSockets,
     MediaThread, OsRandom, Recorder, Resolver, RouteLoader, Shard, ShardCommand, ShardEpoch, ShardHandle,
     ShardSwitchboard, SignallingSockets, SwitchMachine, SwitchboardParts, SystemClock, TrunkStates, TurnJournal,
-    open_calls,
+    keep_keys, open_calls,
 };
 use demo::DemoError;
 use identity::NodeIdError;
@@ -154,6 +154,7 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     routes.refresh().await?;
     take_up(recovered, &shard_handle);
     shard_handle.open();
+    let keys_task = tokio::spawn(keep_keys(store.clone()));
     let route_task = tokio::spawn(Arc::clone(&routes).run());
     tokio::spawn(resolver.run(looked_up, shard_handle.clone()));
     tokio::spawn(HealthKeeper::new(store.clone(), health_reports).run());
@@ -201,11 +202,15 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     }
     route_task.abort();
     jobs_task.abort();
+    keys_task.abort();
     running.stop(shard_thread, media_thread, recorder_thread).await;
     if let Some(carrier) = carrier {
         carrier.stop();
     }
     acts.write_down_acts().await;
+    if let Err(error) = store.leave().await {
+        tracing::warn!(%error, "the database does not know that this node stops");
+    }
     store.close().await;
     tracing::info!("stopped");
     Ok(())

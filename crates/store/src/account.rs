@@ -50,9 +50,11 @@ impl Store {
     /// # Errors
     /// [`InsertAccountError::NameTaken`].
     pub async fn insert_account(&self, act: &Act, account: &Account) -> Result<(), InsertAccountError> {
-        let data_key = self.master_key().sealing().seal_key(&SealingKey::generate()?, account.id)?;
+        let data_key = SealingKey::generate()?;
         on_pool!(self, pools => {
             let mut transaction = pools.begin().await?;
+            // Sealed here, so that who rotates the master key finds either the row or nobody who is about to write it.
+            let data_key = self.master_key().seal_key(&data_key, account.id)?;
             let inserted = sqlx::query(
                 "INSERT INTO accounts (id, name, tier, max_trunks, max_calls, data_key, created_at)
                  VALUES ($1, $2, $3, $4, $5, $6, $7)",

@@ -70,22 +70,9 @@ impl SealingKey {
         Ok(Secret::new(text))
     }
 
-    /// Seals the data key of an account.
-    pub(crate) fn seal_key(&self, key: &Self, account: AccountId) -> Result<Vec<u8>, SealError> {
-        self.seal(key.0.as_slice(), Place::data_key(account))
-    }
-
-    /// Opens the data key of an account.
-    pub(crate) fn open_key(&self, sealed: &[u8], account: AccountId) -> Result<Self, SealError> {
-        let place = Place::data_key(account);
-        let plain = self.open(sealed, place)?;
-        let bytes = Zeroizing::<[u8; KEY_BYTES]>::new(
-            plain
-                .as_slice()
-                .try_into()
-                .map_err(|_| SealError::DoesNotOpen { table: place.table, column: place.column })?,
-        );
-        Ok(Self(bytes))
+    pub(crate) fn from_slice(bytes: &[u8]) -> Option<Self> {
+        let bytes = Zeroizing::<[u8; KEY_BYTES]>::new(bytes.try_into().ok()?);
+        Some(Self(bytes))
     }
 
     fn cipher(&self) -> XChaCha20Poly1305 {
@@ -94,7 +81,7 @@ impl SealingKey {
 }
 
 impl Place {
-    const fn data_key(account: AccountId) -> Self {
+    pub(crate) const fn data_key(account: AccountId) -> Self {
         Self { table: "accounts", column: "data_key", row: account.as_uuid(), account }
     }
 

@@ -3,7 +3,7 @@ use crate::pool::{Pool, on_pool};
 use crate::postgres::PostgresPools;
 use crate::seal::Place;
 use crate::sqlite::SqlitePools;
-use crate::{DatabaseError, DatabaseUrl, MasterKey, SealError};
+use crate::{DatabaseError, DatabaseUrl, MasterKey, MasterKeyId, RotateError, SealError};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tandem_model::{AccountId, BootId, NodeId, Timestamp};
@@ -169,6 +169,9 @@ pub enum OpenError {
     /// A secret could not be sealed.
     #[error(transparent)]
     Seal(#[from] SealError),
+    /// The master key is being replaced, and this node cannot follow.
+    #[error(transparent)]
+    Rotation(#[from] RotateError),
     /// Anything else.
     #[error("the database could not be opened: {0}")]
     Database(#[source] DatabaseError),
@@ -186,7 +189,11 @@ impl Store {
         };
         let StoreOptions { master_key, node_id, boot_id } = options;
         let store = Self { inner: Arc::new(Inner { pool, master_key, node_id, boot_id }) };
-        match store.check_master_key().await {
+        let checked = match store.check_master_key().await {
+            Ok(()) => store.catch_up_with_keys(now()).await.map_err(OpenError::from),
+            Err(error) => Err(error),
+        };
+        match checked {
             Ok(()) => Ok(store),
             Err(error) => {
                 store.close().await;
@@ -213,15 +220,8 @@ impl Store {
 
     /// A known text was sealed when the database was new: what does not open it is another key.
     async fn check_master_key(&self) -> Result<(), OpenError> {
-        let place = Place {
-            table: "master_key_checks",
-            column: "sealed",
-            row: Uuid::nil(),
-            account: AccountId::from_uuid(Uuid::nil()),
-        };
         let database = |error: sqlx::Error| OpenError::Database(error.into());
-        let key = self.master_key().sealing();
-        let offered = key.seal(MASTER_KEY_CHECK, place)?;
+        let offered = self.sealed_check()?;
         let sealed: Vec<u8> = on_pool!(self, pools => {
             let found = sqlx::query_scalar("SELECT sealed FROM master_key_checks WHERE id = 1")
                 .fetch_optional(&pools.writer)
@@ -243,11 +243,16 @@ impl Store {
                 }
             }
         });
-        match key.open(&sealed, place) {
+        match self.master_key().open(&sealed, CHECK_PLACE) {
             Ok(_) => Ok(()),
             Err(SealError::DoesNotOpen { .. }) => Err(OpenError::WrongMasterKey),
             Err(other @ (SealError::UnknownFormat { .. } | SealError::Randomness(_))) => Err(other.into()),
         }
+    }
+
+    /// What the check of the master key is to hold.
+    pub(crate) fn sealed_check(&self) -> Result<Vec<u8>, SealError> {
+        self.master_key().seal(MASTER_KEY_CHECK, CHECK_PLACE)
     }
 
     /// This installation.
@@ -262,10 +267,23 @@ impl Store {
         self.inner.boot_id
     }
 
-    /// A key derived from the master key, the same for every node that shares it; each purpose has its own.
+    /// A key derived from the master key, the same for every node that shares it; each purpose has its own. It changes when the
+    /// master key is replaced: to be asked for whenever it is used.
     #[must_use]
     pub fn derived_key(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
         self.inner.master_key.derive(purpose.as_bytes())
+    }
+
+    /// That key, and those of master keys that were replaced a while ago: for what was signed before.
+    #[must_use]
+    pub fn derived_keys(&self, purpose: &str) -> Vec<Zeroizing<[u8; 32]>> {
+        self.inner.master_key.derive_each(purpose.as_bytes())
+    }
+
+    /// The master keys of this node, the one that seals first.
+    #[must_use]
+    pub fn master_key_ids(&self) -> Vec<MasterKeyId> {
+        self.inner.master_key.ids()
     }
 
     pub(crate) fn pool(&self) -> &Pool {
@@ -278,6 +296,12 @@ impl Store {
 }
 
 const MASTER_KEY_CHECK: &[u8] = b"tandem";
+const CHECK_PLACE: Place = Place {
+    table: "master_key_checks",
+    column: "sealed",
+    row: Uuid::nil(),
+    account: AccountId::from_uuid(Uuid::nil()),
+};
 
 /// The time of day, for rows that the store itself makes.
 pub(crate) fn now() -> Timestamp {

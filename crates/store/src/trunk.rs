@@ -565,7 +565,7 @@ pub(crate) fn read_data_key<R: Columns>(
     master_key: &MasterKey,
     account: AccountId,
 ) -> Result<SealingKey, DatabaseError> {
-    Ok(master_key.sealing().open_key(&row.bytes("data_key")?, account)?)
+    Ok(master_key.open_key(&row.bytes("data_key")?, account)?)
 }
 
 /// Reads a row of `trunks`.

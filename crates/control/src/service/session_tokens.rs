@@ -8,8 +8,7 @@ use uuid::Uuid;
 /// Makes and reads the access tokens of people who have signed in: JSON Web Tokens (RFC 7519) with HMAC-SHA256, by a key derived from
 /// the master key, so that every node that shares it takes them.
 pub(crate) struct SessionTokens {
-    signing: EncodingKey,
-    checking: DecodingKey,
+    store: Store,
 }
 
 /// What an access token says.
@@ -34,8 +33,7 @@ struct Claims {
 
 impl SessionTokens {
     pub(super) fn new(store: &Store) -> Self {
-        let key = store.derived_key("session access tokens 1");
-        Self { signing: EncodingKey::from_secret(key.as_slice()), checking: DecodingKey::from_secret(key.as_slice()) }
+        Self { store: store.clone() }
     }
 
     /// A token that counts for [`ACCESS_LIFE`].
@@ -51,7 +49,8 @@ impl SessionTokens {
             exp: issued + ACCESS_LIFE.as_secs(),
         };
         let header = Header { kid: Some(KEY_ID.to_owned()), ..Header::new(Algorithm::HS256) };
-        jsonwebtoken::encode(&header, &claims, &self.signing).expect("claims of text and numbers are JSON")
+        let key = EncodingKey::from_secret(self.store.derived_key(PURPOSE).as_slice());
+        jsonwebtoken::encode(&header, &claims, &key).expect("claims of text and numbers are JSON")
     }
 
     /// What the token says, if it is one of ours that counts now.
@@ -60,8 +59,12 @@ impl SessionTokens {
         if header.kid.as_deref() != Some(KEY_ID) || header.crit.is_some() {
             return None;
         }
-        let claims: Claims =
-            jsonwebtoken::decode(token, &self.checking, &validation(Algorithm::HS256, ISSUER, AUDIENCE)).ok()?.claims;
+        let validation = validation(Algorithm::HS256, ISSUER, AUDIENCE);
+        // While the master key is being replaced there are two.
+        let claims: Claims = self.store.derived_keys(PURPOSE).iter().find_map(|key| {
+            let key = DecodingKey::from_secret(key.as_slice());
+            jsonwebtoken::decode(token, &key, &validation).ok().map(|token| token.claims)
+        })?;
         let now_seconds = now.unix_millis() / 1_000;
         let expires = claims.exp.saturating_add(LEEWAY.as_secs());
         if now_seconds >= expires || claims.nbf > now_seconds.saturating_add(LEEWAY.as_secs()) {
@@ -93,5 +96,7 @@ pub(super) const LEEWAY: Duration = Duration::from_secs(60);
 /// The issuer of our own tokens. No platform may have it.
 const ISSUER: &str = "tandem";
 const AUDIENCE: &str = "tandem-api";
+/// What the signing key is derived for.
+const PURPOSE: &str = "session access tokens 1";
 /// Tells our own tokens from those of a platform. It only chooses the key; the signature decides.
 const KEY_ID: &str = "tandem-session";

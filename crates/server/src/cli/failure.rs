@@ -55,6 +55,12 @@ pub(super) enum Failure {
     UnknownKey { id: ApiKeyId },
     #[error("the key cannot be made: {0}")]
     InsertKey(InsertApiKeyError),
+    #[error("{0}")]
+    Rotate(tandem_store::RotateError),
+    #[error(
+        "these nodes have not seen the new master key: {nodes}; look at their logs, then run it again. What is sealed still opens"
+    )]
+    NodesBehind { nodes: String },
     #[error("the audit log is not as it was written: {findings} findings; docs/runbook.md says what to do")]
     AuditLogBroken { findings: usize },
     #[error("the operating system gives no random bytes: {0}")]

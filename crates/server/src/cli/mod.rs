@@ -10,6 +10,7 @@ mod credit;
 mod database;
 mod failure;
 mod key;
+mod keys;
 mod migrate;
 mod output;
 mod receipt;
@@ -69,6 +70,9 @@ enum Command {
     /// API keys, in the database
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// The master key, which seals the secrets in the database
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Who did what, in the database
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -131,6 +135,7 @@ impl Cli {
             Command::Account(command) => command.perform(&settings.config(Preset::Node)?, output),
             Command::User(command) => command.perform(&settings.config(Preset::Node)?, output),
             Command::Key(command) => command.perform(&settings.config(Preset::Node)?, output),
+            Command::Keys(command) => command.perform(&settings.config(Preset::Node)?, output),
             Command::Audit(command) => command.perform(&settings.config(Preset::Node)?, output),
             Command::Trunk(arguments) => arguments.perform(&settings, output),
             Command::Call(arguments) => arguments.perform(&settings, output),

@@ -1,4 +1,4 @@
-use super::chain::{BEGINNING, Head, Link, details_hash};
+use super::chain::{BEGINNING, HEAD, Head, Link, details_hash};
 use super::verify::BEGIN;
 use super::{Change, NODE};
 use crate::pool::on_pool;
@@ -140,13 +140,14 @@ macro_rules! act_transaction {
                         .execute(&mut **self)
                         .await?;
                 }
-                let key = store.master_key();
+                let key_id = store.master_key().id();
+                let key = store.master_key().derive_by(key_id, HEAD).unwrap_or_default();
                 let head = Head { account, first, anchor: &anchor, last, hash: &hash };
                 sqlx::query(SET_HEAD)
                     .bind(account.as_uuid())
                     .bind(hash.as_slice())
-                    .bind(key.id())
-                    .bind(head.mac(key).as_slice())
+                    .bind(key_id.to_string())
+                    .bind(head.mac(&key).as_slice())
                     .execute(&mut **self)
                     .await?;
                 Ok(is_first)

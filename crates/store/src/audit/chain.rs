@@ -1,11 +1,14 @@
-use crate::MasterKey;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use tandem_model::AccountId;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 /// SHA-256, of an entry or of what is kept of the fields.
 pub(super) type Hash = [u8; 32];
+
+/// Derived from a master key for [`HEAD`].
+pub(super) type HeadKey = Zeroizing<[u8; 32]>;
 
 /// What stands before the first entry of a log.
 pub(super) const BEGINNING: Hash = [0; 32];
@@ -96,17 +99,16 @@ pub(super) struct Head<'a> {
 
 impl Head<'_> {
     /// HMAC-SHA256 under a key that is derived from the master key for nothing else.
-    pub(super) fn mac(&self, key: &MasterKey) -> Hash {
+    pub(super) fn mac(&self, key: &HeadKey) -> Hash {
         self.authenticator(key).finalize().into_bytes().into()
     }
 
     /// Whether this is its MAC, compared in constant time.
-    pub(super) fn is_authentic(&self, key: &MasterKey, mac: &[u8]) -> bool {
+    pub(super) fn is_authentic(&self, key: &HeadKey, mac: &[u8]) -> bool {
         self.authenticator(key).verify_slice(mac).is_ok()
     }
 
-    fn authenticator(&self, key: &MasterKey) -> Hmac<Sha256> {
-        let key = key.derive(HEAD);
+    fn authenticator(&self, key: &HeadKey) -> Hmac<Sha256> {
         let mac = Hmac::<Sha256>::new_from_slice(key.as_slice()).expect("HMAC takes keys of every length");
         mac.chain_update(self.account.as_uuid().as_bytes())
             .chain_update(self.first.to_be_bytes())
@@ -118,4 +120,4 @@ impl Head<'_> {
 
 const ENTRY: &[u8] = b"tandem audit entry 1\0";
 const DETAILS: &[u8] = b"tandem audit details 1\0";
-const HEAD: &[u8] = b"tandem audit head 1";
+pub(super) const HEAD: &[u8] = b"tandem audit head 1";

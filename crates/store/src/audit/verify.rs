@@ -1,8 +1,8 @@
 use super::NODE;
-use super::chain::{Head, Link, details_hash};
+use super::chain::{HEAD, Head, Link, details_hash};
 use crate::pool::on_pool;
 use crate::row::Columns;
-use crate::{DatabaseError, MAX_PAGE, Store};
+use crate::{DatabaseError, MAX_PAGE, MasterKey, Store};
 use std::collections::BTreeSet;
 use std::fmt;
 use tandem_model::AccountId;
@@ -204,11 +204,10 @@ impl Store {
 
     fn look_at_head(&self, head: &StoredHead, verified: &mut Verified) {
         verified.logs += 1;
-        let key = self.master_key();
-        if head.key_id != key.id() {
-            verified.find(head.account, None, Fault::HeadOfOtherKey);
-        } else if !head.as_head().is_authentic(key, &head.mac) {
-            verified.find(head.account, None, Fault::HeadForged);
+        match head.is_authentic(self.master_key()) {
+            None => verified.find(head.account, None, Fault::HeadOfOtherKey),
+            Some(false) => verified.find(head.account, None, Fault::HeadForged),
+            Some(true) => {}
         }
         if head.account == NODE {
             verified.node_head = Some((head.last, hex::encode(&head.hash)));
@@ -306,9 +305,34 @@ impl Walk {
 }
 
 impl StoredHead {
+    /// Whether who set it had the key that it names; `None` when that is not here.
+    fn is_authentic(&self, keys: &MasterKey) -> Option<bool> {
+        let key = keys.derive_by(self.key_id.parse().ok()?, HEAD)?;
+        Some(self.as_head().is_authentic(&key, &self.mac))
+    }
+
     fn as_head(&self) -> Head<'_> {
         Head { account: self.account, first: self.first, anchor: &self.anchor, last: self.last, hash: &self.hash }
     }
+}
+
+/// A head under another key than it was set with.
+pub(crate) enum RemacOutcome {
+    /// The key that seals now, and the MAC under it.
+    Moved { key_id: String, mac: Vec<u8> },
+    /// It was not authentic before.
+    Forged,
+}
+
+/// Authenticates a row of `audit_heads` with the key that seals now.
+pub(crate) fn remac_head<R: Columns>(keys: &MasterKey, row: &R) -> Result<RemacOutcome, DatabaseError> {
+    let head = read_head(row)?;
+    if head.is_authentic(keys) != Some(true) {
+        return Ok(RemacOutcome::Forged);
+    }
+    let id = keys.id();
+    let Some(key) = keys.derive_by(id, HEAD) else { return Ok(RemacOutcome::Forged) };
+    Ok(RemacOutcome::Moved { key_id: id.to_string(), mac: head.as_head().mac(&key).to_vec() })
 }
 
 fn read_head<R: Columns>(row: &R) -> Result<StoredHead, DatabaseError> {

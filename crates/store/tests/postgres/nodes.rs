@@ -3,8 +3,9 @@
 use crate::postgres_server::Database;
 use crate::{ACT, call, open, state, trunk};
 use std::convert::Infallible;
+use std::time::Duration;
 use tandem_model::CallStatus;
-use tandem_store::{CallFilter, CallKey, Part, Store};
+use tandem_store::{CallFilter, CallKey, Part, RotationStep, Store};
 
 #[tokio::test]
 async fn two_processes_may_migrate_at_once() {
@@ -111,4 +112,25 @@ async fn a_snapshot_is_of_one_moment_while_others_write() {
     }
     writer.await.unwrap();
     reading.close().await;
+}
+
+#[tokio::test]
+async fn the_master_key_is_replaced() {
+    let database = Database::create().await;
+    let store = open(&database).await.unwrap();
+    let account = store.ensure_admin_account(&ACT, "admin").await.unwrap();
+    store.insert_trunk(&ACT, &trunk(account.id, 1), 10).await.unwrap();
+    store.keep_keys(ACT.at).await.unwrap();
+    let old = store.master_key_ids();
+    let mut steps = 0;
+    while !matches!(store.rotate_master_key_step(&ACT, Duration::ZERO).await.unwrap(), RotationStep::Done { .. }) {
+        store.keep_keys(ACT.at).await.unwrap();
+        steps += 1;
+        assert!(steps < 20, "the rotation does not end");
+    }
+    assert_ne!(store.master_key_ids(), old);
+    assert_eq!(store.master_key_ids().len(), 1);
+    assert_eq!(store.trunks(account.id, 0, 10).await.unwrap().len(), 1);
+    assert!(store.verify_audit_log().await.unwrap().is_whole());
+    store.leave().await.unwrap();
 }

@@ -1,0 +1,69 @@
+//! What an operator does while a node runs, and at night.
+
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tandem_e2e::{Network, Options, Peer, Tandem, text_at};
+
+fn cli(tandem: &Tandem, arguments: &[&str]) -> Value {
+    let ran = tandem.cli(&[&["--json"], arguments].concat());
+    assert!(ran.status.success(), "{arguments:?}: {ran:?}");
+    serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"))
+}
+
+#[test]
+fn the_master_key_is_replaced_during_calls_and_nobody_notices() {
+    let network = Network::claim();
+    let mut tandem = Tandem::start(&network, &Options::default());
+    let api = tandem.api();
+    let peer = Peer::start(network.sip(2));
+    let secrets = json!({"sip_password": "Xq7-sip-password-Tk2Vh9", "auth_username": "e2e"});
+    let trunk = api.create_trunk("asks for a password", peer.address(), &secrets);
+    let user = cli(&tandem, &["user", "add", "zoe@example.com", "--role", "viewer", "--account", "admin"]);
+    let credentials = json!({"email": "zoe@example.com", "password": text_at(&user, "/password")});
+    let tokens = api.post("/sessions", &credentials).expect(201);
+    let person = api.with_key(&text_at(&tokens, "/access_token"));
+    let old_file = std::fs::read_to_string(tandem.data_dir().join("master.key")).expect("the node has made its key");
+
+    // Calls that each need the password, one after the other, from before until after.
+    let stop = AtomicBool::new(false);
+    let placed = std::thread::scope(|scope| {
+        let calls = scope.spawn(|| {
+            let mut placed = 0;
+            while !stop.load(Ordering::SeqCst) || placed < 5 {
+                let id = text_at(&api.dial(&peer.uri("auth"), &json!({"sip_trunk_id": trunk})), "/id");
+                let _ = api.wait_for_status(&id, "answered", Duration::from_secs(5));
+                let _ = api.hang_up(&id);
+                placed += 1;
+            }
+            placed
+        });
+        let rotated = cli(&tandem, &["keys", "rotate", "--retire-after", "3"]);
+        assert!(rotated["resealed"].as_u64() >= Some(1), "{rotated}");
+        // What was signed before counts on, until the old key goes.
+        let _ = person.get("/trunks").expect(200);
+        let _ = api.post("/sessions", &credentials).expect(201);
+        stop.store(true, Ordering::SeqCst);
+        calls.join().expect("every call was answered")
+    });
+    assert!(placed >= 5);
+
+    // The server takes the old key out of its file by itself.
+    let gone = tandem_e2e::eventually("the old key is gone", Duration::from_secs(15), || {
+        let file = std::fs::read_to_string(tandem.data_dir().join("master.key")).ok()?;
+        (!file.contains(old_file.trim())).then_some(file)
+    });
+    assert_eq!(gone.trim().len(), 64);
+    assert_eq!(cli(&tandem, &["keys", "list"]).as_array().map(Vec::len), Some(1));
+    let id = text_at(&api.dial(&peer.uri("auth"), &json!({"sip_trunk_id": trunk})), "/id");
+    let _ = api.wait_for_status(&id, "answered", Duration::from_secs(5));
+    let _ = api.hang_up(&id);
+    let verified = cli(&tandem, &["audit", "verify"]);
+    assert_eq!(verified["whole"], true, "{verified:#}");
+
+    tandem.terminate();
+    tandem.restart();
+    let id = text_at(&tandem.api().dial(&peer.uri("auth"), &json!({"sip_trunk_id": trunk})), "/id");
+    let _ = tandem.api().wait_for_status(&id, "answered", Duration::from_secs(5));
+    let _ = tandem.api().hang_up(&id);
+}
