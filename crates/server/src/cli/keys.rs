@@ -36,7 +36,7 @@ fn rotate(retire_after: Duration, config: &Config, output: &Output) -> Result<()
         loop {
             match store.rotate_master_key_step(&act(), retire_after).await? {
                 RotationStep::KeyMade(key) => {
-                    remark(output, &format!("the new master key {key} is in this node's file"))
+                    remark(output, &format!("the new master key {key} is in this node's file"));
                 }
                 RotationStep::Announced(key) => remark(output, &format!("the nodes are told of {key}")),
                 RotationStep::Switched => remark(output, "every node that runs has it and seals with it"),
