@@ -27,7 +27,7 @@ fn the_master_key_is_replaced_during_calls_and_nobody_notices() {
 
     // Calls that each need the password, one after the other, from before until after.
     let stop = AtomicBool::new(false);
-    let placed = std::thread::scope(|scope| {
+    let (placed, rotated, read, signed_in) = std::thread::scope(|scope| {
         let calls = scope.spawn(|| {
             let mut placed = 0;
             while !stop.load(Ordering::SeqCst) || placed < 5 {
@@ -38,15 +38,18 @@ fn the_master_key_is_replaced_during_calls_and_nobody_notices() {
             }
             placed
         });
-        let rotated = cli(&tandem, &["keys", "rotate", "--retire-after", "3"]);
-        assert!(rotated["resealed"].as_u64() >= Some(1), "{rotated}");
+        let rotated = tandem.cli(&["--json", "keys", "rotate", "--retire-after", "3"]);
         // What was signed before counts on, until the old key goes.
-        let _ = person.get("/trunks").expect(200);
-        let _ = api.post("/sessions", &credentials).expect(201);
+        let read = person.get("/trunks");
+        let signed_in = api.post("/sessions", &credentials);
         stop.store(true, Ordering::SeqCst);
-        calls.join().expect("every call was answered")
+        (calls.join().expect("every call was answered"), rotated, read, signed_in)
     });
     assert!(placed >= 5);
+    assert!(rotated.status.success(), "{rotated:?}");
+    let rotated: Value = serde_json::from_str(&rotated.stdout).expect("its answer is JSON");
+    assert!(rotated["resealed"].as_u64() >= Some(1), "{rotated}");
+    let _ = (read.expect(200), signed_in.expect(201));
 
     // The server takes the old key out of its file by itself.
     let gone = tandem_e2e::eventually("the old key is gone", Duration::from_secs(15), || {
