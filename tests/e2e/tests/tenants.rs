@@ -95,6 +95,7 @@ fn meets_nothing(method: &str, path: &str, stranger: &Api, things: &Things) -> O
         ("put", "/calls/{}") => {
             not_found(&|id| stranger.put(&format!("/calls/{id}"), &json!({"quality_score": 1})), call);
         }
+        ("get", "/calls/export") => assert_eq!(stranger.get("/calls/export").text, "", "{path}"),
         ("get", "/calls/{}") => not_found(&get(""), call),
         ("get", "/calls/{}/route") => not_found(&get("/route"), call),
         ("get", "/calls/{}/timeline") => not_found(&get("/timeline"), call),

@@ -8,6 +8,7 @@ mod api_keys;
 mod audit_log;
 mod audit_view;
 mod body;
+mod call_export;
 mod call_view;
 mod caller;
 mod calls;
@@ -121,6 +122,7 @@ fn endpoints() -> OpenApiRouter<Services> {
         .routes(needs(Read, routes!(statistics::analytics)))
         .routes(needs(Read, routes!(calls::list)))
         .routes(needs(Calls, routes!(calls::create)))
+        .routes(needs(Read, routes!(call_export::export)))
         .routes(needs(Read, routes!(calls::read)))
         .routes(needs(Calls, routes!(calls::update)))
         .routes(needs(Read, routes!(calls::route)))

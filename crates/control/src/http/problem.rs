@@ -104,6 +104,11 @@ impl Problem {
         }
     }
 
+    /// Something that must not happen has, and the log says what.
+    pub(crate) fn internal() -> Self {
+        Self::new(ProblemCode::Internal, "the operator finds the reason in the log, under this request_id")
+    }
+
     pub(crate) fn no_such(what: &str) -> Self {
         Self::new(ProblemCode::NotFound, format!("the account has no such {what}"))
     }

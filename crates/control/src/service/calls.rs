@@ -9,7 +9,7 @@ use tandem_model::{
     AccountId, CallEvent, CallId, CallRecord, CallStatus, CarriedBy, HangupCause, LegRecord, LiveCall, Money, Rate,
     Receipt, Timestamp, Trunk,
 };
-use tandem_store::{Act, CallFilter, CallKey, DatabaseError, read_receipt};
+use tandem_store::{Act, CallFilter, CallKey, DatabaseError, Listed, MAX_PAGE, Part, read_receipt};
 use tokio::time::Instant;
 
 /// The call log.
@@ -18,6 +18,29 @@ pub(crate) struct Calls {
     core: Arc<Core>,
     external: Arc<ExternalCalls>,
     sweep: Arc<StaleSweep>,
+}
+
+/// All calls that a filter leaves, read part by part as somebody takes them.
+pub(crate) struct CallExport {
+    core: Arc<Core>,
+    account: AccountId,
+    filter: CallFilter,
+    /// What is to be read next; `None` at the end.
+    part: Option<Part>,
+}
+
+impl CallExport {
+    /// The next calls; `None` at the end. Parts in which no call is of those wanted are passed over.
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<CallRecord>>, DatabaseError> {
+        while let Some(part) = self.part.take() {
+            let Listed { rows, next } = self.core.store.calls(self.account, &self.filter, &part).await?;
+            self.part = next.map(|after| Part { after: Some(after), ..part });
+            if !rows.is_empty() {
+                return Ok(Some(rows));
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// Why a call was not logged.
@@ -116,6 +139,12 @@ impl Calls {
     ) -> Result<Page<CallRecord>, DatabaseError> {
         let (store, account, filter) = (&self.core.store, caller.account_id(), &request.filter);
         request.answer(store.calls(account, filter, &request.part), store.count_calls(account, filter)).await
+    }
+
+    /// All calls that a filter leaves, a thousand at a time.
+    pub(crate) fn export(&self, caller: &Caller, filter: CallFilter, oldest_first: bool) -> CallExport {
+        let part = Part { reversed: oldest_first, ..Part::page(0, MAX_PAGE) };
+        CallExport { core: Arc::clone(&self.core), account: caller.account_id(), filter, part: Some(part) }
     }
 
     /// One call, live or stored.

@@ -38,7 +38,7 @@ use tandem_store::{DatabaseError, Store};
 pub(crate) use access::{Access, ActForError, Asked, AuthenticateError, Caller, Forbidden};
 pub(crate) use api_keys::{ApiKeys, CreateKeyError, FindKeyError};
 pub(crate) use audit_log::{AuditLog, AuditSearch, ReadAuditError};
-pub(crate) use calls::{Calls, CreateCallError, FindCallError, UpdateCallError, was_answered};
+pub(crate) use calls::{CallExport, Calls, CreateCallError, FindCallError, UpdateCallError, was_answered};
 pub(crate) use credits::{Credits, EditCreditError, ShownCredit};
 pub(crate) use dialling::{DialCallError, Dialling, ExplainError, HangUpError};
 pub(crate) use events::{EventFilter, Events, EventsWanted, OpenEventsError, Told, envelope};

@@ -1,7 +1,10 @@
-use crate::harness::{Api, Reply, call_body, trunk_body};
-use axum::http::header;
+use crate::harness::{Api, Reply, at, call_body, trunk_body};
+use axum::body::Body;
+use axum::http::{Request, header};
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use tandem_model::{CallId, CallRecord, Record};
 
 /// The links of an answer by their relation, as paths below the base.
 fn links(reply: &Reply) -> BTreeMap<String, String> {
@@ -237,4 +240,65 @@ async fn trunks_are_filtered_and_sorted() {
     ] {
         api.get(&format!("/trunks?{query}")).await.expect_wrong_field(field);
     }
+}
+
+#[tokio::test]
+async fn all_calls_are_exported_as_csv_or_line_by_line() {
+    let api = Api::start().await;
+    let changes = [
+        json!({"from_number": "+15550001", "metadata": {"note": "a, \"b\""}}),
+        json!({"from_number": "=1+1", "status": "busy"}),
+        json!({"from_number": "-2", "to_number": "@x"}),
+    ];
+    with_calls(&api, &changes).await;
+    let exported = async |query: &str| {
+        let reply = api.get(&format!("/calls/export{query}")).await;
+        let kind = reply.headers[header::CONTENT_TYPE].to_str().unwrap().to_owned();
+        (kind, reply.expect(200).as_str().unwrap_or("").to_owned())
+    };
+    let (kind, csv) = exported("?format=csv&sort=started_at").await;
+    assert_eq!(kind, "text/csv; charset=utf-8");
+    let lines: Vec<&str> = csv.split_terminator("\r\n").collect();
+    assert!(lines[0].starts_with("id,call_id,direction,status,from_number,to_number,"), "{}", lines[0]);
+    assert_eq!(lines.len(), 4);
+    assert!(lines[1].contains(",+15550001,") && lines[1].ends_with(r#""{""note"":""a, \""b\""""}""#), "{}", lines[1]);
+    assert!(lines[2].contains(",'=1+1,"), "{}", lines[2]);
+    assert!(lines[3].contains(",'-2,'@x,"), "{}", lines[3]);
+
+    let (kind, lines) = exported("").await;
+    assert_eq!(kind, "application/x-ndjson");
+    let calls: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(Value::from(calls), api.get("/calls").await.expect(200));
+    assert_eq!(exported("?status=busy").await.1.lines().count(), 1);
+    assert_eq!(exported("?status=failed").await.1, "");
+    assert_eq!(exported("?status=failed&format=csv").await.1.lines().count(), 1, "the head");
+    for (query, field) in
+        [("format=xml", "format"), ("stauts=busy", "stauts"), ("limit=1", "limit"), ("status=x", "status")]
+    {
+        api.get(&format!("/calls/export?{query}")).await.expect_wrong_field(field);
+    }
+}
+
+#[tokio::test]
+async fn an_export_goes_on_to_its_end_or_breaks_off() {
+    let api = Api::start().await;
+    let placed = api.post("/calls/dial", json!({"to_number": "+12025550100", "connect": {"type": "echo"}})).await;
+    placed.expect(201);
+    let order = api.switchboard.script(|script| script.orders.last().unwrap().clone());
+    let records = (1..=2_500_i64).map(|second| {
+        let record = crate::harness::live_call(&order).record;
+        let id = CallId::new(at(second), [second as u8; 10]);
+        Record::Call(Box::new(CallRecord { id, started_at: at(second), receipt: None, ..record }))
+    });
+    api.store.write_records(&records.collect::<Vec<_>>()).await.unwrap();
+    let all = api.get("/calls/export").await.expect(200);
+    assert_eq!(all.as_str().unwrap().lines().count(), 2_500);
+
+    let request = Request::get("/api/v1/telephony/calls/export?format=csv");
+    let request = request.header(header::AUTHORIZATION, format!("Bearer {}", api.mine.key));
+    let mut body = api.stream(request.body(Body::empty()).unwrap()).await.into_body().into_data_stream();
+    let first = body.next().await.unwrap().unwrap();
+    assert_eq!(String::from_utf8_lossy(&first).lines().count(), 1_001);
+    api.store.close().await;
+    body.next().await.unwrap().unwrap_err();
 }

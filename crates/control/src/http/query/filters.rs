@@ -3,7 +3,10 @@
 use super::list::ListQuery;
 use super::parameters::{Parameters, UnknownParameters};
 use crate::http::model_schema;
+use crate::http::problem::Problem;
 use crate::service::{AuditSearch, TrunkSearch};
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use std::fmt::Display;
 use tandem_model::{CallDirection, CallStatus, Role, Timestamp};
 use tandem_store::{
@@ -109,6 +112,49 @@ impl ListQuery for CallQuery {
 
     fn why_no_count(&self) -> Option<&'static str> {
         (!self.filter.metadata.is_empty()).then_some("does not go with metadata, which are looked at part by part")
+    }
+}
+
+/// How calls are exported, as the OpenAPI document shows it.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "the field is documentation; it is read by Parameters")]
+pub(crate) struct CallExportQuery {
+    /// `csv`, or `ndjson`: a JSON object a line.
+    #[param(pattern = "^(csv|ndjson)$", default = "ndjson")]
+    format: Option<String>,
+}
+
+/// How calls are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CallFormat {
+    Csv,
+    Ndjson,
+}
+
+/// Which calls to export, and how.
+#[derive(Debug)]
+pub(crate) struct CallsToExport {
+    pub(crate) filter: CallFilter,
+    pub(crate) oldest_first: bool,
+    pub(crate) format: CallFormat,
+}
+
+impl<S: Sync> FromRequestParts<S> for CallsToExport {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let mut sent = Parameters::of(parts);
+        let CallQuery { filter, oldest_first } = CallQuery::read(&mut sent);
+        let known = |text: &str| match text {
+            "csv" => Ok(CallFormat::Csv),
+            "ndjson" => Ok(CallFormat::Ndjson),
+            _ => Err("must be csv or ndjson"),
+        };
+        let format = sent.read_with("format", known).unwrap_or(CallFormat::Ndjson);
+        // Whoever takes all of a list must not take something else for it, and no older client exports.
+        sent.warnings(UnknownParameters::Refuse)?;
+        Ok(Self { filter, oldest_first, format })
     }
 }
 

@@ -6,9 +6,9 @@ mod list;
 mod parameters;
 
 pub(crate) use filters::{
-    AgeQuery, AuditFilterQuery, AuditQuery, AuditSortQuery, BeginQuery, CallFilterQuery, CallQuery, EntryQuery,
-    KeyFilterQuery, KeyQuery, RefusalFilterQuery, RefusalQuery, SortedByAge, SortedByBegin, SortedByEntry,
-    TrunkFilterQuery, TrunkQuery, UserFilterQuery, UserQuery,
+    AgeQuery, AuditFilterQuery, AuditQuery, AuditSortQuery, BeginQuery, CallExportQuery, CallFilterQuery, CallFormat,
+    CallQuery, CallsToExport, EntryQuery, KeyFilterQuery, KeyQuery, RefusalFilterQuery, RefusalQuery, SortedByAge,
+    SortedByBegin, SortedByEntry, TrunkFilterQuery, TrunkQuery, UserFilterQuery, UserQuery,
 };
 pub(crate) use list::{AskedExport, AskedList, List, PageQuery, describe};
 pub(crate) use parameters::Parameters;
