@@ -57,7 +57,7 @@ impl<S: Sync> FromRequestParts<S> for EventsRequest {
         for text in parameters.all("type") {
             for kind in text.split(',').map(str::trim) {
                 if let Err(error) = EventFilter::add(&mut types, kind) {
-                    parameters.refuse("type", &error.to_string());
+                    parameters.refuse("type", error.to_string());
                 }
             }
         }
