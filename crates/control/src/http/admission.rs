@@ -1,6 +1,7 @@
 use crate::Services;
 use crate::http::ClientAddress;
 use crate::http::caller::{Presented, bearer};
+use crate::http::dry_run::{asks_for_dry_run, mark};
 use crate::http::idempotency::{IDEMPOTENCY_KEY, Keyed};
 use crate::http::problem::{Problem, ProblemCode};
 use crate::service::{Quota, Rate, Who};
@@ -47,17 +48,22 @@ impl Admission {
             // Nobody knows who it is, and the answer says to come again.
             Err(_) => None,
         };
+        let is_dry_run = asks_for_dry_run(request.method(), request.uri());
         let quota = who.and_then(|who| Some((who, self.services.rate_limits.take(who, now)?)));
         let mut response = match quota {
             Some((_, Quota { wait: Some(wait), .. })) => too_many(wait).into_response(),
             Some((_, Quota { wait: None, .. })) | None => {
                 request.extensions_mut().insert(Presented(presented));
-                if request.method() == Method::POST && request.headers().contains_key(IDEMPOTENCY_KEY) {
+                // What changes nothing can be repeated.
+                if request.method() == Method::POST && !is_dry_run && request.headers().contains_key(IDEMPOTENCY_KEY) {
                     request.extensions_mut().insert(Keyed(self.services.clone()));
                 }
                 next.run(request).await
             }
         };
+        if is_dry_run && response.status().is_success() {
+            mark(response.headers_mut());
+        }
         if let Some((who, quota)) = quota {
             self.tell(who, quota, response.headers_mut());
         }

@@ -1,5 +1,6 @@
 use crate::Services;
 use crate::http::client_address::ClientAddress;
+use crate::http::dry_run::is_dry_run;
 use crate::http::envelope::RequestId;
 use crate::http::permission::Needs;
 use crate::http::problem::{Problem, ProblemCode};
@@ -7,7 +8,6 @@ use crate::service::{Asked, Caller};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, header};
-use std::convert::Infallible;
 use std::sync::Arc;
 use tandem_model::Permission;
 
@@ -39,27 +39,33 @@ impl FromRequestParts<Services> for Caller {
             }
         };
         caller.require(permission)?;
-        caller.request = asked(parts);
+        caller.request = asked(parts)?;
         Ok(caller)
     }
 }
 
 impl<S: Sync> FromRequestParts<S> for Asked {
-    type Rejection = Infallible;
+    type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(asked(parts))
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let asked = asked(parts)?;
+        if asked.dry_run {
+            // It would tell whether a password is right, and not be counted.
+            let message = "is not for signing in; leave it out";
+            return Err(Problem::of_field(ProblemCode::InvalidField, "dry_run", message));
+        }
+        Ok(asked)
     }
 }
 
 /// How a request asks.
-fn asked(parts: &Parts) -> Asked {
-    Asked {
+fn asked(parts: &Parts) -> Result<Asked, Problem> {
+    Ok(Asked {
         source: parts.extensions.get().map(|ClientAddress(address)| *address),
         request_id: parts.extensions.get().map(|RequestId(id)| Arc::clone(id)),
-        dry_run: false,
+        dry_run: is_dry_run(parts)?,
         expected_version: None,
-    }
+    })
 }
 
 /// What the endpoint asks of its caller. One that was registered without saying so lets nobody in.

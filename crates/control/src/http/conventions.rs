@@ -12,12 +12,18 @@ pub(super) fn write_into(document: &mut OpenApi) {
         components.headers.insert(name.to_owned(), RefOr::T(header));
     }
     components.parameters.insert("IdempotencyKey".to_owned(), RefOr::T(idempotency_key()));
+    components.parameters.insert("DryRun".to_owned(), RefOr::T(dry_run()));
     components.responses.insert("RateLimited".to_owned(), RefOr::T(rate_limited()));
     for (path, item) in &mut document.paths.paths {
         let is_limited = !path.starts_with("/health/") && path != "/metrics";
         let PathItem { get, put, post, delete, patch, .. } = item;
         if let Some(operation) = post.as_mut().filter(|operation| needs_key(operation)) {
             takes_idempotency_key(operation);
+        }
+        for operation in [&mut *put, post, delete, patch].into_iter().flatten() {
+            if needs_key(operation) {
+                can_be_tried(operation);
+            }
         }
         for operation in [get, put, post, delete, patch].into_iter().flatten() {
             every_operation(operation, is_limited);
@@ -58,6 +64,31 @@ fn takes_idempotency_key(operation: &mut Operation) {
             shows(answer, "Idempotency-Replayed", "IdempotencyReplayed");
         }
     }
+}
+
+fn can_be_tried(operation: &mut Operation) {
+    operation.parameters.get_or_insert_default().push(RefOr::Ref(Ref::new("#/components/parameters/DryRun")));
+    describes(operation, "422", "Or `dry_run` is neither `true` nor `false`: `invalid_field`.");
+    for (status, answer) in &mut operation.responses.responses {
+        if let RefOr::T(answer) = answer
+            && status.starts_with('2')
+        {
+            shows(answer, "Dry-Run", "DryRun");
+        }
+    }
+}
+
+fn dry_run() -> Parameter {
+    ParameterBuilder::new()
+        .name("dry_run")
+        .parameter_in(ParameterIn::Query)
+        .required(Required::False)
+        .description(Some(
+            "With `true` everything is checked and answered as usual, with the header `Dry-Run: true`, and nothing is changed, placed, probed \
+             or written into the audit log.",
+        ))
+        .schema(Some(ObjectBuilder::new().schema_type(SchemaType::new(Type::Boolean))))
+        .build()
 }
 
 /// Whether callers say who they are: a key is of somebody.
@@ -134,7 +165,7 @@ fn idempotency_key() -> Parameter {
         .build()
 }
 
-fn headers() -> [(&'static str, Header); 5] {
+fn headers() -> [(&'static str, Header); 6] {
     [
         ("RequestId", text_header("The request, as in the log: yours, when it was sent and fits.")),
         (
@@ -144,6 +175,7 @@ fn headers() -> [(&'static str, Header); 5] {
             ),
         ),
         ("RateLimitPolicy", text_header("How many requests (`q`) may be sent in how many seconds (`w`).")),
+        ("DryRun", text_header("`true` when nothing was changed, as `dry_run=true` has asked.")),
         ("RetryAfter", text_header("After how many seconds to try again.")),
         (
             "IdempotencyReplayed",

@@ -9,6 +9,7 @@ use crate::service::{Caller, Ticket};
 use crate::wire::DialRequest;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 
 /// Place a call. It answers as soon as the INVITE is on its way; the call is readable at once.
@@ -19,6 +20,7 @@ use axum::{Extension, Json};
     tag = "calls",
     request_body = Dial,
     responses(
+        (status = 200, description = "With `dry_run=true`: how the call would be routed.", body = ReceiptView),
         (status = 201, description = "The call.", body = CallView),
         Unauthorized,
         (status = 404, description = "The account has no such trunk as `sip_trunk_id` names.", body = ProblemDocument,
@@ -36,11 +38,15 @@ pub(crate) async fn dial(
     caller: Caller,
     ticket: Option<Extension<Ticket>>,
     JsonObject(body): JsonObject,
-) -> Result<(StatusCode, Json<CallView>), Problem> {
+) -> Result<Response, Problem> {
     let request = DialRequest::parse(body)?;
+    if caller.request.dry_run {
+        let receipt = services.dialling.try_dial(&caller, request).await?;
+        return Ok(Json(ReceiptView::from(&receipt)).into_response());
+    }
     let ticket = ticket.map(|Extension(ticket)| ticket);
     let call = services.dialling.dial(&caller, request, ticket.as_ref()).await?;
-    Ok((StatusCode::CREATED, Json(CallView::new(call, &services.currency))))
+    Ok((StatusCode::CREATED, Json(CallView::new(call, &services.currency))).into_response())
 }
 
 /// End a live call. It answers with the call's state at that moment; the BYE or CANCEL is on its way.

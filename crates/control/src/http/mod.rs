@@ -18,6 +18,7 @@ mod credit_schema;
 mod credit_view;
 mod credits;
 mod dialling;
+mod dry_run;
 mod envelope;
 mod event_view;
 mod events;

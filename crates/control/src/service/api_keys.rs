@@ -73,7 +73,9 @@ impl ApiKeys {
                 | InsertApiKeyError::Length { .. } => DatabaseError::Unavailable.into(),
             },
         )?;
-        tracing::info!(account = %caller.account.id, actor = %caller.actor.name, key_id = %made.0.id, %scopes, "an API key was made");
+        if !caller.request.dry_run {
+            tracing::info!(account = %caller.account.id, actor = %caller.actor.name, key_id = %made.0.id, %scopes, "an API key was made");
+        }
         Ok(made)
     }
 
@@ -84,7 +86,9 @@ impl ApiKeys {
             RevokeApiKeyError::NotFound => FindKeyError::NotFound,
             RevokeApiKeyError::Database(error) => error.into(),
         })?;
-        tracing::info!(account = %caller.account.id, actor = %caller.actor.name, key_id = %id, "an API key was revoked");
+        if !caller.request.dry_run {
+            tracing::info!(account = %caller.account.id, actor = %caller.actor.name, key_id = %id, "an API key was revoked");
+        }
         Ok(())
     }
 }

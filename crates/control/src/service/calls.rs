@@ -84,6 +84,15 @@ pub(crate) enum UpdateCallError {
     Database(#[from] DatabaseError),
 }
 
+impl From<OpenCallError> for CreateCallError {
+    fn from(error: OpenCallError) -> Self {
+        match error {
+            OpenCallError::LimitReached => Self::TooManyOpen,
+            OpenCallError::Database(error) => error.into(),
+        }
+    }
+}
+
 /// Where a call was found.
 enum Found {
     Live(Box<LiveCall>),
@@ -111,12 +120,12 @@ impl Calls {
         let record = external_record(caller, new, CallId::new(now, id_bits()?), now);
         let act = caller.act(now);
         let holds_slot = record.ended_at.is_none() && !act.dry_run;
+        if record.ended_at.is_none() && act.dry_run {
+            self.external.has_room(account).await?;
+        }
         // The slot comes first: once the row is there, another request may end the call and free it.
         if holds_slot {
-            self.external.begin(account, record.id).await.map_err(|error| match error {
-                OpenCallError::LimitReached => CreateCallError::TooManyOpen,
-                OpenCallError::Database(error) => error.into(),
-            })?;
+            self.external.begin(account, record.id).await?;
             self.core.switchboard.external_call_started(account, trunk_id, record.id).await;
         }
         let inserted = self.core.store.insert_external_call(&act, &record).await;

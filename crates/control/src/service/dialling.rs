@@ -86,6 +86,15 @@ impl Dialling {
         }
     }
 
+    /// Tells how a call would be placed: the receipt, or why there would be none.
+    pub(crate) async fn try_dial(&self, caller: &Caller, request: DialRequest) -> Result<Receipt, DialCallError> {
+        let receipt = self.explain(caller, request).await.map_err(|error| match error {
+            ExplainError::UnknownTrunk => DialCallError::UnknownTrunk,
+            ExplainError::Unavailable(error) => error.into(),
+        })?;
+        if receipt.refusal.is_some() { Err(DialCallError::Refused(Box::new(receipt))) } else { Ok(receipt) }
+    }
+
     /// A call that was placed before: one that is live, or that the store has. The call path is asked first, as it forgets a call once
     /// the store has it.
     async fn placed(&self, caller: &Caller, id: CallId) -> Result<Option<CallRecord>, DialCallError> {
@@ -117,7 +126,17 @@ impl Dialling {
     /// Ends a live call.
     pub(crate) async fn hang_up(&self, caller: &Caller, id: &str) -> Result<CallRecord, HangUpError> {
         if let Ok(call) = id.parse::<CallId>() {
-            match self.core.switchboard.hangup(caller.account_id(), call).await {
+            if caller.request.dry_run
+                && let Some(live) = self.core.switchboard.live_call(caller.account_id(), call).await?
+                && live.record.ended_at.is_none()
+            {
+                return Ok(live.record);
+            }
+            let hung_up = match caller.request.dry_run {
+                true => Err(HangupError::NotFound),
+                false => self.core.switchboard.hangup(caller.account_id(), call).await,
+            };
+            match hung_up {
                 Ok(record) => {
                     let change = Change::new(caller.account_id(), "call.hang_up", &call);
                     self.core.acts.note(caller.act(self.core.now()), change);

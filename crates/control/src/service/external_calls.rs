@@ -42,6 +42,19 @@ impl ExternalCalls {
         if self.insert(account, call) { Ok(()) } else { Err(OpenCallError::LimitReached) }
     }
 
+    /// Whether one more call could be counted.
+    pub(super) async fn has_room(&self, account: AccountId) -> Result<(), OpenCallError> {
+        let count = || {
+            let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+            open.get(&account).map_or(0, HashSet::len)
+        };
+        self.read(None).await?;
+        if count() >= MAX_OPEN_CALLS {
+            self.read(Some(READ_AGAIN_AFTER)).await?;
+        }
+        if count() < MAX_OPEN_CALLS { Ok(()) } else { Err(OpenCallError::LimitReached) }
+    }
+
     /// Counts a call as open no more. Unknown ones are passed over.
     pub(super) fn end(&self, account: AccountId, call: CallId) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);

@@ -117,7 +117,9 @@ impl Sessions {
         if !self.core.store.end_session(&act, caller.account_id(), user, id).await? {
             return Err(EndSessionError::NotFound);
         }
-        tracing::info!(account = %caller.account.id, actor = %caller.actor.name, session = %id, "a session was ended");
+        if !caller.request.dry_run {
+            tracing::info!(account = %caller.account.id, actor = %caller.actor.name, session = %id, "a session was ended");
+        }
         Ok(())
     }
 

@@ -111,7 +111,9 @@ impl Users {
                 InsertUserError::Database(error) => error.into(),
             },
         )?;
-        tracing::info!(account = %caller.account.id, actor = %caller.actor.name, user = %user.id, role = %user.role, "a user was added");
+        if !caller.request.dry_run {
+            tracing::info!(account = %caller.account.id, actor = %caller.actor.name, user = %user.id, role = %user.role, "a user was added");
+        }
         Ok((user, shown))
     }
 
@@ -129,14 +131,18 @@ impl Users {
         let change = UserChange { name: edit.name, role: edit.role, password };
         let act = caller.act(self.core.now());
         let user = self.core.store.update_user(&act, caller.account_id(), id, &change).await?;
-        tracing::info!(account = %caller.account.id, actor = %caller.actor.name, user = %id, role = %user.role, password = change.password.is_some(), "a user was changed");
+        if !caller.request.dry_run {
+            tracing::info!(account = %caller.account.id, actor = %caller.actor.name, user = %id, role = %user.role, password = change.password.is_some(), "a user was changed");
+        }
         Ok(user)
     }
 
     /// Removes a user; their sessions end within 100 ms.
     pub(crate) async fn delete(&self, caller: &Caller, id: UserId) -> Result<(), EditUserError> {
         self.core.store.delete_user(&caller.act(self.core.now()), caller.account_id(), id).await?;
-        tracing::info!(account = %caller.account.id, actor = %caller.actor.name, user = %id, "a user was removed");
+        if !caller.request.dry_run {
+            tracing::info!(account = %caller.account.id, actor = %caller.actor.name, user = %id, "a user was removed");
+        }
         Ok(())
     }
 
@@ -161,7 +167,9 @@ impl Users {
         let change = UserChange { password: Some(self.passwords.hash(change.new).await?), ..UserChange::default() };
         match self.core.store.update_user(&caller.act(now), caller.account_id(), id, &change).await {
             Ok(_) => {
-                tracing::info!(account = %caller.account.id, user = %id, "a user has changed the password");
+                if !caller.request.dry_run {
+                    tracing::info!(account = %caller.account.id, user = %id, "a user has changed the password");
+                }
                 Ok(())
             }
             Err(ChangeUserError::Database(error)) => Err(error.into()),

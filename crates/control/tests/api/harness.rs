@@ -38,7 +38,7 @@ pub(crate) struct Api {
     pub(crate) clock: Arc<SetClock>,
     pub(crate) mine: Tenant,
     pub(crate) other: Tenant,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 pub(crate) struct Tenant {
@@ -108,7 +108,12 @@ impl Api {
         let clock = Arc::new(SetClock(AtomicI64::new(START)));
         let services = services(&store, &switchboard, &clock, None, None);
         let router = router(services.clone());
-        Self { router, services, switchboard, store, clock, mine, other, _folder: folder }
+        Self { router, services, switchboard, store, clock, mine, other, folder: folder }
+    }
+
+    /// Where the database is.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     /// The same with services that remember nothing.

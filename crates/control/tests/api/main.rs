@@ -9,6 +9,7 @@ mod credits;
 mod database_away;
 mod dialling;
 mod document;
+mod dry_run;
 mod errors;
 mod events;
 mod harness;
