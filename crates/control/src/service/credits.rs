@@ -69,7 +69,9 @@ impl Credits {
         if then.controlled_since.is_some() && !act.dry_run {
             self.core.switchboard.routing_changed();
         }
-        tracing::info!(%account, actor = %caller.actor.name, amount = %grant.amount.to_decimal(), "credit was changed");
+        if !act.dry_run {
+            tracing::info!(%account, actor = %caller.actor.name, amount = %grant.amount.to_decimal(), "credit was changed");
+        }
         Ok(entry)
     }
 
@@ -87,7 +89,9 @@ impl Credits {
         if !act.dry_run {
             self.core.switchboard.routing_changed();
         }
-        tracing::info!(%account, actor = %caller.actor.name, is_on, "credit control was set");
+        if !act.dry_run {
+            tracing::info!(%account, actor = %caller.actor.name, is_on, "credit control was set");
+        }
         Ok(self.shown(account, stored).await)
     }
 

@@ -44,6 +44,9 @@ struct Things {
     user: String,
     session: String,
     access_token: String,
+    /// The account, and the key of an admin of the node.
+    account: String,
+    node_key: String,
 }
 
 const EMAIL: &str = "zoe@example.com";
@@ -64,12 +67,25 @@ impl Things {
         let tokens = api.send(Method::POST, "/sessions", Some(credentials), None).await.expect(201);
         let (session, access_token) = (text(&tokens, "session_id"), text(&tokens, "access_token"));
         api.send(Method::GET, "/trunks", None, Some(&access_token)).await.expect(200);
-        Self { trunk, idle, external, live, key: text(&made, "id"), user, session, access_token }
+        let node = api.store.ensure_admin_account(&crate::harness::ACT, "admin").await.unwrap();
+        let (_, node_key) = api.store.create_api_key(&crate::harness::ACT, node.id, "node").await.unwrap();
+        Self {
+            trunk,
+            idle,
+            external,
+            live,
+            key: text(&made, "id"),
+            user,
+            session,
+            access_token,
+            account: api.mine.account.id.to_string(),
+            node_key: node_key.expose().to_owned(),
+        }
     }
 
     /// How an operation is tried: its path, its body, and the status of its answer. `None` for one that nobody has thought of.
     fn case(&self, method: &str, path: &str) -> Option<(String, Value, u16)> {
-        let Self { trunk, idle, external, live, key, user, session, .. } = self;
+        let Self { trunk, idle, external, live, key, user, session, account, .. } = self;
         let none = Value::Null;
         let dial = json!({"to_number": "+12025550100", "connect": {"type": "echo"}});
         let path = path.strip_prefix("/api/v1/telephony")?;
@@ -96,6 +112,12 @@ impl Things {
             }
             ("DELETE", "/sessions/current") => (path.to_owned(), none, 204),
             ("DELETE", "/sessions/{id}") => (format!("/sessions/{session}"), none, 204),
+            ("POST", "/accounts/{id}/credits") => {
+                (format!("/accounts/{account}/credits"), json!({"amount": 1, "note": "x"}), 201)
+            }
+            ("PATCH", "/accounts/{id}/credits") => {
+                (format!("/accounts/{account}/credits"), json!({"credit_control": "on"}), 200)
+            }
             _ => return None,
         })
     }
@@ -117,7 +139,11 @@ async fn every_mutation_can_be_tried_and_changes_nothing() {
         assert!(operation["parameters"].as_array().unwrap().contains(&declared), "{name} does not declare dry_run");
         let Some((target, body, status)) = things.case(&method, &path) else { panic!("no case for {name}") };
         let needs_person = target.starts_with("/users/current") || target.starts_with("/sessions/current");
-        let bearer = if needs_person { &things.access_token } else { &api.mine.key };
+        let bearer = match target.as_str() {
+            _ if needs_person => &things.access_token,
+            target if target.starts_with("/accounts/") => &things.node_key,
+            _ => &api.mine.key,
+        };
         let (orders, probes, changes, slots) = api
             .switchboard
             .script(|script| (script.live.len(), script.probes.len(), script.routing_changes, script.slot_log.len()));
