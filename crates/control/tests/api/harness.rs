@@ -108,7 +108,7 @@ impl Api {
         let clock = Arc::new(SetClock(AtomicI64::new(START)));
         let services = services(&store, &switchboard, &clock, None, None);
         let router = router(services.clone());
-        Self { router, services, switchboard, store, clock, mine, other, folder: folder }
+        Self { router, services, switchboard, store, clock, mine, other, folder }
     }
 
     /// Where the database is.
