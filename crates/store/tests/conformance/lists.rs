@@ -39,9 +39,9 @@ async fn ids(store: &Store, account: AccountId, filter: &CallFilter, reversed: b
 pub(crate) async fn a_list_goes_on_where_it_was_left(store: &Store) {
     let account = with_account(store, 1).await;
     // Three began in each second, and were written in any order.
-    let calls = (0..20).map(|number| CallRecord {
-        started_at: at((number * 7 % 20 / 3) as i64),
-        created_at: at((number % 2) as i64),
+    let calls = (0_u64..20).map(|number| CallRecord {
+        started_at: at((number * 7 % 20 / 3).cast_signed()),
+        created_at: at((number % 2).cast_signed()),
         ..call(number, account)
     });
     write(store, calls).await;
@@ -176,13 +176,13 @@ pub(crate) async fn refusals_are_found_by_what_they_are(store: &Store) {
 
 pub(crate) async fn short_lists_go_on_too(store: &Store) {
     let account = with_account(store, 1).await;
-    for (number, status, provider) in [
-        (1, TrunkStatus::Active, Provider::Twilio),
-        (2, TrunkStatus::Inactive, Provider::Custom),
-        (3, TrunkStatus::Active, Provider::Custom),
+    for (number, name, status, provider) in [
+        (1_u64, "c", TrunkStatus::Active, Provider::Twilio),
+        (2, "a", TrunkStatus::Inactive, Provider::Custom),
+        (3, "b", TrunkStatus::Active, Provider::Custom),
     ] {
-        let name = ["c", "a", "b"][number as usize - 1].to_owned();
-        let trunk = Trunk { status, provider, name, created_at: at(number as i64), ..trunk(number, account) };
+        let (name, created_at) = (name.to_owned(), at(number.cast_signed()));
+        let trunk = Trunk { status, provider, name, created_at, ..trunk(number, account) };
         store.insert_trunk(&ACT, &trunk, 10).await.unwrap();
     }
     let none = TrunkFilter::default();
