@@ -24,6 +24,9 @@ impl Services {
             if let Err(error) = self.idempotency.remove_old().await {
                 tracing::warn!(%error, "old idempotency keys were not removed; that is tried again");
             }
+            if let Err(error) = self.webhooks.remove_old().await {
+                tracing::warn!(%error, "old events were not removed; that is tried again");
+            }
             if let Err(error) = self.close_stale_calls().await {
                 tracing::warn!(%error, "stale calls were not closed; they are tried again");
             }

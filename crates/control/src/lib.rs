@@ -5,12 +5,14 @@
 
 mod http;
 mod jobs;
+mod outgoing;
 mod service;
 mod settings;
 mod switchboard;
 mod wire;
 
 pub use http::{ClientAddress, openapi, router};
+pub use outgoing::{Names, Outgoing, OutgoingAnswer, OutgoingClient, OutgoingError, UrlError};
 pub use service::{
     KeySet, PASSWORD_LENGTH, PlatformKey, PlatformKeyError, PlatformKeys, PlatformTokenSettings, Services,
     generate_password, hash_password,

@@ -1,3 +1,4 @@
+use crate::Outgoing;
 use crate::service::PlatformTokenSettings;
 use ipnet::IpNet;
 use std::num::NonZeroU32;
@@ -23,6 +24,8 @@ pub struct ControlSettings {
     pub platform_tokens: Option<PlatformTokenSettings>,
     /// `TANDEM_API_RATE_LIMIT`: requests a second of each key, user or account of the platform; `None` for no limit.
     pub rate_limit: Option<NonZeroU32>,
+    /// Sends webhooks.
+    pub outgoing: Arc<dyn Outgoing>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
 }

@@ -21,6 +21,19 @@ impl AddressPolicy {
         let address = address.to_canonical();
         is_global(address) || self.allowed.iter().any(|range| range.contains(&address))
     }
+
+    /// Whether the operator has opened the range of this address by name, global or not.
+    #[must_use]
+    pub fn opens(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.allowed.iter().any(|range| range.contains(&address))
+    }
+
+    /// Whether the operator has opened no range.
+    #[must_use]
+    pub fn opens_nothing(&self) -> bool {
+        self.allowed.is_empty()
+    }
 }
 
 fn is_global(address: IpAddr) -> bool {

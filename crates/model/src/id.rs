@@ -71,6 +71,10 @@ uuid_id! {
     EventId,
     /// A change of an account's credit.
     CreditEntryId,
+    /// Where an account wants events sent.
+    WebhookEndpointId,
+    /// An event on its way to one endpoint.
+    WebhookDeliveryId,
     /// This installation, kept in the data directory.
     NodeId,
     /// One start of the process.

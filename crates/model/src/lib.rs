@@ -44,7 +44,7 @@ pub use health::{
 };
 pub use id::{
     AccountId, ApiKeyId, BootId, CallId, CreditEntryId, EventId, LegId, NodeId, ParseIdError, RefusalId, SessionId,
-    TrunkId, UserId,
+    TrunkId, UserId, WebhookDeliveryId, WebhookEndpointId,
 };
 pub use inbound::{Closeness, InboundRouting, InboundRule, NumberPattern, ParseNumberPatternError};
 pub use json_text::JsonText;

@@ -11,8 +11,8 @@ mod stop;
 
 use crate::config::{Config, MediaIo};
 use crate::runtime::{
-    Admission, BindPortsError, BindSignallingError, HealthKeeper, JournalGauge, MAX_CONNECTIONS, MediaSockets,
-    MediaThread, OsRandom, Recorder, Resolver, RouteLoader, Shard, ShardCommand, ShardEpoch, ShardHandle,
+    Admission, BindPortsError, BindSignallingError, HealthKeeper, JournalGauge, LookedUp, MAX_CONNECTIONS,
+    MediaSockets, MediaThread, OsRandom, Recorder, Resolver, RouteLoader, Shard, ShardCommand, ShardEpoch, ShardHandle,
     ShardSwitchboard, SignallingSockets, SwitchMachine, SwitchboardParts, SystemClock, TrunkStates, TurnJournal,
     keep_keys, open_calls,
 };
@@ -28,7 +28,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use stop::{Running, stop_signal};
-use tandem_control::{ControlSettings, Services, Switchboard};
+use tandem_control::{ControlSettings, OutgoingClient, Services, Switchboard};
 use tandem_journal::{self as journal, Position, Recovered, Tailer, Writer};
 use tandem_media::engine::PortId;
 use tandem_model::{AddressPolicy, BootId};
@@ -113,7 +113,10 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     // The carrier listens before its trunks are probed.
     let carrier = demo.then(|| SimulatedCarrier::start(config.demo_carrier, media_path)).transpose()?;
 
-    let platform_tokens = platform::tokens(&config)?;
+    let names = LookedUp::new(&config.dns_servers).map_err(|error| ServeError::Dns(error.to_string()))?;
+    let policy = AddressPolicy::new(config.peer_allow.clone());
+    let outgoing = OutgoingClient::new(Arc::new(names), policy, OUTGOING_TIMEOUT);
+    let platform_tokens = platform::tokens(&config, &outgoing)?;
     let store = open_store(&config).await?;
     let started = Change::new(NODE, "node.start", &store.node_id());
     store.record_acts(&[(Act::system("start", SystemClock::utc()), started)]).await?;
@@ -173,11 +176,14 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
         credit_value: config.credit_value,
         platform_tokens,
         rate_limit: config.api_rate_limit,
+        outgoing: Arc::new(outgoing),
         clock: Arc::new(SystemClock),
     };
     let services = Services::new(store.clone(), Arc::new(switchboard), settings);
-    let (jobs, acts, streams) = (services.clone(), services.clone(), services.clone());
+    let (jobs, webhooks) = (services.clone(), services.clone());
+    let (acts, streams) = (services.clone(), services.clone());
     let jobs_task = tokio::spawn(async move { jobs.run_jobs().await });
+    let webhooks_task = tokio::spawn(async move { webhooks.run_webhooks().await });
     let router = tandem_control::router(services);
     // Should loading them have failed, a request will say so.
     let _ = number_plans.await;
@@ -203,6 +209,7 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     route_task.abort();
     jobs_task.abort();
     keys_task.abort();
+    webhooks_task.abort();
     running.stop(shard_thread, media_thread, recorder_thread).await;
     if let Some(carrier) = carrier {
         carrier.stop();
@@ -307,6 +314,8 @@ fn new_switch(config: &Config, local: &[SocketAddr], ports: Vec<(PortId, SocketA
     Switch::new(config, Box::new(OsRandom::new()), Box::new(OsRandom::new()))
 }
 
+/// How long the node waits for the answer of a webhook, or of the platform's keys: who asks for these waits as long.
+const OUTGOING_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long requests that are under way may take to finish once the calls are over.
 const HTTP_GRACE: Duration = Duration::from_secs(2);
 /// Journal of the call path, in the data directory.

@@ -20,6 +20,7 @@ const SQLITE: &[Step] = &[
     (21, "traffic", include_str!("../migrations/sqlite/0021_traffic.sql")),
     (22, "trunk prices", include_str!("../migrations/sqlite/0022_trunk_prices.sql")),
     (24, "events", include_str!("../migrations/sqlite/0024_events.sql")),
+    (25, "webhooks", include_str!("../migrations/sqlite/0025_webhooks.sql")),
     (29, "credits", include_str!("../migrations/sqlite/0029_credits.sql")),
 ];
 
@@ -39,6 +40,7 @@ const POSTGRES: &[Step] = &[
     (21, "traffic", include_str!("../migrations/postgres/0021_traffic.sql")),
     (22, "trunk prices", include_str!("../migrations/postgres/0022_trunk_prices.sql")),
     (24, "events", include_str!("../migrations/postgres/0024_events.sql")),
+    (25, "webhooks", include_str!("../migrations/postgres/0025_webhooks.sql")),
     (29, "credits", include_str!("../migrations/postgres/0029_credits.sql")),
 ];
 

@@ -14,6 +14,7 @@ struct Things {
     key: String,
     user: String,
     session: String,
+    hook: String,
     nothing: String,
     peer: Peer,
 }
@@ -37,7 +38,7 @@ fn like_nothing(ask: impl Fn(&str) -> Answer, owners: &str, nothing: &str) -> An
 
 /// One endpoint as a stranger meets it. `None` when there is no case for it.
 fn meets_nothing(method: &str, path: &str, stranger: &Api, things: &Things) -> Option<()> {
-    let Things { account, trunk, call, refusal, key, user, session, nothing, peer } = things;
+    let Things { account, trunk, call, refusal, key, user, session, hook, nothing, peer } = things;
     let not_found = |ask: &dyn Fn(&str) -> Answer, id: &str| {
         let answer = like_nothing(ask, id, nothing);
         assert_eq!(answer.status, 404, "{method} {path}: {}", answer.text);
@@ -110,6 +111,34 @@ fn meets_nothing(method: &str, path: &str, stranger: &Api, things: &Things) -> O
         ("post", "/routing/explain") => {
             let body = |id: &str| json!({"to_number": "+12025550100", "connect": {"type": "echo"}, "sip_trunk_id": id});
             refused(&|id| stranger.post("/routing/explain", &body(id)), 404);
+        }
+        ("get", "/webhook-endpoints") => assert_eq!(stranger.get(short(path)).expect(200), json!([])),
+        ("post", "/webhook-endpoints") => {
+            let body = json!({"url": "https://example.com/", "user_id": user});
+            assert_eq!(stranger.post("/webhook-endpoints", &body).code(), "invalid_field");
+        }
+        ("get", "/webhook-endpoints/{}") => not_found(&get(""), hook),
+        ("get", "/webhook-endpoints/{}/deliveries") => not_found(&get("/deliveries"), hook),
+        ("patch", "/webhook-endpoints/{}") => {
+            let body = json!({"enabled": false}).to_string();
+            not_found(&|id| stranger.send("PATCH", &format!("/webhook-endpoints/{id}"), Some(body.clone())), hook);
+        }
+        ("delete", "/webhook-endpoints/{}") => {
+            not_found(&|id| stranger.delete(&format!("/webhook-endpoints/{id}")), hook);
+        }
+        (
+            "post",
+            "/webhook-endpoints/{}/rotate-secret" | "/webhook-endpoints/{}/test" | "/webhook-endpoints/{}/replay",
+        ) => {
+            let rest = path.rsplit('/').next().unwrap_or_default();
+            let body = json!({"since": "2026-01-01T00:00:00Z"});
+            not_found(&|id| stranger.post(&format!("/webhook-endpoints/{id}/{rest}"), &body), hook);
+        }
+        ("post", "/webhook-endpoints/{}/deliveries/{}/replay") => {
+            not_found(
+                &|id| stranger.post(&format!("/webhook-endpoints/{id}/deliveries/{nothing}/replay"), &json!({})),
+                hook,
+            );
         }
         ("get", "/events") => {
             let told = stranger.get("/events?follow=false&last_event_id=0");
@@ -261,9 +290,11 @@ fn every_endpoint_hides_what_belongs_to_another_account() {
 
     let document = owner.get("/openapi.json").expect(200);
     let paths = document["paths"].as_object().expect("an OpenAPI document has paths");
+    let hook = owner.post("/webhook-endpoints", &json!({"url": "https://example.com/"})).expect(201);
+    let hook = text_at(&hook, "/id");
     let mut without_case = Vec::new();
     let nothing = "0198f000-0000-7000-8000-000000000000".to_owned();
-    let mut things = Things { account, trunk, call, refusal, key, user, session, nothing, peer };
+    let mut things = Things { account, trunk, call, refusal, key, user, session, hook, nothing, peer };
     // Live and over: the former is known to the shard, the latter to the store.
     for call in [things.call.clone(), over.clone()] {
         things.call = call;

@@ -45,6 +45,9 @@ mod statistics_view;
 mod trunk_view;
 mod trunks;
 mod users;
+mod webhook_schema;
+mod webhook_view;
+mod webhooks;
 
 pub use client_address::ClientAddress;
 
@@ -140,6 +143,15 @@ fn endpoints() -> OpenApiRouter<Services> {
         .routes(needs(Admin, routes!(audit_log::list)))
         .routes(needs(Admin, routes!(audit_log::export)))
         .routes(needs(Read, routes!(events::stream)))
+        .routes(needs(Read, routes!(webhooks::list)))
+        .routes(needs(Write, routes!(webhooks::create)))
+        .routes(needs(Read, routes!(webhooks::read)))
+        .routes(needs(Write, routes!(webhooks::update, webhooks::delete)))
+        .routes(needs(Write, routes!(webhooks::rotate_secret)))
+        .routes(needs(Write, routes!(webhooks::test)))
+        .routes(needs(Read, routes!(webhooks::deliveries)))
+        .routes(needs(Write, routes!(webhooks::replay_one)))
+        .routes(needs(Write, routes!(webhooks::replay)))
         .routes(needs(Admin, routes!(api_keys::list, api_keys::create)))
         .routes(needs(Admin, routes!(api_keys::read, api_keys::revoke)))
         .routes(needs(Admin, routes!(users::list, users::create)))

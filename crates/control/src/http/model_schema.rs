@@ -64,6 +64,8 @@ text_schema! {
     Permission of tandem_model::Permission,
     /// [`tandem_model::EventKind`].
     EventKind of tandem_model::EventKind,
+    /// [`tandem_store::DeliveryState`].
+    DeliveryState of tandem_store::DeliveryState,
     /// [`tandem_model::EventType`].
     EventType of tandem_model::EventType,
 }

@@ -177,6 +177,11 @@ problem_codes! {
         advice: "Revoke keys that nobody uses; `last_used_at` tells which.",
         example: "the account has its 100 keys; revoke those that nobody uses",
     }
+    WebhookLimitReached = "webhook_limit_reached", CONFLICT, "The account has all its webhook endpoints" {
+        meaning: "The account has as many webhook endpoints as an account may have.",
+        advice: "Remove endpoints that nobody uses. One endpoint can have many types of events.",
+        example: "the account has its 20 webhook endpoints; remove those that nobody uses",
+    }
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large" {
         meaning: "The body is longer than any that an endpoint takes, or the connection broke while it was read.",
         advice: "Send less in one request.",

@@ -25,6 +25,7 @@ mod stale_sweep;
 mod statistics;
 mod trunks;
 mod users;
+mod webhooks;
 
 use crate::service::acts::Acts;
 use crate::service::passwords::Passwords;
@@ -63,6 +64,7 @@ pub(crate) use trunks::{
     CreateTrunkError, DeleteTrunkError, ReadTrunkError, ShownTrunk, TrunkSearch, Trunks, UpdateTrunkError,
 };
 pub(crate) use users::{ChangePasswordError, CreateUserError, EditUserError, Users};
+pub(crate) use webhooks::{CreateWebhookError, EditWebhookError, MAX_ENDPOINTS, Tested, Webhooks};
 
 /// Everything the handlers call. Cheap to clone: each request has its own.
 #[derive(Clone)]
@@ -85,6 +87,7 @@ pub struct UseCases {
     pub(crate) dialling: Dialling,
     pub(crate) statistics: Statistics,
     pub(crate) events: Events,
+    pub(crate) webhooks: Webhooks,
     pub(crate) node: Node,
     acts: Acts,
     /// The currency of every amount.
@@ -103,6 +106,7 @@ impl Services {
         let passwords = Passwords::new();
         let access = Access::new(Arc::clone(&core), Arc::clone(&tokens), settings.platform_tokens);
         Self(Arc::new(UseCases {
+            webhooks: Webhooks::new(Arc::clone(&core), settings.outgoing),
             events: Events::new(Arc::clone(&core), access.clone()),
             access,
             rate_limits: RateLimits::new(settings.rate_limit),
@@ -127,6 +131,19 @@ impl Services {
     /// Waits until the audit log has what was done so far, or until the database does not take it. For when the node stops.
     pub async fn write_down_acts(&self) {
         self.acts.written().await;
+    }
+
+    /// Sends webhooks. Never ends; drop it to stop: what is under way is sent again.
+    pub async fn run_webhooks(&self) {
+        self.webhooks.run().await;
+    }
+
+    /// Sends the webhooks that are due now, one after the other, and waits for each; gives how many attempts there were.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn send_due_webhooks(&self) -> Result<usize, DatabaseError> {
+        self.webhooks.send_due().await
     }
 
     /// Ends the streams of events with a word to their clients, who would keep the node from stopping.

@@ -154,7 +154,7 @@ impl Refresh {
     }
 }
 
-fn strictly<T>(body: Map<String, Value>, read: impl FnOnce(&mut Fields) -> Option<T>) -> Result<T, Invalid> {
+pub(super) fn strictly<T>(body: Map<String, Value>, read: impl FnOnce(&mut Fields) -> Option<T>) -> Result<T, Invalid> {
     let mut fields = Fields::new(body, UnknownFields::Refuse);
     let value = read(&mut fields);
     fields.finish(value).map(|parsed| parsed.value)

@@ -14,6 +14,7 @@ mod money;
 mod number;
 mod outbound_routing;
 mod trunk;
+mod webhook;
 
 pub(crate) use access::{Credentials, NewKey, NewUser, PasswordChange, Refresh, UserEdit};
 pub(crate) use address::next_hop_address;
@@ -24,6 +25,7 @@ pub(crate) use fields::{FieldError, Invalid, Parsed, nearest};
 pub(crate) use money::money_number;
 pub use number::warm_up;
 pub(crate) use trunk::{NewTrunk, TrunkChange, capability_warnings};
+pub(crate) use webhook::{NewWebhookEndpoint, WebhookEndpointEdit, WebhookReplay};
 
 /// The fields that each body knows, by the name of its schema.
 #[cfg(test)]
@@ -47,5 +49,8 @@ pub(crate) fn known_fields() -> Vec<(&'static str, Vec<&'static str>)> {
         ("CreditSetting", Fields::known(CreditSetting::read)),
         ("SignIn", Fields::known(Credentials::read)),
         ("SessionRefresh", Fields::known(Refresh::read)),
+        ("WebhookEndpointCreate", Fields::known(NewWebhookEndpoint::read)),
+        ("WebhookEndpointUpdate", Fields::known(WebhookEndpointEdit::read)),
+        ("WebhookReplay", Fields::known(WebhookReplay::read)),
     ]
 }

@@ -1,5 +1,6 @@
 //! The API with a store in a temporary folder and a call path that does what the test says.
 
+use crate::receiver::Receiver;
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -36,6 +37,8 @@ pub(crate) struct Api {
     pub(crate) switchboard: Arc<ScriptedSwitchboard>,
     pub(crate) store: Store,
     pub(crate) clock: Arc<SetClock>,
+    /// Where webhooks go, whatever their URL.
+    pub(crate) receiver: Arc<Receiver>,
     pub(crate) mine: Tenant,
     pub(crate) other: Tenant,
     folder: TempDir,
@@ -106,9 +109,10 @@ impl Api {
         let other = tenant(&store, "other", tier, 2).await;
         let switchboard = Arc::new(ScriptedSwitchboard::default());
         let clock = Arc::new(SetClock(AtomicI64::new(START)));
-        let services = services(&store, &switchboard, &clock, None, None);
+        let receiver = Arc::new(Receiver::default());
+        let services = services(&store, &switchboard, &clock, &receiver, None, None);
         let router = router(services.clone());
-        Self { router, services, switchboard, store, clock, mine, other, folder }
+        Self { router, services, switchboard, store, clock, receiver, mine, other, folder }
     }
 
     /// Where the database is.
@@ -123,13 +127,13 @@ impl Api {
 
     /// The same with tokens of this platform taken.
     pub(crate) fn restarted_with(self, platform_tokens: Option<PlatformTokenSettings>) -> Self {
-        let services = services(&self.store, &self.switchboard, &self.clock, platform_tokens, None);
+        let services = services(&self.store, &self.switchboard, &self.clock, &self.receiver, platform_tokens, None);
         Self { router: router(services.clone()), services, ..self }
     }
 
     /// The same with so many requests a second allowed.
     pub(crate) fn restarted_with_rate(self, rate: Option<NonZeroU32>) -> Self {
-        let services = services(&self.store, &self.switchboard, &self.clock, None, rate);
+        let services = services(&self.store, &self.switchboard, &self.clock, &self.receiver, None, rate);
         Self { router: router(services.clone()), services, ..self }
     }
 
@@ -207,6 +211,7 @@ fn services(
     store: &Store,
     switchboard: &Arc<ScriptedSwitchboard>,
     clock: &Arc<SetClock>,
+    receiver: &Arc<Receiver>,
     platform_tokens: Option<PlatformTokenSettings>,
     rate_limit: Option<NonZeroU32>,
 ) -> Services {
@@ -216,6 +221,7 @@ fn services(
         credit_value: Money::from_micros(10_000),
         platform_tokens,
         rate_limit,
+        outgoing: receiver.clone(),
         clock: clock.clone(),
     };
     Services::new(store.clone(), switchboard.clone(), settings)

@@ -31,6 +31,8 @@ async fn another_accounts_ids_are_unknown_everywhere() {
     let session = api.send(Method::POST, "/sessions", Some(credentials), None).await.expect(201);
     let session = session["session_id"].as_str().unwrap().to_owned();
     let key = api.get("/api-keys").await.expect(200)[0]["id"].as_str().unwrap().to_owned();
+    let hook = api.post("/webhook-endpoints", json!({"url": "https://example.com/"})).await.expect(201);
+    let hook = hook["id"].as_str().unwrap().to_owned();
     let nowhere = "018f0000-0000-7000-8000-000000000000";
     let before = everything(&api).await;
 
@@ -66,6 +68,21 @@ async fn another_accounts_ids_are_unknown_everywhere() {
                 (None, vec![&live, "CA1"], Stranger::NotFound)
             }
             ("GET", "/events") => (None, vec![], Stranger::OwnOnly),
+            ("GET", "/webhook-endpoints") => (None, vec![], Stranger::OwnOnly),
+            ("POST", "/webhook-endpoints") => (Some(json!({"url": "https://example.com/"})), vec![], Stranger::OwnOnly),
+            ("GET" | "DELETE", "/webhook-endpoints/{id}") | ("GET", "/webhook-endpoints/{id}/deliveries") => {
+                (None, vec![&hook], Stranger::NotFound)
+            }
+            ("PATCH", "/webhook-endpoints/{id}") => (Some(json!({"enabled": false})), vec![&hook], Stranger::NotFound),
+            ("POST", "/webhook-endpoints/{id}/rotate-secret" | "/webhook-endpoints/{id}/test") => {
+                (Some(json!({})), vec![&hook], Stranger::NotFound)
+            }
+            ("POST", "/webhook-endpoints/{id}/replay") => {
+                (Some(json!({"since": "2026-01-01T00:00:00Z"})), vec![&hook], Stranger::NotFound)
+            }
+            ("POST", "/webhook-endpoints/{id}/deliveries/{delivery_id}/replay") => {
+                (Some(json!({})), vec![&hook], Stranger::NotFound)
+            }
             ("GET", "/refusals/{id}") => (None, vec![&refusal], Stranger::NotFound),
             ("PUT", "/calls/{id}") => (Some(json!({"quality_score": 5})), vec![&live, "CA1"], Stranger::NotFound),
             ("POST", "/calls/{id}/hangup") => (Some(json!({})), vec![&live, "CA1"], Stranger::NotFound),

@@ -41,7 +41,7 @@ pub(crate) use key_keeper::keep_keys;
 pub(crate) use media::{BindPortsError, MediaHandle, MediaSockets, MediaThread};
 pub(crate) use random::OsRandom;
 pub(crate) use recorder::Recorder;
-pub(crate) use resolver::{Resolver, dns};
+pub(crate) use resolver::{LookedUp, Resolver};
 pub(crate) use routes::RouteLoader;
 pub(crate) use signalling::{BindSignallingError, Shard, ShardHandle, SignallingSockets};
 pub(crate) use streams::MAX_CONNECTIONS;

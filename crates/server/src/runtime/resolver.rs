@@ -1,11 +1,14 @@
 use super::signalling::ShardHandle;
 use super::switch_machine::ShardCommand;
+use async_trait::async_trait;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use tandem_control::Names;
 use tandem_switch::{ResolveError, ResolveId, Resolved};
 use tokio::sync::{Semaphore, mpsc};
 
@@ -49,8 +52,28 @@ impl Resolver {
     }
 }
 
+/// Looks names up for requests to URLs that somebody else chose.
+pub(crate) struct LookedUp {
+    dns: TokioResolver,
+}
+
+impl LookedUp {
+    /// By these servers, or the system's when none is named.
+    pub(crate) fn new(servers: &[SocketAddr]) -> Result<Self, NetError> {
+        Ok(Self { dns: dns(servers)? })
+    }
+}
+
+#[async_trait]
+impl Names for LookedUp {
+    async fn addresses(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        let found = self.dns.lookup_ip(name).await.map_err(io::Error::other)?;
+        Ok(found.iter().collect())
+    }
+}
+
 /// A client of these DNS servers, or of the system's when none is named.
-pub(crate) fn dns(servers: &[SocketAddr]) -> Result<TokioResolver, NetError> {
+fn dns(servers: &[SocketAddr]) -> Result<TokioResolver, NetError> {
     let mut builder = if servers.is_empty() {
         TokioResolver::builder_tokio()?
     } else {

@@ -4,6 +4,7 @@ mod access;
 mod exposition;
 mod families;
 mod requests;
+mod webhooks;
 
 pub(super) use requests::Requests;
 
@@ -42,6 +43,7 @@ pub(super) async fn read(
     let mut exposition = Exposition::default();
     families::of_node(&readiness, counted.is_some(), &mut exposition);
     families::of_traffic(counted.as_deref(), &mut exposition);
+    webhooks::expose(&services, &mut exposition).await;
     let streams = services.events.open_streams() as u64;
     exposition.gauge("tandem_event_streams", "Clients that are told events as they happen.", streams);
     requests.expose(&mut exposition);
