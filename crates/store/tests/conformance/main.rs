@@ -21,6 +21,7 @@ mod trunk_health;
 mod trunk_prices;
 mod trunks;
 mod users;
+mod webhooks;
 
 use tandem_model::{BootId, NodeId};
 use tandem_store::{DatabaseUrl, MasterKey, Store, StoreOptions};
@@ -204,4 +205,12 @@ suite!([sqlite: super::Sqlite, postgres: super::Postgres], [
     events::only_a_change_of_health_is_told,
     events::accounts_do_not_see_each_others_events,
     events::changes_of_trunks_are_told_without_secrets,
+    webhooks::events_of_a_subject_are_claimed_one_after_the_other,
+    webhooks::who_fails_is_asked_one_at_a_time_until_it_answers,
+    webhooks::an_account_has_its_share_on_all_nodes,
+    webhooks::only_what_is_wanted_and_new_is_sent,
+    webhooks::gone_and_dead_endpoints_can_be_asked_again,
+    webhooks::secrets_are_sealed_and_overlap,
+    webhooks::accounts_do_not_see_each_others_webhooks,
+    webhooks::webhooks_have_bounds_and_end,
 ]);
