@@ -99,17 +99,17 @@ async fn each_event_arrives_in_order_through_an_hour_and_two_deaths() {
         match minute {
             5 => {
                 for name in &names {
-                    state(&api, name, "ringing").await
+                    state(&api, name, "ringing").await;
                 }
             }
             20 => {
                 for name in &names {
-                    state(&api, name, "answered").await
+                    state(&api, name, "answered").await;
                 }
             }
             40 => {
                 for name in &names {
-                    state(&api, name, "completed").await
+                    state(&api, name, "completed").await;
                 }
             }
             _ => {}
