@@ -41,6 +41,7 @@ ALLOWED = {
     # Talks to the binary over sockets only; of our code it borrows what plays the far end.
     "tandem-e2e": {"tandem-model", "tandem-sip", "tandem-media"},
     "tandem-lab": {"tandem-model", "tandem-sip", "tandem-switch"},
+    "tandem-scale": {"tandem-control", "tandem-model", "tandem-store"},
     "tandem-sim": {"tandem-lab", "tandem-model", "tandem-sip", "tandem-media", "tandem-switch", "tandem-carrier"},
     "tandem-fuzz": {"tandem-journal", "tandem-lab", "tandem-model", "tandem-sip", "tandem-media", "tandem-switch"},
 }

@@ -3,7 +3,7 @@
 #
 # PROGRAMS is the folder of initdb and postgres. Each test process holds a shared lock on the file STATE/users; who has ended, however
 # it ended, holds none. Prints the folder of the socket once the server answers, and keeps it in STATE/socket meanwhile. While there is
-# a file STATE/halted the server may be down; when it is removed, the server is started again.
+# a file STATE/halted the server may be down; when it is removed, the server is started again. POSTGRES_SETTINGS may hold more options.
 set -euo pipefail
 programs=$1
 state=$2
@@ -40,8 +40,9 @@ cat >data/pg_hba.conf <<-'RULES'
 	local all all scram-sha-256
 RULES
 start() {
+	# shellcheck disable=SC2086
 	"${as_owner[@]}" "$programs/postgres" -D data -k "$folder" -c listen_addresses= -c max_connections=300 -c shared_buffers=64MB \
-		-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c autovacuum=off >&2 &
+		-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c autovacuum=off ${POSTGRES_SETTINGS:-} >&2 &
 	server=$!
 	# The eighth line says whether it answers.
 	until [[ $(sed -n 8p data/postmaster.pid 2>/dev/null) == ready* ]]; do
