@@ -73,6 +73,10 @@ bench: bench-peers build ## Measure Tandem beside Kamailio, rtpengine, bare loop
 	$(CARGO) build --release --locked -p tandem-server --example bare
 	bench/run.py --tandem $(TARGET)/release/tandem --folder $(TARGET)/bench $(BENCH)
 
+.PHONY: bench-scale
+bench-scale: test-peers ## Measure lists and statistics over 10 million calls in PostgreSQL and a million in SQLite; takes 8 GB below /tmp for half an hour.
+	$(CARGO) bench --locked -p tandem-scale --bench queries
+
 .PHONY: bench-peers
 bench-peers: ## Install the programs that the benches measure against (root only; others are told what is missing).
 	@scripts/install-bench-peers.sh

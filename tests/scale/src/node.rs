@@ -1,7 +1,7 @@
 use crate::{Owner, now};
 use async_trait::async_trait;
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{Request, StatusCode, header};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -37,6 +37,7 @@ impl Node {
             peer_allow: Vec::new(),
             currency: "USD".to_owned(),
             platform_tokens: None,
+            rate_limit: None,
             clock: Arc::new(WallClock),
         };
         Self { router: router(Services::new(store.clone(), Arc::new(AtRest), settings)), owner }
@@ -44,6 +45,11 @@ impl Node {
 
     /// Asks for a path below `/api/v1/telephony`.
     pub async fn get(&self, path: &str) -> serde_json::Value {
+        serde_json::from_slice(&self.ask(path).await).unwrap()
+    }
+
+    /// As [`Node::get`], without reading the answer.
+    pub async fn ask(&self, path: &str) -> Bytes {
         let request = Request::get(format!("/api/v1/telephony{path}"))
             .header(header::AUTHORIZATION, format!("Bearer {}", self.owner.key))
             .body(Body::empty())
@@ -52,7 +58,7 @@ impl Node {
         let status = response.status();
         let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
         assert_eq!(status, StatusCode::OK, "{path}: {}", String::from_utf8_lossy(&bytes));
-        serde_json::from_slice(&bytes).unwrap()
+        bytes
     }
 }
 

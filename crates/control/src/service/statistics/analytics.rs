@@ -1,7 +1,8 @@
 use crate::service::Caller;
-use crate::service::statistics::pro_rata::cost_between;
+use crate::service::statistics::pro_rata::{Months, cost_between};
 use crate::service::statistics::{Figures, Period, ReadStatisticsError, Statistics};
 use crate::wire::Invalid;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use tandem_model::{CallDirection, HangupCause, Money, Timestamp, TrunkId};
 use tandem_store::{DestinationPrefix, Sums, TimeStep, TrafficDetail, TrafficQuery, TrunkPrices};
@@ -141,7 +142,7 @@ impl Statistics {
 
         // What a trunk costs by the month belongs to times and trunks, not to some of its calls.
         let has_monthly = asked.direction.is_none() && asked.cause.is_none() && asked.prefix.is_none();
-        let costs = MonthlyCosts { prices: &prices, trunk: asked.trunk, until: now };
+        let costs = MonthlyCosts { prices: &prices, trunk: asked.trunk, until: now, months: RefCell::default() };
         let of_attempts = asked.trunk.is_some() || query.by_trunk;
         let figures = |sums, monthly_cost| Figures { sums, of_attempts, monthly_cost };
         let total_sums = totals.first().map(|row| row.sums).unwrap_or_default();
@@ -200,13 +201,15 @@ struct MonthlyCosts<'a> {
     trunk: Option<TrunkId>,
     /// What is still to come costs nothing yet.
     until: Timestamp,
+    months: RefCell<Months>,
 }
 
 impl MonthlyCosts<'_> {
     fn between(&self, trunk: Option<TrunkId>, (from, to): (Timestamp, Timestamp)) -> Money {
         let only = trunk.or(self.trunk);
         let trunks = self.prices.iter().filter(|prices| only.is_none_or(|only| prices.id == only));
-        let costs = trunks.map(|prices| cost_between(prices, from, to.min(self.until)));
+        let mut months = self.months.borrow_mut();
+        let costs = trunks.map(|prices| cost_between(&mut months, prices, from, to.min(self.until)));
         costs.fold(Money::ZERO, |sum, cost| sum.checked_add(cost).unwrap_or(sum))
     }
 }

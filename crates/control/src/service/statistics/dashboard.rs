@@ -1,4 +1,4 @@
-use crate::service::statistics::pro_rata::cost_between;
+use crate::service::statistics::pro_rata::{Months, cost_between};
 use crate::service::statistics::{Figures, Period, ReadStatisticsError, Statistics, before};
 use crate::service::{Caller, ShownTrunk};
 use std::collections::HashMap;
@@ -99,7 +99,8 @@ impl Statistics {
         });
         let trunks = trunks.collect();
         // Also of trunks that are gone.
-        let monthly = prices.iter().map(|prices| cost_between(prices, range.0, range.1.min(now)));
+        let mut months = Months::default();
+        let monthly = prices.iter().map(|prices| cost_between(&mut months, prices, range.0, range.1.min(now)));
         let monthly = monthly.fold(Money::ZERO, |sum, cost| sum.checked_add(cost).unwrap_or(sum));
         let sums = sums.first().map(|row| row.sums).unwrap_or_default();
         let figures = Figures { sums, of_attempts: false, monthly_cost: Some(monthly) };
@@ -119,7 +120,7 @@ fn last_day(account: AccountId, now: Timestamp) -> TrafficQuery {
 
 /// Of attempts at a trunk. What the trunk costs by the month is told up to now.
 fn figures(sums: Sums, prices: Option<&TrunkPrices>, range: (Timestamp, Timestamp), now: Timestamp) -> Figures {
-    let monthly = prices.map_or(Money::ZERO, |prices| cost_between(prices, range.0, range.1.min(now)));
+    let monthly = prices.map_or(Money::ZERO, |prices| cost_between(&mut Months::default(), prices, range.0, range.1.min(now)));
     Figures { sums, of_attempts: true, monthly_cost: Some(monthly) }
 }
 

@@ -9,22 +9,22 @@ use tandem_store::TrunkPrices;
 ///
 /// Each part is a difference of two amounts that were counted from the beginning of its month and rounded down, so that parts that
 /// follow on each other add up to exactly what the whole costs: a month of days to its price.
-pub(super) fn cost_between(trunk: &TrunkPrices, from: Timestamp, to: Timestamp) -> Money {
+pub(super) fn cost_between(months: &mut Months, trunk: &TrunkPrices, from: Timestamp, to: Timestamp) -> Money {
     let end = trunk.deleted_at.map_or(to, |deleted| deleted.min(to));
     let mut micros = 0_i128;
     for (place, current) in trunk.monthly.iter().enumerate() {
         let next = trunk.monthly.get(place + 1).map_or(end, |next| next.since.min(end));
         let begin = current.since.max(from);
-        micros += cost_at_one_price(current.price, begin.unix_micros(), next.unix_micros());
+        micros += cost_at_one_price(months, current.price, begin.unix_micros(), next.unix_micros());
     }
     Money::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
 }
 
-fn cost_at_one_price(price: Money, from: i64, to: i64) -> i128 {
+fn cost_at_one_price(months: &mut Months, price: Money, from: i64, to: i64) -> i128 {
     let mut micros = 0;
     let mut at = from;
     while at < to && price != Money::ZERO {
-        let Some((first, next)) = month_of(at) else { break };
+        let Some((first, next)) = months.of(at) else { break };
         let end = to.min(next);
         let until = |moment: i64| i128::from(price.micros()) * i128::from(moment - first) / i128::from(next - first);
         micros += until(end) - until(at);
@@ -33,7 +33,22 @@ fn cost_at_one_price(price: Money, from: i64, to: i64) -> i128 {
     micros
 }
 
-/// Where the calendar month of a time begins, and the next one; `None` at the end of the calendar.
+/// Calendar months (UTC). Times that are asked for one after the other are mostly of one month.
+#[derive(Debug, Default)]
+pub(super) struct Months {
+    last: Option<(i64, i64)>,
+}
+
+impl Months {
+    /// Where the month of a time begins, and the next one; `None` at the end of the calendar.
+    fn of(&mut self, micros: i64) -> Option<(i64, i64)> {
+        let known = self.last.filter(|(first, next)| (*first..*next).contains(&micros));
+        let month = known.or_else(|| month_of(micros))?;
+        self.last = Some(month);
+        Some(month)
+    }
+}
+
 fn month_of(micros: i64) -> Option<(i64, i64)> {
     let date = Offset::UTC.to_datetime(jiff::Timestamp::from_microsecond(micros).ok()?).date();
     let first = date.first_of_month();
@@ -75,13 +90,13 @@ mod tests {
             let first = at(&format!("{month}-01T00:00:00Z")).unix_micros();
             let moment = |number: i64| Timestamp::from_unix_micros(first + number * day);
             let sum: i64 =
-                (0..days).map(|number| cost_between(&trunk, moment(number), moment(number + 1)).micros()).sum();
+                (0..days).map(|number| cost_between(&mut Months::default(), &trunk, moment(number), moment(number + 1)).micros()).sum();
             assert_eq!(sum, 10_000_001, "{month}");
-            assert_eq!(cost_between(&trunk, moment(0), moment(days)).micros(), 10_000_001, "{month}");
+            assert_eq!(cost_between(&mut Months::default(), &trunk, moment(0), moment(days)).micros(), 10_000_001, "{month}");
             let hours: i64 = (0..days * 24)
                 .map(|hour| Timestamp::from_unix_micros(first + hour * day / 24))
                 .map(|hour| {
-                    cost_between(&trunk, hour, Timestamp::from_unix_micros(hour.unix_micros() + day / 24)).micros()
+                    cost_between(&mut Months::default(), &trunk, hour, Timestamp::from_unix_micros(hour.unix_micros() + day / 24)).micros()
                 })
                 .sum();
             assert_eq!(hours, 10_000_001, "{month}");
@@ -91,7 +106,7 @@ mod tests {
     #[test]
     fn a_share_of_a_month_costs_its_share() {
         let trunk = trunk(&[("2025-01-01T00:00:00Z", 31_000_000)], None);
-        let cost = |from, to| cost_between(&trunk, at(from), at(to)).micros();
+        let cost = |from, to| cost_between(&mut Months::default(), &trunk, at(from), at(to)).micros();
         assert_eq!(cost("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"), 1_000_000);
         assert_eq!(cost("2026-01-31T12:00:00Z", "2026-02-01T00:00:00Z"), 500_000);
         assert_eq!(cost("2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z"), 12 * 31_000_000);
@@ -102,7 +117,7 @@ mod tests {
     fn a_price_holds_until_the_next_and_the_trunk_is_deleted() {
         let prices = [("2026-01-11T00:00:00Z", 31_000_000), ("2026-01-21T00:00:00Z", 62_000_000)];
         let cost = |deleted| {
-            cost_between(&trunk(&prices, deleted), at("2026-01-01T00:00:00Z"), at("2026-02-01T00:00:00Z")).micros()
+            cost_between(&mut Months::default(), &trunk(&prices, deleted), at("2026-01-01T00:00:00Z"), at("2026-02-01T00:00:00Z")).micros()
         };
         assert_eq!(cost(None), 10 * 1_000_000 + 11 * 2_000_000);
         assert_eq!(cost(Some("2026-01-22T00:00:00Z")), 10 * 1_000_000 + 2_000_000);
@@ -112,6 +127,6 @@ mod tests {
     #[test]
     fn prices_of_any_size_fit() {
         let trunk = trunk(&[("1970-01-01T00:00:00Z", i64::MAX), ("1970-01-02T00:00:00Z", i64::MAX)], None);
-        assert_eq!(cost_between(&trunk, at("1970-01-01T00:00:00Z"), at("2026-01-01T00:00:00Z")).micros(), i64::MAX);
+        assert_eq!(cost_between(&mut Months::default(), &trunk, at("1970-01-01T00:00:00Z"), at("2026-01-01T00:00:00Z")).micros(), i64::MAX);
     }
 }
