@@ -10,8 +10,8 @@ use tandem_control::{
     Unavailable, router,
 };
 use tandem_model::{
-    AccountId, CallId, CallRecord, DialOrder, LiveCall, Receipt, Timestamp, Traffic, Trunk, TrunkId, TrunkLoad,
-    TrunkState,
+    AccountId, CallId, CallRecord, DialOrder, LiveCall, LiveCredit, Money, Receipt, Timestamp, Traffic, Trunk, TrunkId,
+    TrunkLoad, TrunkState,
 };
 use tandem_store::Store;
 use tower::ServiceExt;
@@ -38,6 +38,7 @@ impl Node {
             currency: "USD".to_owned(),
             platform_tokens: None,
             rate_limit: None,
+            credit_value: Money::from_micros(10_000),
             clock: Arc::new(WallClock),
         };
         Self { router: router(Services::new(store.clone(), Arc::new(AtRest), settings)), owner }
@@ -106,6 +107,10 @@ impl Switchboard for AtRest {
     async fn external_call_started(&self, _: AccountId, _: TrunkId, _: CallId) {}
 
     async fn external_call_ended(&self, _: CallId) {}
+
+    async fn credit(&self, _: AccountId) -> Result<Option<LiveCredit>, Unavailable> {
+        Ok(None)
+    }
 
     async fn traffic(&self) -> Result<(Traffic, Vec<TrunkLoad>), Unavailable> {
         Err(Unavailable)

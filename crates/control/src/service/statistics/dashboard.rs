@@ -120,7 +120,8 @@ fn last_day(account: AccountId, now: Timestamp) -> TrafficQuery {
 
 /// Of attempts at a trunk. What the trunk costs by the month is told up to now.
 fn figures(sums: Sums, prices: Option<&TrunkPrices>, range: (Timestamp, Timestamp), now: Timestamp) -> Figures {
-    let monthly = prices.map_or(Money::ZERO, |prices| cost_between(&mut Months::default(), prices, range.0, range.1.min(now)));
+    let monthly =
+        prices.map_or(Money::ZERO, |prices| cost_between(&mut Months::default(), prices, range.0, range.1.min(now)));
     Figures { sums, of_attempts: true, monthly_cost: Some(monthly) }
 }
 

@@ -89,14 +89,25 @@ mod tests {
             let day = 86_400_000_000;
             let first = at(&format!("{month}-01T00:00:00Z")).unix_micros();
             let moment = |number: i64| Timestamp::from_unix_micros(first + number * day);
-            let sum: i64 =
-                (0..days).map(|number| cost_between(&mut Months::default(), &trunk, moment(number), moment(number + 1)).micros()).sum();
+            let sum: i64 = (0..days)
+                .map(|number| cost_between(&mut Months::default(), &trunk, moment(number), moment(number + 1)).micros())
+                .sum();
             assert_eq!(sum, 10_000_001, "{month}");
-            assert_eq!(cost_between(&mut Months::default(), &trunk, moment(0), moment(days)).micros(), 10_000_001, "{month}");
+            assert_eq!(
+                cost_between(&mut Months::default(), &trunk, moment(0), moment(days)).micros(),
+                10_000_001,
+                "{month}"
+            );
             let hours: i64 = (0..days * 24)
                 .map(|hour| Timestamp::from_unix_micros(first + hour * day / 24))
                 .map(|hour| {
-                    cost_between(&mut Months::default(), &trunk, hour, Timestamp::from_unix_micros(hour.unix_micros() + day / 24)).micros()
+                    cost_between(
+                        &mut Months::default(),
+                        &trunk,
+                        hour,
+                        Timestamp::from_unix_micros(hour.unix_micros() + day / 24),
+                    )
+                    .micros()
                 })
                 .sum();
             assert_eq!(hours, 10_000_001, "{month}");
@@ -117,7 +128,13 @@ mod tests {
     fn a_price_holds_until_the_next_and_the_trunk_is_deleted() {
         let prices = [("2026-01-11T00:00:00Z", 31_000_000), ("2026-01-21T00:00:00Z", 62_000_000)];
         let cost = |deleted| {
-            cost_between(&mut Months::default(), &trunk(&prices, deleted), at("2026-01-01T00:00:00Z"), at("2026-02-01T00:00:00Z")).micros()
+            cost_between(
+                &mut Months::default(),
+                &trunk(&prices, deleted),
+                at("2026-01-01T00:00:00Z"),
+                at("2026-02-01T00:00:00Z"),
+            )
+            .micros()
         };
         assert_eq!(cost(None), 10 * 1_000_000 + 11 * 2_000_000);
         assert_eq!(cost(Some("2026-01-22T00:00:00Z")), 10 * 1_000_000 + 2_000_000);
@@ -127,6 +144,10 @@ mod tests {
     #[test]
     fn prices_of_any_size_fit() {
         let trunk = trunk(&[("1970-01-01T00:00:00Z", i64::MAX), ("1970-01-02T00:00:00Z", i64::MAX)], None);
-        assert_eq!(cost_between(&mut Months::default(), &trunk, at("1970-01-01T00:00:00Z"), at("2026-01-01T00:00:00Z")).micros(), i64::MAX);
+        assert_eq!(
+            cost_between(&mut Months::default(), &trunk, at("1970-01-01T00:00:00Z"), at("2026-01-01T00:00:00Z"))
+                .micros(),
+            i64::MAX
+        );
     }
 }
