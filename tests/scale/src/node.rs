@@ -6,8 +6,8 @@ use axum::http::{Request, StatusCode, header};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tandem_control::{
-    Clock, ControlSettings, DialError, HangupError, ProbeError, ProbeResult, Readiness, Services, Switchboard,
-    Unavailable, router,
+    Clock, ControlSettings, DialError, HangupError, Outgoing, OutgoingAnswer, OutgoingError, ProbeError, ProbeResult,
+    Readiness, Services, Switchboard, Unavailable, UrlError, router,
 };
 use tandem_model::{
     AccountId, CallId, CallRecord, DialOrder, LiveCall, LiveCredit, Money, Receipt, Timestamp, Traffic, Trunk, TrunkId,
@@ -39,6 +39,7 @@ impl Node {
             platform_tokens: None,
             rate_limit: None,
             credit_value: Money::from_micros(10_000),
+            outgoing: Arc::new(Nobody),
             clock: Arc::new(WallClock),
         };
         Self { router: router(Services::new(store.clone(), Arc::new(AtRest), settings)), owner }
@@ -68,6 +69,20 @@ struct WallClock;
 impl Clock for WallClock {
     fn now(&self) -> Timestamp {
         now()
+    }
+}
+
+/// Nothing is sent from here.
+struct Nobody;
+
+#[async_trait]
+impl Outgoing for Nobody {
+    fn check(&self, _: &str) -> Result<(), UrlError> {
+        Err(UrlError::Scheme)
+    }
+
+    async fn post(&self, _: &str, _: &[(&'static str, String)], _: Vec<u8>) -> Result<OutgoingAnswer, OutgoingError> {
+        Err(OutgoingError::Url(UrlError::Scheme))
     }
 }
 
