@@ -45,6 +45,8 @@ struct Things {
     session: String,
     access_token: String,
     /// The account, and the key of an admin of the node.
+    hook: String,
+    delivery: String,
     account: String,
     node_key: String,
 }
@@ -57,7 +59,13 @@ impl Things {
         let text = |value: &Value, field: &str| value[field].as_str().unwrap().to_owned();
         let trunk = api.trunk(json!({})).await;
         let idle = api.trunk(json!({"name": "idle"})).await;
+        let hook = api.post("/webhook-endpoints", json!({"url": "https://example.com/"})).await.expect(201);
+        let hook = text(&hook, "id");
         let external = api.call(&trunk, "c-1").await;
+        assert!(api.services.send_due_webhooks().await.unwrap() > 0);
+        let delivered = api.get(&format!("/webhook-endpoints/{hook}/deliveries?state=delivered")).await.expect(200);
+        let delivery = text(&delivered[0], "id");
+        api.receiver.take();
         let dialled = json!({"to_number": "+12025550100", "connect": {"type": "echo"}});
         let live = text(&api.post("/calls/dial", dialled).await.expect(201), "id");
         let made = api.post("/api-keys", json!({"name": "x", "scopes": ["read"]})).await.expect(201);
@@ -78,6 +86,8 @@ impl Things {
             user,
             session,
             access_token,
+            hook,
+            delivery,
             account: api.mine.account.id.to_string(),
             node_key: node_key.expose().to_owned(),
         }
@@ -85,7 +95,7 @@ impl Things {
 
     /// How an operation is tried: its path, its body, and the status of its answer. `None` for one that nobody has thought of.
     fn case(&self, method: &str, path: &str) -> Option<(String, Value, u16)> {
-        let Self { trunk, idle, external, live, key, user, session, account, .. } = self;
+        let Self { trunk, idle, external, live, key, user, session, hook, delivery, account, .. } = self;
         let none = Value::Null;
         let dial = json!({"to_number": "+12025550100", "connect": {"type": "echo"}});
         let path = path.strip_prefix("/api/v1/telephony")?;
@@ -117,6 +127,20 @@ impl Things {
             }
             ("PATCH", "/accounts/{id}/credits") => {
                 (format!("/accounts/{account}/credits"), json!({"credit_control": "on"}), 200)
+            }
+            ("POST", "/webhook-endpoints") => (path.to_owned(), json!({"url": "https://example.com/a"}), 201),
+            ("PATCH", "/webhook-endpoints/{id}") => {
+                (format!("/webhook-endpoints/{hook}"), json!({"enabled": false, "description": "x"}), 200)
+            }
+            ("DELETE", "/webhook-endpoints/{id}") => (format!("/webhook-endpoints/{hook}"), none, 204),
+            ("POST", "/webhook-endpoints/{id}/rotate-secret" | "/webhook-endpoints/{id}/test") => {
+                (path.replace("{id}", hook), none, 200)
+            }
+            ("POST", "/webhook-endpoints/{id}/replay") => {
+                (path.replace("{id}", hook), json!({"since": "2026-01-01T00:00:00Z"}), 202)
+            }
+            ("POST", "/webhook-endpoints/{id}/deliveries/{delivery_id}/replay") => {
+                (path.replace("{id}", hook).replace("{delivery_id}", delivery), none, 202)
             }
             _ => return None,
         })
@@ -176,6 +200,7 @@ async fn every_mutation_can_be_tried_and_changes_nothing() {
         tried += 1;
     }
     assert!(tried >= 16, "{tried}");
+    assert!(api.receiver.take().is_empty(), "no test was sent");
     api.get(&format!("/trunks/{}", things.trunk)).await.expect(200);
     watcher.0.close().await.unwrap();
 }

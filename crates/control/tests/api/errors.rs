@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 #[tokio::test]
 async fn what_is_not_there_is_a_problem_too() {
     let api = Api::start().await;
-    for path in ["//", "//nothing", "/nothing", "/trunks/a/b", "/dashboard", "/webrtc/offer"] {
+    for path in ["//", "//nothing", "/nothing", "/trunks/a/b", "/webrtc/offer"] {
         api.get(path).await.expect_problem(404, "unknown_path");
     }
     let reply = api.delete("/trunks").await;

@@ -204,6 +204,10 @@ impl Webhooks {
         let found = self.core.store.webhook_secrets(caller.account_id(), id, now).await?;
         let (endpoint, secrets) = found.ok_or(FindWebhookError::NotFound)?;
         let test_id = EventId::new(now, id_bits()?);
+        if caller.act(now).dry_run {
+            let error = Some("a dry run sends nothing".to_owned());
+            return Ok(Tested { id: test_id, status: None, error, duration: Duration::ZERO });
+        }
         let body = json!({
             "id": test_id,
             "type": "webhook.test",
