@@ -166,7 +166,10 @@ impl Carrier {
             engine::Event::Closed { tag, stats, .. } => {
                 self.with_call(CallNumber(tag), |call, exchange| call.port_closed(&stats, exchange, now));
             }
-            engine::Event::Latched { .. } | engine::Event::DigitsSent { .. } | engine::Event::RtpTimeout { .. } => {}
+            engine::Event::Latched { .. }
+            | engine::Event::DigitsSent { .. }
+            | engine::Event::Heard { .. }
+            | engine::Event::RtpTimeout { .. } => {}
         }
         self.drain_endpoint(now);
     }

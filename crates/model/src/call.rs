@@ -271,6 +271,8 @@ text_enum! {
         Resumed = "resumed",
         /// A leg's audio came from this address first.
         MediaLatched = "media_latched",
+        /// What a call that tests a trunk has heard.
+        AudioChecked = "audio_checked",
         /// The call ended.
         Ended = "ended",
     }

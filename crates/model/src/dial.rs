@@ -46,6 +46,9 @@ pub enum Connect {
         /// Frequencies in hertz, mixed with `+`: `1000`, `440+480`; each 100 to 3,800, at most four.
         tone: String,
     },
+    /// A tone, while what comes back is listened to for it: a call that tests a trunk. It goes over the trunk that the order names and no
+    /// other, also when the trunk is not well. No client can order it by name.
+    Test,
     /// Another SIP address.
     Sip {
         /// A `sip:` URI.

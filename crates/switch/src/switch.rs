@@ -112,6 +112,7 @@ impl Switch {
             | engine::Event::FirstPacket { tag, .. }
             | engine::Event::Digit { tag, .. }
             | engine::Event::DigitsSent { tag, .. }
+            | engine::Event::Heard { tag, .. }
             | engine::Event::RtpTimeout { tag, .. }
             | engine::Event::Closed { tag, .. } => *tag,
         };

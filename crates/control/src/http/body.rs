@@ -19,6 +19,23 @@ impl<S: Sync> FromRequest<S> for JsonObject {
     }
 }
 
+/// The same where there need not be a body: an object without members.
+pub(crate) struct OptionalJsonObject(pub(crate) Map<String, Value>);
+
+impl<S: Sync> FromRequest<S> for OptionalJsonObject {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let bytes = read_body(body).await?;
+        if bytes.is_empty() {
+            return Ok(Self(Map::new()));
+        }
+        let JsonObject(object) = JsonObject::from_request(Request::from_parts(parts, Body::from(bytes)), state).await?;
+        Ok(Self(object))
+    }
+}
+
 /// All of a body.
 pub(super) async fn read_body(body: Body) -> Result<Bytes, Problem> {
     to_bytes(body, MAX_BODY).await.map_err(|_| {

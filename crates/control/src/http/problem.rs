@@ -1,8 +1,8 @@
 pub(crate) use crate::http::problem_code::ProblemCode;
 use crate::http::receipt_view::ReceiptView;
 use crate::service::{
-    CreateCallError, CreateTrunkError, DeleteTrunkError, DialCallError, ExplainError, FindCallError, FindRefusalError,
-    HangUpError, HealthCheckError, MAX_OPEN_CALLS, ReadTrunkError, UpdateCallError, UpdateTrunkError,
+    CheckTrunkError, CreateCallError, CreateTrunkError, DeleteTrunkError, DialCallError, ExplainError, FindCallError,
+    FindRefusalError, HangUpError, HealthCheckError, MAX_OPEN_CALLS, ReadTrunkError, UpdateCallError, UpdateTrunkError,
 };
 use crate::wire::{FieldError, Invalid};
 use crate::{ProbeError, Unavailable};
@@ -264,6 +264,18 @@ impl From<HealthCheckError> for Problem {
             ),
             HealthCheckError::Probe(ProbeError::Unavailable(error)) => error.into(),
             HealthCheckError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<CheckTrunkError> for Problem {
+    fn from(error: CheckTrunkError) -> Self {
+        match error {
+            CheckTrunkError::Forbidden(error) => error.into(),
+            CheckTrunkError::Refused(receipt) => DialCallError::Refused(receipt).into(),
+            CheckTrunkError::Unavailable(error) => error.into(),
+            CheckTrunkError::Check(error) => error.into(),
+            CheckTrunkError::Database(error) => error.into(),
         }
     }
 }

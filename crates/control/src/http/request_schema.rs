@@ -276,6 +276,14 @@ pub(crate) struct Dial {
     record: Option<bool>,
 }
 
+/// What is to be checked beside the probe.
+#[derive(ToSchema)]
+pub(crate) struct HealthCheckRequest {
+    /// A telephone number to call for some seconds over the trunk, best one that answers with an echo. No emergency number.
+    #[schema(examples("+12025550100"))]
+    call: Option<String>,
+}
+
 /// Who talks once the call is answered.
 #[derive(ToSchema)]
 #[schema(as = Connect)]

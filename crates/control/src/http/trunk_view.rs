@@ -1,6 +1,6 @@
 use crate::ProbeResult;
 use crate::http::model_schema;
-use crate::service::ShownTrunk;
+use crate::service::{ShownTrunk, TestedCall};
 use crate::wire::money_number;
 use ipnet::IpNet;
 use serde::Serialize;
@@ -8,7 +8,7 @@ use serde_json::{Map, Number, Value};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use tandem_model::{
-    CallDirection, DtmfMode, HealthStatus, Provider, Reason, SrtpPolicy, Timestamp, Transport, TrunkStatus,
+    CallDirection, CallStatus, DtmfMode, HealthStatus, Provider, Reason, SrtpPolicy, Timestamp, Transport, TrunkStatus,
 };
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -171,6 +171,46 @@ pub(crate) struct HealthCheckView {
     #[schema(value_type = Option<String>, format = DateTime)]
     timestamp: Option<Timestamp>,
     details: HealthCheckDetails,
+    /// How the call went that was asked for.
+    call: Option<TestedCallView>,
+}
+
+/// How a short call over a trunk went.
+#[derive(Serialize, ToSchema)]
+#[schema(as = TestedCall)]
+pub(crate) struct TestedCallView {
+    /// The call, as any: `GET /calls/{id}`.
+    id: Uuid,
+    /// Whether it was answered and the tone that was played came back.
+    passed: bool,
+    #[schema(value_type = model_schema::CallStatus)]
+    status: CallStatus,
+    /// Why it ended; `normal_clearing` when it was heard out.
+    hangup_cause: Option<String>,
+    /// The SIP code that its INVITE was answered with.
+    sip_status: Option<u16>,
+    /// From the INVITE until something was heard of the far telephone: ringing, or the answer.
+    setup_ms: Option<u64>,
+    /// From the INVITE to the answer.
+    answer_ms: Option<u64>,
+    /// `tone`: what was played came back, as from an echo. `sound`: something else was to be heard. `silence`: packets of it. `nothing`: no
+    /// audio came. None when it was not answered.
+    #[schema(value_type = Option<String>, pattern = "^(tone|sound|silence|nothing)$")]
+    heard: Option<&'static str>,
+    /// How much audio came, in milliseconds.
+    audio_ms: Option<u64>,
+    /// In how much of it the tone was to be heard.
+    tone_ms: Option<u64>,
+    /// The tone, in hertz.
+    tone_hz: Option<u64>,
+    /// How loud what came was, in dBm0; the tone is sent at -10.
+    level_dbm0: Option<i64>,
+    packets_sent: Option<u64>,
+    packets_received: Option<u64>,
+    /// Packets lost on the way to us.
+    packets_lost: Option<i64>,
+    /// Interarrival jitter (RFC 3550), in microseconds.
+    jitter_us: Option<u64>,
 }
 
 /// How a probe went.
@@ -188,9 +228,10 @@ pub(crate) struct HealthCheckDetails {
 }
 
 impl HealthCheckView {
-    pub(crate) fn new(trunk_id: Uuid, found: ProbeResult) -> Self {
+    pub(crate) fn new(trunk_id: Uuid, found: ProbeResult, tested: Option<&TestedCall>) -> Self {
         Self {
             trunk_id,
+            call: tested.map(TestedCallView::from),
             status: found.health.status,
             latency_ms: milliseconds(found.health.latency_us),
             packet_loss_percent: percent(found.health.loss_basis_points),
@@ -201,6 +242,43 @@ impl HealthCheckView {
                 failure: found.failure,
                 latency_us: found.health.latency_us,
             },
+        }
+    }
+}
+
+impl From<&TestedCall> for TestedCallView {
+    fn from(tested: &TestedCall) -> Self {
+        let TestedCall { record, leg, heard } = tested;
+        let since = |at: Option<Timestamp>| {
+            let began = leg.as_ref()?.started_at;
+            Some(u64::try_from(at?.since(began).as_millis()).unwrap_or(u64::MAX))
+        };
+        let leg_times = leg.as_ref().map(|leg| (leg.ringing_at.or(leg.answered_at), leg.answered_at));
+        let (heard_of_at, answered_at) = leg_times.unwrap_or_default();
+        let media = leg.as_ref().and_then(|leg| leg.media.as_ref()).filter(|_| answered_at.is_some());
+        let word = heard.map(|heard| match (heard.has_tone(), heard.has_sound(), heard.audio_ms) {
+            (true, ..) => "tone",
+            (false, true, _) => "sound",
+            (false, false, 0) => "nothing",
+            (false, false, _) => "silence",
+        });
+        Self {
+            id: record.id.as_uuid(),
+            passed: answered_at.is_some() && heard.is_some_and(|heard| heard.has_tone()),
+            status: record.status,
+            hangup_cause: record.hangup_cause.clone(),
+            sip_status: leg.as_ref().and_then(|leg| leg.sip_status).or(record.sip_status),
+            setup_ms: since(heard_of_at),
+            answer_ms: since(answered_at),
+            heard: word,
+            audio_ms: heard.map(|heard| heard.audio_ms),
+            tone_ms: heard.map(|heard| heard.tone_ms),
+            tone_hz: heard.map(|heard| heard.tone_hz),
+            level_dbm0: heard.and_then(|heard| heard.level_dbm0),
+            packets_sent: media.map(|media| media.packets_sent),
+            packets_received: media.map(|media| media.packets_received),
+            packets_lost: media.and_then(|media| media.packets_lost),
+            jitter_us: media.and_then(|media| media.jitter_us),
         }
     }
 }

@@ -1,12 +1,12 @@
 use crate::Services;
-use crate::http::body::JsonObject;
+use crate::http::body::{JsonObject, OptionalJsonObject};
 use crate::http::problem::{Problem, ProblemDocument};
 use crate::http::problem_schema::{InvalidFields, NoAnswer, NoSuchTrunk, Unauthorized};
 use crate::http::query::{AskedList, List, PageQuery, TrunkFilterQuery, TrunkQuery};
-use crate::http::request_schema::{TrunkCreate, TrunkUpdate};
+use crate::http::request_schema::{HealthCheckRequest, TrunkCreate, TrunkUpdate};
 use crate::http::trunk_view::{HealthCheckView, TrunkView};
 use crate::service::Caller;
-use crate::wire::{NewTrunk, TrunkChange};
+use crate::wire::{HealthCheck, NewTrunk, TrunkChange};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -138,16 +138,26 @@ pub(crate) async fn delete(
 }
 
 /// Probe a trunk now: a real OPTIONS, answered or given up before this answers.
+///
+/// With `call` a short call to that number follows over this trunk and no other, also when the trunk is not well: a tone is played for
+/// some seconds, and what comes back is listened to for it. That takes 10 s at most, costs what the carrier takes for it, counts as any call, and
+/// needs the permission `calls`.
 #[utoipa::path(
     post,
     path = "/trunks/{id}/health-check",
     operation_id = "check_trunk_health",
     tag = "trunks",
     params(("id" = Uuid, Path, description = "The trunk.")),
+    request_body = Option<HealthCheckRequest>,
     responses(
-        (status = 200, description = "What the probe found.", body = HealthCheckView),
+        (status = 200, description = "What the probe found, and the call.", body = HealthCheckView),
         Unauthorized,
+        (status = 402, description = "The account's credit does not pay for the call.", body = ProblemDocument,
+            content_type = "application/problem+json"),
         NoSuchTrunk,
+        InvalidFields,
+        (status = 429, description = "The account, or the trunk in this second, has all its calls.", body = ProblemDocument,
+            content_type = "application/problem+json"),
         (status = 503, description = "The call path or the database does not answer, or too many probes are under way. Nothing was found; `Retry-After` says when to try again.", body = ProblemDocument,
             content_type = "application/problem+json"),
     )
@@ -156,10 +166,12 @@ pub(crate) async fn check_health(
     State(services): State<Services>,
     caller: Caller,
     Path(id): Path<String>,
+    OptionalJsonObject(body): OptionalJsonObject,
 ) -> Result<Json<HealthCheckView>, Problem> {
     let id = trunk_id(&id)?;
-    let found = services.trunks.check_health(&caller, id).await?;
-    Ok(Json(HealthCheckView::new(id.as_uuid(), found)))
+    let check = HealthCheck::parse(body)?;
+    let (found, tested) = services.trunks.check_health(&caller, id, check).await?;
+    Ok(Json(HealthCheckView::new(id.as_uuid(), found, tested.as_ref())))
 }
 
 /// What is no UUID is no trunk of anybody.

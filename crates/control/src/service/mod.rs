@@ -23,6 +23,7 @@ mod sessions;
 mod source_limit;
 mod stale_sweep;
 mod statistics;
+mod test_calls;
 mod trunks;
 mod users;
 mod webhooks;
@@ -60,6 +61,7 @@ pub(crate) use statistics::{
     Analytics, AnalyticsQuery, Bucket, Dashboard, Figures, GroupBy, Period, ReadStatisticsError, Statistics,
     TrunkStatistics,
 };
+pub(crate) use test_calls::{CheckTrunkError, TestedCall};
 pub(crate) use trunks::{
     CreateTrunkError, DeleteTrunkError, ReadTrunkError, ShownTrunk, TrunkSearch, Trunks, UpdateTrunkError,
 };

@@ -1,13 +1,14 @@
 use crate::service::probing::{HealthCheckError, Probing, Target};
+use crate::service::test_calls::{CheckTrunkError, TestCalls, TestedCall};
 use crate::service::{Caller, Core, ListRequest, Page, id_bits};
-use crate::wire::{Invalid, NewTrunk, Parsed, TrunkChange, capability_warnings, next_hop_address};
+use crate::wire::{HealthCheck, Invalid, NewTrunk, Parsed, TrunkChange, capability_warnings, next_hop_address};
 use crate::{ProbeResult, Unavailable};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tandem_model::{
-    CallDirection, DtmfMode, HealthStatus, InboundRouting, Money, OutboundRouting, Reason, Timestamp, Trunk,
-    TrunkHealth, TrunkId, TrunkState, TrunkStatus,
+    CallDirection, DtmfMode, HealthStatus, InboundRouting, Money, OutboundRouting, Permission, Reason, Timestamp,
+    Trunk, TrunkHealth, TrunkId, TrunkState, TrunkStatus,
 };
 use tandem_store::{DatabaseError, TrunkFilter};
 
@@ -16,6 +17,7 @@ use tandem_store::{DatabaseError, TrunkFilter};
 pub(crate) struct Trunks {
     core: Arc<Core>,
     probing: Probing,
+    test_calls: TestCalls,
 }
 
 /// Which trunks are wanted.
@@ -139,7 +141,8 @@ pub(crate) enum DeleteTrunkError {
 impl Trunks {
     pub(super) fn new(core: Arc<Core>) -> Self {
         let probing = Probing::new(Arc::clone(&core));
-        Self { core, probing }
+        let test_calls = TestCalls::new(Arc::clone(&core));
+        Self { core, probing, test_calls }
     }
 
     /// Makes a trunk, active and of unknown health, and has it probed.
@@ -266,14 +269,29 @@ impl Trunks {
         Ok(())
     }
 
-    /// Probes a trunk now and keeps what was found. What would be found nobody knows: a dry run tells what is known.
-    pub(crate) async fn check_health(&self, caller: &Caller, id: TrunkId) -> Result<ProbeResult, HealthCheckError> {
+    /// Probes a trunk now and keeps what was found; and places a short call over it, if that is wanted. What would be found nobody knows:
+    /// a dry run tells what is known, and calls nobody.
+    pub(crate) async fn check_health(
+        &self,
+        caller: &Caller,
+        id: TrunkId,
+        check: HealthCheck,
+    ) -> Result<(ProbeResult, Option<TestedCall>), CheckTrunkError> {
+        if check.call.is_some() {
+            caller.require(Permission::Calls)?;
+        }
         if caller.request.dry_run {
             let trunk = self.core.store.trunk(caller.account_id(), id).await?.ok_or(HealthCheckError::NotFound)?;
             let health = trunk.health;
-            return Ok(ProbeResult { health, trunk: None, sip_status: None, target: None, failure: None });
+            let known = ProbeResult { health, trunk: None, sip_status: None, target: None, failure: None };
+            return Ok((known, None));
         }
-        self.probing.probe(caller.account_id(), id).await
+        let found = self.probing.probe(caller.account_id(), id).await?;
+        let tested = match check.call {
+            Some(call) => Some(self.test_calls.place(caller, id, call).await?),
+            None => None,
+        };
+        Ok((found, tested))
     }
 
     /// An address that is written out must not lead into a network that the operator has not opened. Names are judged when resolved.

@@ -13,6 +13,7 @@ mod inbound_routing;
 mod money;
 mod number;
 mod outbound_routing;
+mod test_call;
 mod trunk;
 mod webhook;
 
@@ -24,6 +25,7 @@ pub(crate) use dial::DialRequest;
 pub(crate) use fields::{FieldError, Invalid, Parsed, nearest};
 pub(crate) use money::money_number;
 pub use number::warm_up;
+pub(crate) use test_call::{HealthCheck, TestCall};
 pub(crate) use trunk::{NewTrunk, TrunkChange, capability_warnings};
 pub(crate) use webhook::{NewWebhookEndpoint, WebhookEndpointEdit, WebhookReplay};
 
@@ -47,6 +49,7 @@ pub(crate) fn known_fields() -> Vec<(&'static str, Vec<&'static str>)> {
         ("PasswordChange", Fields::known(PasswordChange::read)),
         ("CreditGrant", Fields::known(CreditGrant::read)),
         ("CreditSetting", Fields::known(CreditSetting::read)),
+        ("HealthCheckRequest", Fields::known(|fields| Some(HealthCheck::read(fields)))),
         ("SignIn", Fields::known(Credentials::read)),
         ("SessionRefresh", Fields::known(Refresh::read)),
         ("WebhookEndpointCreate", Fields::known(NewWebhookEndpoint::read)),

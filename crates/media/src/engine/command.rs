@@ -90,6 +90,11 @@ pub enum Sink {
     Discard,
     /// Back to where it came from, through the port's own egress.
     Echo,
+    /// Nowhere, but it is listened to for a tone: [`Event::Heard`](super::Event::Heard) tells after [`LISTENING_TIME`](super::LISTENING_TIME).
+    Listen {
+        /// The frequency of the tone, in hertz.
+        hz: u16,
+    },
     /// Out through another port of this engine.
     Relay {
         /// That port. While it is not open, packets are dropped and counted.

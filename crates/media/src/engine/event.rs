@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::command::{Channel, PortId};
-use super::stats::PortStats;
+use super::stats::{HeardStats, PortStats};
 use crate::dtmf::Digit;
 
 /// A datagram to send now.
@@ -70,6 +70,15 @@ pub enum Event {
         tag: u64,
         /// Whether they went out as telephone-events; else as tones.
         as_events: bool,
+    },
+    /// What a port has heard that was to listen for a tone ([`Sink::Listen`](super::Sink::Listen)). Told once.
+    Heard {
+        /// The port.
+        port: PortId,
+        /// Its tag.
+        tag: u64,
+        /// What.
+        heard: HeardStats,
     },
     /// Nothing was heard for as long as [`Command::SetRtpTimeout`](super::Command::SetRtpTimeout) allows. Told once a silence.
     RtpTimeout {

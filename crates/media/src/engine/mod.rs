@@ -5,6 +5,7 @@
 
 mod command;
 mod deadlines;
+mod ear;
 mod egress;
 mod event;
 mod latch;
@@ -18,8 +19,9 @@ mod stats;
 mod test_support;
 
 pub use command::{Channel, Command, CommandError, Payload, PortId, RemoteMedia, Sink, Source};
+pub use ear::LISTENING_TIME;
 pub use event::{Event, Output, Transmit};
-pub use stats::{PeerReport, PortStats, ReceiveDrops, ReceivedStats, SendDrops, SentStats};
+pub use stats::{HeardStats, PeerReport, PortStats, ReceiveDrops, ReceivedStats, SendDrops, SentStats};
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -79,9 +81,9 @@ impl Engine {
                 port
             }
             Command::SetSink { port, sink } => {
-                if self.port_mut(port)?.set_sink(sink) {
+                if self.port_mut(port)?.set_sink(sink, now) {
                     let by = match sink {
-                        Sink::Discard => None,
+                        Sink::Discard | Sink::Listen { .. } => None,
                         Sink::Echo => Some(port),
                         Sink::Relay { to } => Some(to),
                     };
@@ -134,7 +136,7 @@ impl Engine {
         self.deadlines.arm(port, ingress.deadline());
         let heard = heard?;
         let by = match heard.sink {
-            Sink::Discard => return None,
+            Sink::Discard | Sink::Listen { .. } => return None,
             Sink::Echo => port,
             Sink::Relay { to } => to,
         };

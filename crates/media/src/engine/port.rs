@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tandem_model::Codec;
 
 use super::command::{Channel, Payload, PortId, RemoteMedia, Sink, Source};
+use super::ear::Ear;
 use super::egress::{Egress, Origin};
 use super::event::Event;
 use super::latch::{Latch, Sender};
@@ -27,6 +28,8 @@ pub(crate) struct Port {
     agreed: Option<Agreed>,
     latch: Latch,
     sink: Sink,
+    /// Since it was first to listen for a tone.
+    ear: Option<Box<Ear>>,
     reception: Reception,
     presses: PressDecoder,
     silence: Silence,
@@ -88,6 +91,7 @@ impl Port {
             agreed: None,
             latch: Latch::default(),
             sink: Sink::Discard,
+            ear: None,
             reception: Reception::new(now),
             presses: PressDecoder::default(),
             silence: Silence::default(),
@@ -124,8 +128,12 @@ impl Port {
     }
 
     /// True when that is a change.
-    pub(crate) fn set_sink(&mut self, sink: Sink) -> bool {
-        std::mem::replace(&mut self.sink, sink) != sink
+    pub(crate) fn set_sink(&mut self, sink: Sink, now: Instant) -> bool {
+        let is_change = std::mem::replace(&mut self.sink, sink) != sink;
+        if let (Sink::Listen { hz }, true) = (sink, is_change) {
+            self.ear = Some(Box::new(Ear::new(hz, now)));
+        }
+        is_change
     }
 
     /// Somebody begins to speak through this port, perhaps again: what was not sent meanwhile must not look lost.
@@ -237,6 +245,11 @@ impl Port {
                 self.tell_press(press, outbox);
             }
         }
+        if let (Sink::Listen { .. }, Some(ear), Some(Payload::Audio(codec))) = (self.sink, &mut self.ear, content)
+            && let Some(law) = Law::of(codec)
+        {
+            ear.hear(law, bytes);
+        }
         Some(Heard { header, payload, content, sink: self.sink })
     }
 
@@ -318,6 +331,9 @@ impl Port {
         if let Some(silent_for) = self.silence.handle_timeout(now) {
             outbox.tell(Event::RtpTimeout { port: self.id, tag: self.tag, silent_for });
         }
+        if let Some(heard) = self.ear.as_mut().and_then(|ear| ear.handle_timeout(now)) {
+            outbox.tell(Event::Heard { port: self.id, tag: self.tag, heard });
+        }
         self.speak(outbox, now);
         if self.reporting.is_due(now) {
             self.send_report(false, clock, outbox, now);
@@ -325,8 +341,9 @@ impl Port {
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
+        let ear = self.ear.as_ref().and_then(|ear| ear.deadline());
         let deadlines =
-            [self.presses.deadline(), self.silence.deadline(), self.speaker.deadline(), self.reporting.deadline()];
+            [self.presses.deadline(), self.silence.deadline(), self.speaker.deadline(), self.reporting.deadline(), ear];
         deadlines.into_iter().flatten().min()
     }
 

@@ -17,6 +17,17 @@ pub struct PortStats {
     pub source: Option<SocketAddr>,
 }
 
+/// What a port that listens for a tone has heard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeardStats {
+    /// How much audio there was, in milliseconds.
+    pub audio_ms: u64,
+    /// In how much of it the tone was most of what was heard, in steps of 100 ms.
+    pub tone_ms: u64,
+    /// How loud all of it was, in dBm0. `None` for digital silence, and for nothing.
+    pub level_dbm0: Option<i8>,
+}
+
 /// One direction: from the peer to us.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReceivedStats {

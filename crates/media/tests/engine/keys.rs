@@ -25,6 +25,7 @@ fn heard(events: &[Event]) -> String {
         Event::Latched { .. }
         | Event::FirstPacket { .. }
         | Event::DigitsSent { .. }
+        | Event::Heard { .. }
         | Event::RtpTimeout { .. }
         | Event::Closed { .. } => None,
     };

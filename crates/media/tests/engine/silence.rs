@@ -13,6 +13,7 @@ fn timeouts(rig: &mut Rig) -> Vec<Duration> {
         | Event::FirstPacket { .. }
         | Event::Digit { .. }
         | Event::DigitsSent { .. }
+        | Event::Heard { .. }
         | Event::Closed { .. } => None,
     };
     rig.take_events().into_iter().filter_map(silent).collect()

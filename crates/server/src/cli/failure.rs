@@ -79,6 +79,10 @@ pub(super) enum Failure {
     PasswordFromTerminal,
     #[error("the trunk is {status}{reason}; tandem trunk show lists its settings")]
     TrunkUnwell { status: String, reason: String },
+    #[error(
+        "the test call is {status}, and what was heard is {heard:?} instead of the tone that was played; call a number that answers with an echo"
+    )]
+    TestCallFailed { status: String, heard: String },
     #[error("the call ended {status}{reason}")]
     CallUnsuccessful { status: String, reason: String },
     #[error("the system gives no thread or event queue: {0}")]

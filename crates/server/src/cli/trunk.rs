@@ -28,10 +28,13 @@ enum TrunkCommand {
     },
     /// Add a trunk
     Add(Box<AddArgs>),
-    /// Send an OPTIONS over a trunk and tell what came back
+    /// Send an OPTIONS over a trunk and tell what came back; with --call also place a short call and listen
     Test {
         /// Its name or id
         trunk: String,
+        /// A number to call for some seconds, best one that answers with an echo
+        #[arg(long, value_name = "NUMBER")]
+        call: Option<String>,
     },
 }
 
@@ -88,7 +91,7 @@ impl TrunkArgs {
                 Ok(output.answer(&trunk, || members(&trunk).to_string())?)
             }
             TrunkCommand::Add(arguments) => arguments.perform(&api, output),
-            TrunkCommand::Test { trunk } => test(&api, &trunk, output),
+            TrunkCommand::Test { trunk, call } => test(&api, &trunk, call.as_deref(), output),
         }
     }
 }
@@ -145,12 +148,14 @@ fn list(api: &Api, output: &Output) -> Result<(), Failure> {
     Ok(output.answer(&trunks, || table(&trunks).to_string())?)
 }
 
-/// Answers what was found, and fails when the trunk cannot take a call.
-fn test(api: &Api, named: &str, output: &Output) -> Result<(), Failure> {
+/// Answers what was found, and fails when the trunk cannot take a call, or the call that was asked for did not bring its tone back.
+fn test(api: &Api, named: &str, call: Option<&str>, output: &Output) -> Result<(), Failure> {
     let found = block_on(async {
         let id = id_of(api, named).await?;
-        Ok(api.post(&["trunks", &id, "health-check"], None).await?)
+        let body = call.map(|number| json!({"call": number}));
+        Ok(api.post(&["trunks", &id, "health-check"], body.as_ref()).await?)
     })?;
+    let tested = found.get("call").filter(|call| !call.is_null()).cloned();
     let details = found.get("details").cloned().unwrap_or_default();
     output.answer(&found, || {
         let mut table = Table::new(&["STATUS", "LATENCY", "SIP", "TARGET", "FAILURE"]);
@@ -165,10 +170,18 @@ fn test(api: &Api, named: &str, output: &Output) -> Result<(), Failure> {
             text(&details, "target"),
             text(&details, "failure"),
         ]);
-        table.to_string()
+        match &tested {
+            Some(tested) => format!("{table}\n{}", call_table(tested)),
+            None => table.to_string(),
+        }
     })?;
     match text(&found, "status").as_str() {
-        "healthy" | "degraded" => Ok(()),
+        "healthy" | "degraded" => match tested {
+            Some(tested) if tested.get("passed") != Some(&Value::Bool(true)) => {
+                Err(Failure::TestCallFailed { status: text(&tested, "status"), heard: text(&tested, "heard") })
+            }
+            Some(_) | None => Ok(()),
+        },
         status => {
             let reason = match text(&details, "failure") {
                 none if none.is_empty() => none,
@@ -177,6 +190,27 @@ fn test(api: &Api, named: &str, output: &Output) -> Result<(), Failure> {
             Err(Failure::TrunkUnwell { status: status.to_owned(), reason })
         }
     }
+}
+
+/// How the call went.
+fn call_table(tested: &Value) -> Table {
+    let with = |member: &str, unit: &str| match text(tested, member) {
+        none if none.is_empty() => none,
+        number => format!("{number} {unit}"),
+    };
+    let mut table = Table::new(&["CALL", "SIP", "SETUP", "ANSWER", "HEARD", "TONE", "LEVEL", "LOST", "ENDED"]);
+    table.row([
+        text(tested, "status"),
+        text(tested, "sip_status"),
+        with("setup_ms", "ms"),
+        with("answer_ms", "ms"),
+        text(tested, "heard"),
+        with("tone_ms", "ms"),
+        with("level_dbm0", "dBm0"),
+        text(tested, "packets_lost"),
+        text(tested, "hangup_cause"),
+    ]);
+    table
 }
 
 /// The id of a trunk that is named by name or id.

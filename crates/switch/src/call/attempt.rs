@@ -1,5 +1,5 @@
 use crate::config::MAX_FORWARDS;
-use crate::route::{NextHop, Planned, RoutedTrunk, dialled_number};
+use crate::route::{NextHop, Planned, RoutedTrunk, Urgency, dialled_number};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,8 +13,7 @@ use tandem_sip::message::{Header, HeaderName, HeaderValue, Host, NameAddr, SipUr
 pub(super) struct Attempt {
     /// `None` for a call straight to a SIP address.
     pub(super) trunk: Option<Arc<RoutedTrunk>>,
-    /// It calls for help: limits of business do not hold it back.
-    pub(super) is_emergency: bool,
+    pub(super) urgency: Urgency,
     pub(super) request_uri: SipUri,
     pub(super) routes: Vec<Uri>,
     /// The host part of From: the trunk's domain; `None` for our own address, of the family by which the far end is reached.
@@ -70,7 +69,7 @@ impl Attempt {
             rtp_timeout: trunk.rtp_timeout(),
             comedia: trunk.comedia(),
             trunk: Some(Arc::clone(entry)),
-            is_emergency: matches!(to, DialTarget::Emergency(_)),
+            urgency: Urgency::of(to, order),
             request_uri,
         }
     }
@@ -85,7 +84,7 @@ impl Attempt {
         let caller_id = order.from.clone().unwrap_or_else(|| ANONYMOUS_CALLER.to_owned());
         Ok(Self {
             trunk: None,
-            is_emergency: false,
+            urgency: Urgency::Ordinary,
             routes: Vec::new(),
             from_host: None,
             caller_id,

@@ -33,7 +33,7 @@ use crate::command::{Answer, Output, Question, QuestionId, Reply, ReplyId, Resol
 use crate::config::MAX_FORWARDS;
 use crate::ports::PortsExhausted;
 use crate::resources::{LegKey, Resources};
-use crate::route;
+use crate::route::{self, Urgency};
 use crate::rules::Rule;
 use arrival::NotTaken;
 use attempt::Attempt;
@@ -421,11 +421,11 @@ impl Call {
     ) -> Result<Option<TrunkSlot>, Outcome> {
         let Some(entry) = &attempt.trunk else { return Ok(None) };
         let (id, limit) = (entry.trunk.id, entry.trunk.max_concurrent_calls);
-        let against = match route::reason_at_this_moment(entry, &resources.capacity, attempt.is_emergency, now) {
+        let against = match route::reason_at_this_moment(entry, &resources.capacity, attempt.urgency, now) {
             Some(reason) => reason,
             None => match resources.capacity.reserve_outbound(
                 id,
-                if attempt.is_emergency { u32::MAX } else { limit },
+                if attempt.urgency == Urgency::Emergency { u32::MAX } else { limit },
                 now.instant,
             ) {
                 Some(slot) => return Ok(Some(slot)),
@@ -613,6 +613,14 @@ impl Call {
                 // The edge has read it already; what is no tone stays silent.
                 let source = ToneSpec::parse(&tone).map_or(Source::Silence, Source::Tone);
                 self.with_port(first, |port| port.set_source(source, resources));
+            }
+            Connect::Test => {
+                self.answer_caller(first, resources, now);
+                let source = ToneSpec::new(&[TEST_TONE_HZ], &[], TEST_TONE_DBM0).map_or(Source::Silence, Source::Tone);
+                self.with_port(first, |port| {
+                    port.set_source(source, resources);
+                    port.set_sink(Sink::Listen { hz: TEST_TONE_HZ }, resources);
+                });
             }
             Connect::Sip { uri } => {
                 let attempts = parties::plan_second_address(&uri, &self.order);
@@ -833,6 +841,17 @@ impl Call {
                 let ending = LegEnding { cause: HangupCause::MediaTimeout, by: HungUpBy::Switch, sip_status: None };
                 self.end(ending, resources, now);
             }
+            engine::Event::Heard { .. } if leg.is_over() => {}
+            engine::Event::Heard { heard, .. } => {
+                let detail = json!({
+                    "audio_ms": heard.audio_ms, "tone_ms": heard.tone_ms, "tone_hz": TEST_TONE_HZ,
+                    "level_dbm0": heard.level_dbm0,
+                });
+                self.event(EventKind::AudioChecked, Some(leg_id), detail, resources, now);
+                // That is what the call was for.
+                let ending = LegEnding { cause: HangupCause::NormalClearing, by: HungUpBy::Switch, sip_status: None };
+                self.end(ending, resources, now);
+            }
             engine::Event::Closed { stats, .. } => {
                 let media = leg_media(&stats);
                 resources.traffic.media_ended(leg.record.trunk_id, &media);
@@ -966,6 +985,11 @@ fn take_port(leg: LegKey, attempt: &Attempt, resources: &mut Resources) -> Resul
     let path = resources.config.path_to(attempt.next_hop.transport, address);
     path.map(|path| LegPort::take(leg, path, &attempt.codecs, resources)).transpose()
 }
+
+/// What a call that tests a trunk plays: the test tone of telephone networks (ITU-T O.6), which no signalling
+/// tone is.
+const TEST_TONE_HZ: u16 = 1_020;
+const TEST_TONE_DBM0: i8 = -10;
 
 /// How a leg ends whose far end is not heard from any more.
 const UNREACHABLE: LegEnding =

@@ -5,7 +5,7 @@ use super::credit;
 use super::log::CallLog;
 use super::outcome::Outcome;
 use crate::resources::Resources;
-use crate::route::{self, Plan, Query};
+use crate::route::{self, Plan, Query, Urgency};
 use std::collections::VecDeque;
 use tandem_model::{DialOrder, DialTarget, HangupCause, Now, Reason, Receipt, Refusal, RefusalKind, TrunkId};
 
@@ -143,6 +143,6 @@ const fn cause_of(refusal: RefusalKind) -> HangupCause {
 }
 
 fn plan_trunks(to: &DialTarget, trunk_id: Option<TrunkId>, order: &DialOrder, resources: &Resources, now: Now) -> Plan {
-    let query = Query { account_id: order.account_id, to, trunk_id };
+    let query = Query { account_id: order.account_id, to, trunk_id, urgency: Urgency::of(to, order) };
     route::plan(&resources.table, &resources.capacity, &resources.config.address_policy, query, now)
 }

@@ -11,7 +11,7 @@ pub use dialled::{dialled_number, matching_prefix};
 pub(crate) use identify::{Identification, Invited, accounts_of, identify};
 pub use next_hop::{InvalidNextHop, NextHop};
 pub(crate) use plan::reason_at_this_moment;
-pub use plan::{MAX_ATTEMPTS, MAX_CONSIDERED, Plan, Planned, Query, plan};
+pub use plan::{MAX_ATTEMPTS, MAX_CONSIDERED, Plan, Planned, Query, Urgency, plan};
 pub(crate) use sources::Sources;
 pub use table::{RouteTable, RoutedAccount, RoutedTrunk};
 

@@ -4,7 +4,8 @@ use crate::capacity::Capacity;
 use std::cmp::Ordering;
 use std::sync::Arc;
 use tandem_model::{
-    AccountId, AddressPolicy, Considered, DialTarget, Now, Reason, Refusal, RefusalKind, Trunk, TrunkId, Verdict,
+    AccountId, AddressPolicy, Connect, Considered, DialOrder, DialTarget, Now, Reason, Refusal, RefusalKind, Trunk,
+    TrunkId, Verdict,
 };
 
 /// What is to be routed.
@@ -16,6 +17,31 @@ pub struct Query<'a> {
     pub to: &'a DialTarget,
     /// Only this trunk, and what it fails over to: after it, or instead of it while it is full, too fast, resting or not well.
     pub trunk_id: Option<TrunkId>,
+    /// What holds it back.
+    pub urgency: Urgency,
+}
+
+/// What may hold a call back, beside what a person has set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    /// Limits, and the health of trunks.
+    Ordinary,
+    /// Limits alone: it is to show how a trunk is, and goes over no other.
+    Test,
+    /// It calls for help: neither.
+    Emergency,
+}
+
+impl Urgency {
+    /// Of a call to that party of an order.
+    #[must_use]
+    pub fn of(to: &DialTarget, order: &DialOrder) -> Self {
+        match (to, &order.connect) {
+            (DialTarget::Emergency(_), _) => Self::Emergency,
+            (DialTarget::Number(_) | DialTarget::Uri(_), Connect::Test) => Self::Test,
+            (DialTarget::Number(_) | DialTarget::Uri(_), _) => Self::Ordinary,
+        }
+    }
 }
 
 /// Which trunks are tried, in order, and the verdict on every trunk of the account.
@@ -48,7 +74,7 @@ pub fn plan(table: &RouteTable, capacity: &Capacity, policy: &AddressPolicy, que
     let mut eligible = Vec::new();
     let mut skipped = Vec::new();
     for trunk in trunks {
-        match reason_against(trunk, capacity, policy, query.to, now) {
+        match reason_against(trunk, capacity, policy, query, now) {
             None => eligible.push(Arc::clone(trunk)),
             Some(reason) => skipped.push((Arc::clone(trunk), reason)),
         }
@@ -75,6 +101,9 @@ pub fn plan(table: &RouteTable, capacity: &Capacity, policy: &AddressPolicy, que
             }
         }
     }
+    if query.urgency == Urgency::Test {
+        attempts.retain(|planned| Some(planned.trunk.trunk.id) == query.trunk_id);
+    }
     attempts.truncate(MAX_ATTEMPTS);
 
     let untaken = eligible.iter().filter(|trunk| attempts.iter().all(|taken| taken.trunk.trunk.id != trunk.trunk.id));
@@ -95,17 +124,17 @@ fn reason_against(
     trunk: &RoutedTrunk,
     capacity: &Capacity,
     policy: &AddressPolicy,
-    to: &DialTarget,
+    query: Query<'_>,
     now: Now,
 ) -> Option<Reason> {
     if let Some(reason) = trunk.unroutable_reason(policy) {
         return Some(reason);
     }
     let configured = &trunk.trunk;
-    if let Err(nearest) = matching_prefix(to, &configured.outbound) {
+    if let Err(nearest) = matching_prefix(query.to, &configured.outbound) {
         return Some(Reason::PrefixMismatch { nearest: nearest.to_owned() });
     }
-    reason_at_this_moment(trunk, capacity, matches!(to, DialTarget::Emergency(_)), now)
+    reason_at_this_moment(trunk, capacity, query.urgency, now)
 }
 
 /// Why a trunk cannot take a call at this moment, though it could at another. An emergency call is not held back by
@@ -113,18 +142,19 @@ fn reason_against(
 pub(crate) fn reason_at_this_moment(
     trunk: &RoutedTrunk,
     capacity: &Capacity,
-    is_emergency: bool,
+    urgency: Urgency,
     now: Now,
 ) -> Option<Reason> {
     let configured = &trunk.trunk;
     if let Some(until) = capacity.resting_until(configured.id, now.instant) {
         return Some(Reason::TrunkResting { until });
     }
-    if is_emergency {
+    if urgency == Urgency::Emergency {
         return None;
     }
-    if let Some(reason) = capacity.health_reason(configured.id, now.instant) {
-        return Some(reason);
+    let health = capacity.health_reason(configured.id, now.instant).filter(|_| urgency == Urgency::Ordinary);
+    if health.is_some() {
+        return health;
     }
     if capacity.trunk_active(configured.id) >= configured.max_concurrent_calls {
         return Some(Reason::TrunkFull { limit: configured.max_concurrent_calls });
@@ -323,7 +353,8 @@ mod tests {
 
     fn plan_for(table: &RouteTable, capacity: &Capacity, requested: Option<usize>) -> Plan {
         let to = DialTarget::Number("+12025550100".parse().unwrap());
-        let query = Query { account_id: account_id(), to: &to, trunk_id: requested.map(trunk_id) };
+        let query =
+            Query { account_id: account_id(), to: &to, trunk_id: requested.map(trunk_id), urgency: Urgency::Ordinary };
         let now = Now { instant: crate::route::tests::instant(), utc: EPOCH };
         plan(table, capacity, &AddressPolicy::default(), query, now)
     }

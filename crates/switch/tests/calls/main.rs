@@ -23,5 +23,6 @@ mod probes;
 mod random_calls;
 mod records;
 mod restart;
+mod test_calls;
 mod traffic;
 mod two_parties;

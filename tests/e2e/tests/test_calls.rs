@@ -1,0 +1,56 @@
+//! Short calls that test a trunk, over the simulated carrier.
+
+use serde_json::{Value, json};
+use tandem_e2e::{Network, Options, Tandem};
+
+fn check(api: &tandem_e2e::Api, trunk: &str, number: &str) -> Value {
+    let found = api.post(&format!("/trunks/{trunk}/health-check"), &json!({"call": number})).expect(200);
+    assert_eq!(found["status"], "healthy", "{found:#}");
+    found["call"].clone()
+}
+
+#[test]
+fn a_test_call_tells_an_echo_from_a_tone_a_busy_line_and_one_that_rings_for_ever() {
+    let network = Network::claim();
+    let tandem = Tandem::start(&network, &Options::demo());
+    let api = tandem.api();
+    let trunks = api.get("/trunks").expect(200);
+    let trunk = trunks[0]["id"].as_str().expect("the demo has trunks").to_owned();
+
+    let echo = check(&api, &trunk, "+12025550100");
+    assert_eq!((&echo["passed"], &echo["heard"], &echo["status"]), (&json!(true), &json!("tone"), &json!("completed")));
+    // It rings for a second, and the tone is played for three.
+    assert!(
+        echo["answer_ms"].as_u64() >= Some(900) && echo["setup_ms"].as_u64() <= echo["answer_ms"].as_u64(),
+        "{echo:#}"
+    );
+    assert!(
+        echo["tone_ms"].as_u64() >= Some(1_500) && echo["audio_ms"].as_u64() >= echo["tone_ms"].as_u64(),
+        "{echo:#}"
+    );
+    assert!(echo["level_dbm0"].as_i64().is_some_and(|level| (-16..=-6).contains(&level)), "{echo:#}");
+    assert_eq!(echo["hangup_cause"], "normal_clearing");
+
+    let other = check(&api, &trunk, "+12025550101");
+    assert_eq!((&other["passed"], &other["heard"]), (&json!(false), &json!("sound")), "{other:#}");
+
+    let busy = check(&api, &trunk, "+12025550102");
+    assert_eq!((&busy["passed"], &busy["heard"], &busy["sip_status"]), (&json!(false), &Value::Null, &json!(486)));
+
+    // It is a call as any, which says what it was for.
+    let id = echo["id"].as_str().unwrap_or_default();
+    let call = api.call(id);
+    assert_eq!((&call["metadata"], &call["sip_trunk_id"]), (&json!({"trunk_test": true}), &json!(trunk)));
+    let steps = api.timeline(id);
+    let heard = steps.iter().find(|step| step["kind"] == "audio_checked").unwrap_or_else(|| panic!("{steps:#?}"));
+    assert_eq!(heard["detail"]["tone_hz"], 1_020, "{heard:#}");
+
+    for wrong in ["911", "sip:x@127.0.0.2", "nobody"] {
+        let body = json!({"call": wrong});
+        assert_eq!(api.post(&format!("/trunks/{trunk}/health-check"), &body).code(), "invalid_field", "{wrong}");
+    }
+    // A person's status holds: nobody is called over a trunk that is switched off.
+    api.change_trunk(&trunk, &json!({"status": "inactive"}));
+    let refused = api.post(&format!("/trunks/{trunk}/health-check"), &json!({"call": "+12025550100"}));
+    assert_eq!(refused.code(), "no_route", "{}", refused.text);
+}
