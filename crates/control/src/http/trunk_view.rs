@@ -171,7 +171,9 @@ pub(crate) struct HealthCheckView {
     #[schema(value_type = Option<String>, format = DateTime)]
     timestamp: Option<Timestamp>,
     details: HealthCheckDetails,
-    /// How the call went that was asked for.
+    /// How the call went that was asked for; absent when none was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
     call: Option<TestedCallView>,
 }
 
