@@ -80,6 +80,24 @@ impl ShardDirectory {
     }
 }
 
+/// The journal of a shard, kept from every writer until it is dropped.
+#[derive(Debug)]
+pub struct Hold {
+    _lock: File,
+}
+
+impl Hold {
+    /// Takes the journal of a shard, unless a writer has it: then `Err` has its process id, if that is known.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn take(directory: &Path, shard: u16) -> io::Result<Result<Self, Option<u32>>> {
+        let directory = ShardDirectory::new(directory, shard);
+        directory.create()?;
+        Ok(directory.lock()?.map(|lock| Self { _lock: lock }))
+    }
+}
+
 /// Options for files that only this user may read.
 pub(crate) fn private_file() -> OpenOptions {
     let mut options = OpenOptions::new();

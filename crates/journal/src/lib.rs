@@ -29,6 +29,7 @@ mod set_aside;
 mod tailer;
 mod writer;
 
+pub use directory::Hold;
 pub use entry::{Entry, Kept, KeptFlow};
 pub use format::{EntryError, FORMAT_VERSION, MAX_PAYLOAD_BYTES, SegmentHeader, UnknownVersion};
 pub use position::{Damage, DamageReason, Position};

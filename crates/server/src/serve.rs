@@ -254,10 +254,18 @@ pub(crate) fn make_data_dir(config: &Config) -> Result<(), ServeError> {
 /// # Errors
 /// [`ServeError`], each with what to do.
 pub(crate) async fn open_store(config: &Config) -> Result<Store, ServeError> {
+    Ok(Store::open(&config.database, store_options(config)?).await?)
+}
+
+/// Who opens the database of a configuration, and with which key, which is made if it is missing.
+///
+/// # Errors
+/// [`ServeError`], each with what to do.
+pub(crate) fn store_options(config: &Config) -> Result<StoreOptions, ServeError> {
     let node_id = identity::node_id(&config.data_dir)?;
     let boot_id = BootId::new(SystemClock::utc(), identity::random_bits());
     let master_key = MasterKey::load_or_create(&config.master_key_file)?;
-    Ok(Store::open(&config.database, StoreOptions { master_key, node_id, boot_id }).await?)
+    Ok(StoreOptions { master_key, node_id, boot_id })
 }
 
 /// Ends the calls that an earlier process left open, and closes their records. The routes must be known: they price the calls.
@@ -319,9 +327,9 @@ const OUTGOING_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long requests that are under way may take to finish once the calls are over.
 const HTTP_GRACE: Duration = Duration::from_secs(2);
 /// Journal of the call path, in the data directory.
-const JOURNAL_DIR: &str = "journal";
+pub(crate) const JOURNAL_DIR: &str = "journal";
 /// There is one shard.
-const SHARD: u16 = 0;
+pub(crate) const SHARD: u16 = 0;
 /// Open files for everything but media: signalling with its connections, HTTP clients, the database.
 const RESERVED_FILES: u64 = 1_024 + MAX_CONNECTIONS as u64;
 /// RTP and RTCP.

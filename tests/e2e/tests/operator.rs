@@ -70,3 +70,48 @@ fn the_master_key_is_replaced_during_calls_and_nobody_notices() {
     let _ = tandem.api().wait_for_status(&id, "answered", Duration::from_secs(5));
     let _ = tandem.api().hang_up(&id);
 }
+
+#[test]
+fn a_backup_is_made_while_the_node_runs_and_restored_while_it_is_stopped() {
+    let network = Network::claim();
+    let mut tandem = Tandem::start(&network, &Options::default());
+    let api = tandem.api();
+    let peer = Peer::start(network.sip(2));
+    let trunk = api.create_trunk("peer", peer.address(), &json!({}));
+    let place = |count: usize| {
+        let dial = || text_at(&api.dial(&peer.uri("s486"), &json!({"sip_trunk_id": trunk})), "/id");
+        let ids: Vec<String> = (0..count).map(|_| dial()).collect();
+        for id in &ids {
+            let _ = api.wait_for_end(id, Duration::from_secs(5));
+        }
+        ids
+    };
+    let before = place(5);
+    tandem_e2e::eventually("all are stored", Duration::from_secs(5), || (api.all_calls().len() == 5).then_some(()));
+    let file = tandem.data_dir().join("backup.db").display().to_string();
+    let made = cli(&tandem, &["backup", &file]);
+    assert!(made["bytes"].as_u64() > Some(100_000), "{made}");
+    let later = place(3);
+    tandem_e2e::eventually("all are stored", Duration::from_secs(5), || (api.all_calls().len() == 8).then_some(()));
+    let told: Vec<Value> = before.iter().chain(&later).map(|id| api.call(id)).collect();
+
+    let refused = tandem.cli(&["restore", &file]);
+    assert!(!refused.status.success() && refused.stderr.contains("stop it first"), "{refused:?}");
+    let again = tandem.cli(&["backup", &file]);
+    assert!(!again.status.success() && again.stderr.contains("is there already"), "{again:?}");
+
+    // Everything is lost but the backup, the key and the journal, which still holds the calls that came later.
+    tandem.kill();
+    let restored = cli(&tandem, &["restore", &file]);
+    assert!(std::path::Path::new(&text_at(&restored, "/replaced")).is_file(), "{restored}");
+    tandem.restart();
+    let api = tandem.api();
+    tandem_e2e::eventually("the journal is read", Duration::from_secs(5), || {
+        (api.all_calls().len() == 8).then_some(())
+    });
+    for (id, told) in before.iter().chain(&later).zip(&told) {
+        assert_eq!(api.call(id), *told);
+    }
+    let verified = cli(&tandem, &["audit", "verify"]);
+    assert_eq!(verified["whole"], true, "{verified:#}");
+}

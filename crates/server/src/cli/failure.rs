@@ -61,6 +61,18 @@ pub(super) enum Failure {
         "these nodes have not seen the new master key: {nodes}; look at their logs, then run it again. What is sealed still opens"
     )]
     NodesBehind { nodes: String },
+    #[error(
+        "the database is PostgreSQL: back it up by pg_dump --format=custom --schema=tandem --file=FILE {database}, and restore it, \
+         with all nodes stopped, by pg_restore --clean --if-exists --single-transaction --dbname={database} FILE"
+    )]
+    PostgresBackup { database: String },
+    #[error(
+        "the server{pid} runs on this data directory; stop it first (systemctl stop tandem), restore, and start it: what its journal \
+         still holds after the backup is stored then. A backup can be made while it runs"
+    )]
+    ServerRuns { pid: String },
+    #[error(transparent)]
+    Restore(#[from] tandem_store::RestoreError),
     #[error("the audit log is not as it was written: {findings} findings; docs/runbook.md says what to do")]
     AuditLogBroken { findings: usize },
     #[error("the operating system gives no random bytes: {0}")]

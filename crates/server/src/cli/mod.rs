@@ -3,6 +3,7 @@
 mod account;
 mod api;
 mod audit;
+mod backup;
 mod call;
 mod calls;
 mod check;
@@ -73,6 +74,16 @@ enum Command {
     /// The master key, which seals the secrets in the database
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Copy the database into a file, while the server runs or not
+    Backup {
+        /// The file, which must not be there yet
+        file: PathBuf,
+    },
+    /// Put a backup in the place of the database; the server must be stopped
+    Restore {
+        /// The backup
+        file: PathBuf,
+    },
     /// Who did what, in the database
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -136,6 +147,8 @@ impl Cli {
             Command::User(command) => command.perform(&settings.config(Preset::Node)?, output),
             Command::Key(command) => command.perform(&settings.config(Preset::Node)?, output),
             Command::Keys(command) => command.perform(&settings.config(Preset::Node)?, output),
+            Command::Backup { file } => backup::back_up(&file, &settings.config(Preset::Node)?, output),
+            Command::Restore { file } => backup::restore(&file, &settings.config(Preset::Node)?, output),
             Command::Audit(command) => command.perform(&settings.config(Preset::Node)?, output),
             Command::Trunk(arguments) => arguments.perform(&settings, output),
             Command::Call(arguments) => arguments.perform(&settings, output),

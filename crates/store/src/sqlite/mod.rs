@@ -1,5 +1,6 @@
 //! What only SQLite knows: how it is opened, its error codes, how records are written.
 
+pub(crate) mod backup;
 mod file_error;
 mod outbox;
 mod recording;
