@@ -7,7 +7,7 @@ use rusqlite::{Connection, OpenFlags};
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Why there is no backup, or why it was not put in the place of the database. Nothing was changed.
@@ -108,11 +108,11 @@ fn copy(from: &Path, draft: &Path, progress: &mut impl FnMut(BackupProgress)) ->
             let pages = backup.progress();
             let [all, left] = [pages.pagecount, pages.remaining].map(|pages| u64::try_from(pages).unwrap_or_default());
             progress(BackupProgress { copied: all.saturating_sub(left), all });
-            match step {
-                StepResult::Done => break,
-                // Nobody else has the copy, and the source is read only: a moment later it goes on.
-                _ => std::thread::yield_now(),
+            if matches!(step, StepResult::Done) {
+                break;
             }
+            // Nobody else has the copy, and of the source this only reads: should it have been busy, a moment later it goes on.
+            std::thread::yield_now();
         }
     }
     source.execute_batch("ROLLBACK")?;
@@ -145,7 +145,7 @@ pub(crate) fn stage(backup: &Path, database: &Path) -> Result<PathBuf, BackupErr
         return Err(written(&staged, source));
     }
     // The copy has the mode of the backup, which may be another's.
-    let private = fs::Permissions::from(std::os::unix::fs::PermissionsExt::from_mode(0o600));
+    let private = fs::Permissions::from_mode(0o600);
     fs::set_permissions(&staged, private).map_err(|source| written(&staged, source))?;
     Ok(staged)
 }
