@@ -37,6 +37,7 @@ mod trunk;
 mod trunk_health;
 mod trunk_price;
 mod user;
+mod version;
 mod webhook;
 
 pub use account::{AccountChange, InsertAccountError, UpdateAccountError};
@@ -68,6 +69,7 @@ pub use trunk::{ChangeTrunkError, DeleteTrunkError, InsertTrunkError, TrunkFilte
 pub use trunk_health::{HEALTH_HISTORY_KEY, KnownHealth};
 pub use trunk_price::{MonthlyPrice, TrunkPrices};
 pub use user::{ChangeUserError, InsertUserError, MAX_USERS, PasswordHash, USERS_KEY, User, UserChange};
+pub use version::{Stale, Versioned};
 pub use webhook::{
     ChangeWebhookError, ClaimedDelivery, ClaimedWebhook, Claims, DeliveryEnd, DeliveryReport, DeliveryState,
     FindWebhookError, InsertWebhookError, REPLAYED_AT_ONCE, Replay, WebhookBacklog, WebhookDelivery, WebhookEndpoint,

@@ -7,7 +7,7 @@ use crate::routing::BUMP_REVISION;
 use crate::row::{Columns, stored, to_json};
 use crate::seal::{Place, SealingKey};
 use crate::trunk_price::SET_MONTHLY_PRICE;
-use crate::{Act, Change, DatabaseError, MasterKey, Store};
+use crate::{Act, Change, DatabaseError, MasterKey, Stale, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +49,9 @@ pub enum UpdateTrunkError {
     /// `failover_trunk_id` is no other trunk of the account.
     #[error("failover_trunk_id names no other trunk of the account")]
     FailoverUnknown,
+    /// It has another version than the act names.
+    #[error(transparent)]
+    Stale(#[from] Stale),
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
@@ -66,6 +69,9 @@ pub enum ChangeTrunkError<E> {
     /// `failover_trunk_id` is no other trunk of the account.
     #[error("failover_trunk_id names no other trunk of the account")]
     FailoverUnknown,
+    /// It has another version than the act names.
+    #[error(transparent)]
+    Stale(#[from] Stale),
     /// The change was refused by who asked for it.
     #[error("the change was refused")]
     Refused(E),
@@ -80,6 +86,9 @@ pub enum DeleteTrunkError {
     /// The account has no such trunk.
     #[error("no such trunk")]
     NotFound,
+    /// It has another version than the act names.
+    #[error(transparent)]
+    Stale(#[from] Stale),
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
@@ -265,6 +274,7 @@ impl Store {
             ChangeTrunkError::NotFound => UpdateTrunkError::NotFound,
             ChangeTrunkError::NameTaken => UpdateTrunkError::NameTaken,
             ChangeTrunkError::FailoverUnknown => UpdateTrunkError::FailoverUnknown,
+            ChangeTrunkError::Stale(error) => UpdateTrunkError::Stale(error),
             ChangeTrunkError::Refused(never) => match never {},
             ChangeTrunkError::Database(error) => UpdateTrunkError::Database(error),
         })
@@ -298,10 +308,13 @@ impl Store {
             let key = sqlx::query(READ_DATA_KEY).bind(account.as_uuid()).fetch_one(&mut *transaction).await?;
             let key = read_data_key(&key, self.master_key(), account)?;
             let before = read_trunk(&row, &key)?;
+            act.expects(&before)?;
             let mut trunk = before.clone();
             change(&mut trunk).map_err(ChangeTrunkError::Refused)?;
             (trunk.id, trunk.account_id) = (id, account);
             (trunk.health, trunk.created_at) = (before.health, before.created_at);
+            // It is the version, too: a clock that stands still or goes back must not bring one back.
+            trunk.updated_at = trunk.updated_at.max(before.updated_at.saturating_add(Duration::from_micros(1)));
             if let Some(failover) = trunk.failover_trunk_id {
                 let known = sqlx::query(FIND_TRUNK)
                     .bind(failover.as_uuid())
@@ -368,6 +381,16 @@ impl Store {
     ) -> Result<(), DeleteTrunkError> {
         on_pool!(self, pools => {
             let mut transaction = pools.begin().await?;
+            if act.expected_version.is_some() {
+                let row = sqlx::query(FIND_TRUNK)
+                    .bind(id.as_uuid())
+                    .bind(account.as_uuid())
+                    .fetch_optional(&mut *transaction)
+                    .await?
+                    .ok_or(DeleteTrunkError::NotFound)?;
+                let key = sqlx::query(READ_DATA_KEY).bind(account.as_uuid()).fetch_one(&mut *transaction).await?;
+                act.expects(&read_trunk(&row, &read_data_key(&key, self.master_key(), account)?)?)?;
+            }
             let deleted = sqlx::query(
                 "UPDATE trunks SET deleted_at = $3, failover_trunk_id = NULL, sip_password = $4, auth_password = NULL
                  WHERE id = $1 AND account_id = $2 AND deleted_at IS NULL",
@@ -381,7 +404,7 @@ impl Store {
             if deleted.rows_affected() == 0 {
                 return Err(DeleteTrunkError::NotFound);
             }
-            sqlx::query("UPDATE trunks SET failover_trunk_id = NULL WHERE failover_trunk_id = $1")
+            sqlx::query("UPDATE trunks SET failover_trunk_id = NULL, updated_at = updated_at + 1 WHERE failover_trunk_id = $1")
                 .bind(id.as_uuid())
                 .execute(&mut *transaction)
                 .await?;

@@ -3,7 +3,7 @@ use crate::error::{from_database, is_foreign_key_violation, is_unique_violation}
 use crate::list::{Bound, Condition, KeyKind, Listed, Listing, Part, ReadRow, SortKey};
 use crate::pool::on_pool;
 use crate::row::Columns;
-use crate::{Act, Change, DatabaseError, Store};
+use crate::{Act, Change, DatabaseError, Stale, Store};
 use serde_json::{Value, json};
 use std::fmt;
 use tandem_model::{AccountId, Role, Timestamp, UserId};
@@ -89,6 +89,9 @@ pub enum ChangeUserError {
     /// Nobody could manage the account's users any more.
     #[error("the last admin of an account stays one")]
     LastAdmin,
+    /// They have another version than the act names.
+    #[error(transparent)]
+    Stale(#[from] Stale),
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
@@ -216,6 +219,7 @@ impl Store {
                 .fetch_optional(&mut *transaction)
                 .await?;
             let user = user_to_change(row.as_ref(), change.role.or(Some(Role::Admin)))?;
+            act.expects(&user)?;
             let before = audited(&user);
             let user = User {
                 name: change.name.clone().unwrap_or(user.name),
@@ -257,6 +261,7 @@ impl Store {
                 .fetch_optional(&mut *transaction)
                 .await?;
             let user = user_to_change(row.as_ref(), None)?;
+            act.expects(&user)?;
             for statement in [SESSIONS_OF_USER, LINKS_OF_USER, "DELETE FROM users WHERE id = $1"] {
                 sqlx::query(statement).bind(id.as_uuid()).execute(&mut *transaction).await?;
             }

@@ -103,6 +103,7 @@ impl From<EditUserError> for Problem {
                 ProblemCode::LastAdmin,
                 "this is the only admin of the account; make another user an admin first",
             ),
+            EditUserError::Stale(error) => error.into(),
             EditUserError::Passwords(error) => error.into(),
             EditUserError::Database(error) => error.into(),
         }

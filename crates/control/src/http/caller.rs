@@ -2,6 +2,7 @@ use crate::Services;
 use crate::http::client_address::ClientAddress;
 use crate::http::dry_run::is_dry_run;
 use crate::http::envelope::RequestId;
+use crate::http::etag::expected_version;
 use crate::http::permission::Needs;
 use crate::http::problem::{Problem, ProblemCode};
 use crate::service::{Asked, Caller};
@@ -64,7 +65,7 @@ fn asked(parts: &Parts) -> Result<Asked, Problem> {
         source: parts.extensions.get().map(|ClientAddress(address)| *address),
         request_id: parts.extensions.get().map(|RequestId(id)| Arc::clone(id)),
         dry_run: is_dry_run(parts)?,
-        expected_version: None,
+        expected_version: expected_version(parts)?,
     })
 }
 

@@ -1,6 +1,7 @@
 use crate::Services;
 use crate::http::body::JsonObject;
 use crate::http::call_view::{CallView, EventView, LegView};
+use crate::http::etag::Tagged;
 use crate::http::problem::{Problem, ProblemDocument};
 use crate::http::problem_schema::{InvalidFields, NoAnswer, NoSuchCall, Unauthorized};
 use crate::http::query::{AskedList, CallFilterQuery, CallQuery, List, PageQuery};
@@ -11,6 +12,7 @@ use crate::wire::{CallChange, NewCall};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use tandem_store::Versioned;
 
 /// Log a call that something else carries. It takes a slot of its trunk until it ends, and is never refused for the trunk's capacity.
 /// One that is over ends when it is logged; how long it was connected and what it cost can be told with PUT.
@@ -37,10 +39,14 @@ pub(crate) async fn create(
     State(services): State<Services>,
     caller: Caller,
     JsonObject(body): JsonObject,
-) -> Result<(StatusCode, Json<CallView>), Problem> {
+) -> Result<Tagged<(StatusCode, Json<CallView>)>, Problem> {
     let new = NewCall::parse(body)?;
     let call = services.calls.create(&caller, new.value).await?;
-    Ok((StatusCode::CREATED, Json(CallView::new(call, &services.currency).with_warnings(new.warnings))))
+    let version = call.version();
+    Ok(Tagged(
+        version,
+        (StatusCode::CREATED, Json(CallView::new(call, &services.currency).with_warnings(new.warnings))),
+    ))
 }
 
 /// Logged calls, newest first. A call that goes on shows its state of a moment ago.
@@ -89,9 +95,9 @@ pub(crate) async fn read(
     State(services): State<Services>,
     caller: Caller,
     Path(id): Path<String>,
-) -> Result<Json<CallView>, Problem> {
+) -> Result<Tagged<Json<CallView>>, Problem> {
     let call = services.calls.read(&caller, &id).await?;
-    Ok(Json(CallView::new(call, &services.currency)))
+    Ok(Tagged(call.version(), Json(CallView::new(call, &services.currency))))
 }
 
 /// Change a logged call. Ending it frees its slot, once. Of a call that the switch carries, only what is the client's can change.
@@ -116,10 +122,10 @@ pub(crate) async fn update(
     caller: Caller,
     Path(id): Path<String>,
     JsonObject(body): JsonObject,
-) -> Result<Json<CallView>, Problem> {
+) -> Result<Tagged<Json<CallView>>, Problem> {
     let change = CallChange::parse(body)?;
     let call = services.calls.update(&caller, &id, change.value).await?;
-    Ok(Json(CallView::new(call, &services.currency).with_warnings(change.warnings)))
+    Ok(Tagged(call.version(), Json(CallView::new(call, &services.currency).with_warnings(change.warnings))))
 }
 
 /// How a call was routed: every trunk with its verdict, every attempt with its outcome.

@@ -1,5 +1,7 @@
 //! What holds for every operation, written into the OpenAPI document in one place.
 
+use crate::http::etag::has_versions;
+use axum::http::Method;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
@@ -12,6 +14,7 @@ pub(super) fn write_into(document: &mut OpenApi) {
         components.headers.insert(name.to_owned(), RefOr::T(header));
     }
     components.parameters.insert("IdempotencyKey".to_owned(), RefOr::T(idempotency_key()));
+    components.parameters.insert("IfMatch".to_owned(), RefOr::T(if_match()));
     components.parameters.insert("DryRun".to_owned(), RefOr::T(dry_run()));
     components.responses.insert("RateLimited".to_owned(), RefOr::T(rate_limited()));
     for (path, item) in &mut document.paths.paths {
@@ -23,6 +26,19 @@ pub(super) fn write_into(document: &mut OpenApi) {
         for operation in [&mut *put, post, delete, patch].into_iter().flatten() {
             if needs_key(operation) {
                 can_be_tried(operation);
+            }
+        }
+        for (method, operation) in
+            [(Method::PUT, &mut *put), (Method::PATCH, &mut *patch), (Method::DELETE, &mut *delete)]
+        {
+            if let Some(operation) = operation.as_mut().filter(|_| has_versions(&method, path)) {
+                heeds_if_match(operation);
+            }
+        }
+        let shows_version = [Method::PUT, Method::PATCH].iter().any(|method| has_versions(method, path));
+        for operation in [&mut *get, put, patch].into_iter().flatten().filter(|_| shows_version) {
+            if let Some(RefOr::T(answer)) = operation.responses.responses.get_mut("200") {
+                shows(answer, "ETag", "ETag");
             }
         }
         for operation in [get, put, post, delete, patch].into_iter().flatten() {
@@ -64,6 +80,26 @@ fn takes_idempotency_key(operation: &mut Operation) {
             shows(answer, "Idempotency-Replayed", "IdempotencyReplayed");
         }
     }
+}
+
+fn heeds_if_match(operation: &mut Operation) {
+    operation.parameters.get_or_insert_default().push(RefOr::Ref(Ref::new("#/components/parameters/IfMatch")));
+    describes(operation, "412", "It has another `ETag` than `If-Match` names: `precondition_failed`.");
+    if let Some(RefOr::T(answer)) = operation.responses.responses.get_mut("412") {
+        shows(answer, "ETag", "ETag");
+    }
+}
+
+fn if_match() -> Parameter {
+    ParameterBuilder::new()
+        .name("If-Match")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(
+            "The `ETag` of what was read: only that is changed, and nothing that somebody has changed meanwhile.",
+        ))
+        .schema(Some(ObjectBuilder::new().schema_type(SchemaType::new(Type::String))))
+        .build()
 }
 
 fn can_be_tried(operation: &mut Operation) {
@@ -165,7 +201,7 @@ fn idempotency_key() -> Parameter {
         .build()
 }
 
-fn headers() -> [(&'static str, Header); 6] {
+fn headers() -> [(&'static str, Header); 7] {
     [
         ("RequestId", text_header("The request, as in the log: yours, when it was sent and fits.")),
         (
@@ -176,6 +212,10 @@ fn headers() -> [(&'static str, Header); 6] {
         ),
         ("RateLimitPolicy", text_header("How many requests (`q`) may be sent in how many seconds (`w`).")),
         ("DryRun", text_header("`true` when nothing was changed, as `dry_run=true` has asked.")),
+        (
+            "ETag",
+            text_header("The version of what can be changed, for `If-Match`. What the switch measures does not count."),
+        ),
         ("RetryAfter", text_header("After how many seconds to try again.")),
         (
             "IdempotencyReplayed",

@@ -20,6 +20,7 @@ mod credits;
 mod dialling;
 mod dry_run;
 mod envelope;
+mod etag;
 mod event_view;
 mod events;
 mod health;

@@ -23,6 +23,8 @@ pub(crate) struct Problem {
     receipt: Option<Box<Receipt>>,
     /// Seconds, where they are known better than by the code.
     retry_after: Option<u64>,
+    /// What the thing has now.
+    etag: Option<HeaderValue>,
 }
 
 /// A problem document (RFC 9457).
@@ -52,12 +54,17 @@ pub(crate) struct ProblemDocument {
 
 impl Problem {
     pub(crate) fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), errors: Vec::new(), receipt: None, retry_after: None }
+        Self { code, detail: detail.into(), errors: Vec::new(), receipt: None, retry_after: None, etag: None }
     }
 
     /// The same, with the seconds after which it may be worth trying again.
     pub(crate) fn retry_after(self, seconds: u64) -> Self {
         Self { retry_after: Some(seconds), ..self }
+    }
+
+    /// The same, with the `ETag` that the thing has now.
+    pub(crate) fn tagged(self, etag: HeaderValue) -> Self {
+        Self { etag: Some(etag), ..self }
     }
 
     /// The problem of a response that names none: what the framework itself answers.
@@ -139,6 +146,9 @@ impl IntoResponse for Problem {
         }
         if let Some(seconds) = self.retry_after.or_else(|| retry_after(self.code)) {
             headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if let Some(etag) = &self.etag {
+            headers.insert(header::ETAG, etag.clone());
         }
         response.extensions_mut().insert(self);
         response
@@ -232,6 +242,7 @@ impl From<UpdateTrunkError> for Problem {
             UpdateTrunkError::NotFound => Self::no_such("trunk"),
             UpdateTrunkError::Invalid(invalid) => invalid.into(),
             UpdateTrunkError::NameTaken => Self::name_taken(),
+            UpdateTrunkError::Stale(error) => error.into(),
             UpdateTrunkError::Unavailable(error) => error.into(),
             UpdateTrunkError::Database(error) => error.into(),
         }
@@ -248,6 +259,7 @@ impl From<DeleteTrunkError> for Problem {
                     "the trunk has {active_calls} active calls; set its status to inactive and wait until they are over"
                 ),
             ),
+            DeleteTrunkError::Stale(error) => error.into(),
             DeleteTrunkError::Unavailable(error) => error.into(),
             DeleteTrunkError::Database(error) => error.into(),
         }
@@ -328,6 +340,7 @@ impl From<UpdateCallError> for Problem {
                 Self::new(ProblemCode::CallNotStoredYet, "the call began a moment ago and is not stored yet; try again")
             }
             UpdateCallError::Invalid(invalid) => invalid.into(),
+            UpdateCallError::Stale(error) => error.into(),
             UpdateCallError::Unavailable(error) => error.into(),
             UpdateCallError::Database(error) => error.into(),
         }

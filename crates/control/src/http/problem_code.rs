@@ -182,6 +182,11 @@ problem_codes! {
         advice: "Remove endpoints that nobody uses. One endpoint can have many types of events.",
         example: "the account has its 20 webhook endpoints; remove those that nobody uses",
     }
+    PreconditionFailed = "precondition_failed", PRECONDITION_FAILED, "It was changed meanwhile" {
+        meaning: "The `If-Match` header names another version than there is: somebody has changed the thing since it was read. Or the thing has no versions.",
+        advice: "Read it again, look at what has changed, and send the change with the new `ETag`. The answer has it, too.",
+        example: "it was changed meanwhile: its ETag is \"647bd1a40c7e5\" now; read it again",
+    }
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large" {
         meaning: "The body is longer than any that an endpoint takes, or the connection broke while it was read.",
         advice: "Send less in one request.",

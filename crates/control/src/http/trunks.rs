@@ -1,5 +1,6 @@
 use crate::Services;
 use crate::http::body::{JsonObject, OptionalJsonObject};
+use crate::http::etag::Tagged;
 use crate::http::problem::{Problem, ProblemDocument};
 use crate::http::problem_schema::{InvalidFields, NoAnswer, NoSuchTrunk, Unauthorized};
 use crate::http::query::{AskedList, List, PageQuery, TrunkFilterQuery, TrunkQuery};
@@ -11,6 +12,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use tandem_model::TrunkId;
+use tandem_store::Versioned;
 
 /// Trunks by priority, then age. With `health` a page may be short, or empty, though there is more, and then has a `next` link.
 #[utoipa::path(
@@ -55,10 +57,11 @@ pub(crate) async fn create(
     State(services): State<Services>,
     caller: Caller,
     JsonObject(body): JsonObject,
-) -> Result<(StatusCode, Json<TrunkView>), Problem> {
+) -> Result<Tagged<(StatusCode, Json<TrunkView>)>, Problem> {
     let new = NewTrunk::parse(body)?;
     let trunk = services.trunks.create(&caller, new).await?;
-    Ok((StatusCode::CREATED, Json(TrunkView::new(trunk, &services.currency))))
+    let version = trunk.trunk.version();
+    Ok(Tagged(version, (StatusCode::CREATED, Json(TrunkView::new(trunk, &services.currency)))))
 }
 
 /// One trunk.
@@ -79,9 +82,9 @@ pub(crate) async fn read(
     State(services): State<Services>,
     caller: Caller,
     Path(id): Path<String>,
-) -> Result<Json<TrunkView>, Problem> {
+) -> Result<Tagged<Json<TrunkView>>, Problem> {
     let trunk = services.trunks.read(&caller, trunk_id(&id)?).await?;
-    Ok(Json(TrunkView::new(trunk, &services.currency)))
+    Ok(Tagged(trunk.trunk.version(), Json(TrunkView::new(trunk, &services.currency))))
 }
 
 /// Change a trunk: only the fields that are sent; `null` clears one that may be empty.
@@ -105,11 +108,11 @@ pub(crate) async fn update(
     caller: Caller,
     Path(id): Path<String>,
     JsonObject(body): JsonObject,
-) -> Result<Json<TrunkView>, Problem> {
+) -> Result<Tagged<Json<TrunkView>>, Problem> {
     let id = trunk_id(&id)?;
     let change = TrunkChange::parse(body)?;
     let trunk = services.trunks.update(&caller, id, change).await?;
-    Ok(Json(TrunkView::new(trunk, &services.currency)))
+    Ok(Tagged(trunk.trunk.version(), Json(TrunkView::new(trunk, &services.currency))))
 }
 
 /// Delete a trunk without active calls. Its calls stay in the log.

@@ -4,6 +4,7 @@ use crate::http::access_schema::{
 };
 use crate::http::access_view::{UserCreatedView, UserView};
 use crate::http::body::JsonObject;
+use crate::http::etag::Tagged;
 use crate::http::problem::{Problem, ProblemDocument};
 use crate::http::problem_schema::{InvalidFields, NoAnswer, Unauthorized};
 use crate::http::query::{AskedList, List, PageQuery, UserFilterQuery, UserQuery};
@@ -13,6 +14,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use tandem_model::UserId;
+use tandem_store::Versioned;
 
 /// Users of the account, by e-mail address.
 #[utoipa::path(
@@ -57,10 +59,10 @@ pub(crate) async fn create(
     State(services): State<Services>,
     caller: Caller,
     JsonObject(body): JsonObject,
-) -> Result<(StatusCode, Json<UserCreatedView>), Problem> {
+) -> Result<Tagged<(StatusCode, Json<UserCreatedView>)>, Problem> {
     let new = NewUser::parse(body)?;
     let (user, password) = services.users.create(&caller, new).await?;
-    Ok((StatusCode::CREATED, Json(UserCreatedView::new(user, password.as_ref()))))
+    Ok(Tagged(user.version(), (StatusCode::CREATED, Json(UserCreatedView::new(user, password.as_ref())))))
 }
 
 /// One user.
@@ -81,8 +83,9 @@ pub(crate) async fn read(
     State(services): State<Services>,
     caller: Caller,
     Path(id): Path<String>,
-) -> Result<Json<UserView>, Problem> {
-    Ok(Json(services.users.read(&caller, user_id(&id)?).await?.into()))
+) -> Result<Tagged<Json<UserView>>, Problem> {
+    let user = services.users.read(&caller, user_id(&id)?).await?;
+    Ok(Tagged(user.version(), Json(user.into())))
 }
 
 /// Change a user: only the fields that are sent. A new role counts within 100 ms.
@@ -108,10 +111,11 @@ pub(crate) async fn update(
     caller: Caller,
     Path(id): Path<String>,
     JsonObject(body): JsonObject,
-) -> Result<Json<UserView>, Problem> {
+) -> Result<Tagged<Json<UserView>>, Problem> {
     let id = user_id(&id)?;
     let edit = UserEdit::parse(body)?;
-    Ok(Json(services.users.update(&caller, id, edit).await?.into()))
+    let user = services.users.update(&caller, id, edit).await?;
+    Ok(Tagged(user.version(), Json(user.into())))
 }
 
 /// Remove a user. Their sessions end within 100 ms.

@@ -9,7 +9,7 @@ use tandem_model::{
     AccountId, CallEvent, CallId, CallRecord, CallStatus, CarriedBy, HangupCause, LegRecord, LiveCall, Money, Rate,
     Receipt, Timestamp, Trunk,
 };
-use tandem_store::{Act, CallFilter, CallKey, DatabaseError, Listed, MAX_PAGE, Part, read_receipt};
+use tandem_store::{Act, CallFilter, CallKey, DatabaseError, Listed, MAX_PAGE, Part, Stale, read_receipt};
 use tokio::time::Instant;
 
 /// The call log.
@@ -77,11 +77,22 @@ pub(crate) enum UpdateCallError {
     #[error("the call is live and not stored yet")]
     NotStoredYet,
     #[error(transparent)]
+    Stale(#[from] Stale),
+    #[error(transparent)]
     Invalid(#[from] Invalid),
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
     #[error(transparent)]
     Database(#[from] DatabaseError),
+}
+
+/// Why a call that was found is left as it is.
+#[derive(Debug, thiserror::Error)]
+enum RefusedChange {
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    #[error(transparent)]
+    Stale(#[from] Stale),
 }
 
 impl From<OpenCallError> for CreateCallError {
@@ -214,13 +225,19 @@ impl Calls {
         let key = CallKey::Id(known.id);
         let _change = self.sweep.change(known.id);
         let act = caller.act(now);
-        let updated = self.core.store.update_call(&act, account, &key, move |call| match call.carried_by {
-            CarriedBy::External => change_external(call, change, rate, now),
-            CarriedBy::Tandem => change_ours(call, change),
+        let acting = &act;
+        let updated = self.core.store.update_call(&act, account, &key, move |call| {
+            acting.expects(call)?;
+            match call.carried_by {
+                CarriedBy::External => change_external(call, change, rate, now)?,
+                CarriedBy::Tandem => change_ours(call, change)?,
+            }
+            Ok::<(), RefusedChange>(())
         });
         let updated = updated.await.map_err(|error| match error {
             tandem_store::UpdateCallError::NotFound => UpdateCallError::NotFound,
-            tandem_store::UpdateCallError::Refused(invalid) => invalid.into(),
+            tandem_store::UpdateCallError::Refused(RefusedChange::Invalid(invalid)) => invalid.into(),
+            tandem_store::UpdateCallError::Refused(RefusedChange::Stale(error)) => error.into(),
             tandem_store::UpdateCallError::Database(error) => error.into(),
         })?;
         let ended_now = updated.before.ended_at.is_none() && updated.after.ended_at.is_some() && !act.dry_run;

@@ -10,7 +10,7 @@ use tandem_model::{
     CallDirection, DtmfMode, HealthStatus, InboundRouting, Money, OutboundRouting, Permission, Reason, Timestamp,
     Trunk, TrunkHealth, TrunkId, TrunkState, TrunkStatus,
 };
-use tandem_store::{DatabaseError, TrunkFilter};
+use tandem_store::{DatabaseError, Stale, TrunkFilter};
 
 /// Trunks of an account.
 #[derive(Clone)]
@@ -120,6 +120,8 @@ pub(crate) enum UpdateTrunkError {
     #[error("the account has a trunk of that name")]
     NameTaken,
     #[error(transparent)]
+    Stale(#[from] Stale),
+    #[error(transparent)]
     Unavailable(#[from] Unavailable),
     #[error(transparent)]
     Database(#[from] DatabaseError),
@@ -132,6 +134,8 @@ pub(crate) enum DeleteTrunkError {
     NotFound,
     #[error("the trunk carries {active_calls} calls")]
     InUse { active_calls: u32 },
+    #[error(transparent)]
+    Stale(#[from] Stale),
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
     #[error(transparent)]
@@ -226,6 +230,7 @@ impl Trunks {
             tandem_store::ChangeTrunkError::NotFound => UpdateTrunkError::NotFound,
             tandem_store::ChangeTrunkError::NameTaken => UpdateTrunkError::NameTaken,
             tandem_store::ChangeTrunkError::FailoverUnknown => failover_unknown().into(),
+            tandem_store::ChangeTrunkError::Stale(error) => error.into(),
             tandem_store::ChangeTrunkError::Refused(invalid) => invalid.into(),
             tandem_store::ChangeTrunkError::Database(error) => error.into(),
         })?;
@@ -261,6 +266,7 @@ impl Trunks {
         let act = caller.act(self.core.now());
         self.core.store.delete_trunk(&act, account, id, act.at).await.map_err(|error| match error {
             tandem_store::DeleteTrunkError::NotFound => DeleteTrunkError::NotFound,
+            tandem_store::DeleteTrunkError::Stale(error) => error.into(),
             tandem_store::DeleteTrunkError::Database(error) => error.into(),
         })?;
         if !act.dry_run {

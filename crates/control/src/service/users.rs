@@ -4,7 +4,9 @@ use crate::wire::{NewUser, PasswordChange, UserEdit};
 use std::sync::Arc;
 use std::time::Duration;
 use tandem_model::{Role, Secret, UserId};
-use tandem_store::{ChangeUserError, DatabaseError, InsertUserError, MAX_USERS, SignInAttempt, User, UserChange};
+use tandem_store::{
+    ChangeUserError, DatabaseError, InsertUserError, MAX_USERS, SignInAttempt, Stale, User, UserChange,
+};
 
 /// People who act for the account.
 #[derive(Clone)]
@@ -37,6 +39,8 @@ pub(crate) enum EditUserError {
     NotFound,
     #[error("the last admin of an account stays one")]
     LastAdmin,
+    #[error(transparent)]
+    Stale(#[from] Stale),
     #[error(transparent)]
     Passwords(#[from] PasswordsError),
     #[error(transparent)]
@@ -174,7 +178,9 @@ impl Users {
             }
             Err(ChangeUserError::Database(error)) => Err(error.into()),
             // Gone in this moment; a role is not changed here.
-            Err(ChangeUserError::NotFound | ChangeUserError::LastAdmin) => Err(ChangePasswordError::WrongPassword),
+            Err(ChangeUserError::NotFound | ChangeUserError::LastAdmin | ChangeUserError::Stale(_)) => {
+                Err(ChangePasswordError::WrongPassword)
+            }
         }
     }
 }
@@ -184,6 +190,7 @@ impl From<ChangeUserError> for EditUserError {
         match error {
             ChangeUserError::NotFound => Self::NotFound,
             ChangeUserError::LastAdmin => Self::LastAdmin,
+            ChangeUserError::Stale(error) => error.into(),
             ChangeUserError::Database(error) => Self::Database(error),
         }
     }

@@ -29,4 +29,5 @@ mod roles;
 mod statistics;
 mod tenancy;
 mod trunks;
+mod versions;
 mod webhooks;

@@ -1,0 +1,72 @@
+use crate::{Act, User};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use tandem_model::{CallRecord, CarriedBy, Trunk};
+
+/// What has a version: another whenever somebody has changed what clients can change of it. None is ever 0.
+pub trait Versioned {
+    /// The version as it is now.
+    fn version(&self) -> u64;
+}
+
+/// The row has another version than the one that was named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the version is {current:x} by now")]
+pub struct Stale {
+    /// The version that it has.
+    pub current: u64,
+}
+
+impl Act {
+    /// Whether the act may change what it has read in its transaction.
+    ///
+    /// # Errors
+    /// [`Stale`] when it names another version.
+    pub fn expects(&self, row: &impl Versioned) -> Result<(), Stale> {
+        match self.expected_version {
+            None => Ok(()),
+            Some(expected) if expected == row.version() => Ok(()),
+            Some(_) => Err(Stale { current: row.version() }),
+        }
+    }
+}
+
+impl Versioned for Trunk {
+    /// When its configuration was last changed: each change moves that on, however the clock goes.
+    fn version(&self) -> u64 {
+        u64::try_from(self.updated_at.unix_micros()).unwrap_or_default().max(1)
+    }
+}
+
+impl Versioned for User {
+    fn version(&self) -> u64 {
+        hashed(&json!([self.name, self.email, self.role]))
+    }
+}
+
+impl Versioned for CallRecord {
+    /// Of a call that this switch carries clients can change little, and what the switch writes meanwhile does not matter to them.
+    fn version(&self) -> u64 {
+        let of_clients = json!([self.metadata, self.quality_score, self.credits_used.map(|credits| credits.micros())]);
+        match self.carried_by {
+            CarriedBy::Tandem => hashed(&of_clients),
+            CarriedBy::External => hashed(&json!([
+                of_clients,
+                self.status.as_str(),
+                self.answered_at.map(|at| at.unix_micros()),
+                self.ended_at.map(|at| at.unix_micros()),
+                self.duration_ms,
+                self.hangup_cause,
+                self.codec_used,
+                self.cost.map(|cost| cost.micros()),
+            ])),
+        }
+    }
+}
+
+/// Nothing that is hashed is a secret.
+fn hashed(told: &serde_json::Value) -> u64 {
+    let hash = Sha256::digest(told.to_string());
+    let first = hash.iter().take(8).fold(0, |number, byte| (number << 8) | u64::from(*byte));
+    first.max(1)
+}
