@@ -99,7 +99,7 @@ impl World {
                 .flatten();
             return match self.connects.get(&id).cloned().or(inbound)? {
                 Connect::Echo => Some(Some(tag)),
-                Connect::Play { .. } => Some(None),
+                Connect::Play { .. } | Connect::Test => Some(None),
                 // The other party is not there yet.
                 Connect::Sip { .. } | Connect::Number { .. } | Connect::Forward => None,
             };
