@@ -28,7 +28,7 @@ MUTATIONS := -p tandem-sim --features mutations --test mutations
 
 # One set of features and one profile for the binary and the tests, so that nothing is built twice.
 .PHONY: test
-test: test-peers ## Run every test.
+test: test-peers client-tools ## Run every test.
 	$(CARGO) build --workspace --locked --bins --tests
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		set -x; $(CARGO) nextest run --workspace --locked --no-fail-fast --test-threads $(TEST_THREADS); \
@@ -53,6 +53,16 @@ test-long: test-peers ## Run the tests that take minutes each, which `test` leav
 .PHONY: test-peers
 test-peers: ## Install the programs that tests talk to (root only; others are told what is missing).
 	@scripts/install-test-peers.sh
+
+.PHONY: client-tools
+client-tools: ## Install the tools that make clients from the OpenAPI document, below the target folder.
+	@scripts/install-client-tools.sh
+
+# Examples of requests that each operation is probed with.
+PROBES ?= 200
+.PHONY: probe
+probe: client-tools ## Probe every operation of the API with 200 requests that the document allows or does not (PROBES).
+	EXAMPLES=$(PROBES) $(CARGO) test -p tandem-e2e --locked --test clients -- no_answer_is --nocapture
 
 .PHONY: lint
 lint: lint-tools ## Check format, lints, docs, licences, dependencies and layout. Changes nothing.

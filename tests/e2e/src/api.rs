@@ -40,6 +40,12 @@ impl Api {
         Self { base: format!("http://{address}"), key: key.to_owned(), act_as: None, client }
     }
 
+    /// The key, for clients that are other programs.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
     /// The same API with another key.
     #[must_use]
     pub fn with_key(&self, key: &str) -> Self {
