@@ -7,7 +7,7 @@ impl Services {
     /// Does what nobody asks for: closes external calls that were forgotten, removes sessions and kept answers that have expired and statistics that are
     /// too fine to be kept, and counts the calls of an earlier build. Never ends; drop it to stop.
     pub async fn run_jobs(&self) {
-        tokio::join!(self.run_each_minute(), self.statistics.count_earlier_calls());
+        tokio::join!(self.run_each_minute(), self.run_each_hour(), self.statistics.count_earlier_calls());
     }
 
     async fn run_each_minute(&self) {
@@ -33,6 +33,26 @@ impl Services {
         }
     }
 
+    async fn run_each_hour(&self) {
+        let mut interval = tokio::time::interval(OLD_DATA_EVERY);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            if let Err(error) = self.remove_old_data().await {
+                tracing::warn!(%error, "data that is no longer kept was not removed; that is tried again");
+            }
+        }
+    }
+
+    /// Removes what is no longer kept; gives how many calls, refusals and entries of the audit log. [`Services::run_jobs`] does it each
+    /// hour.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn remove_old_data(&self) -> Result<u64, DatabaseError> {
+        self.keeping.remove_old().await
+    }
+
     /// Closes external calls that nobody has written for four hours; gives how many. [`Services::run_jobs`] does it each minute.
     ///
     /// # Errors
@@ -42,5 +62,7 @@ impl Services {
     }
 }
 
+/// How often old data is looked for: days are told in days.
+const OLD_DATA_EVERY: Duration = Duration::from_secs(60 * 60);
 /// How often stale calls are looked for: a slot is held at most this much longer than four hours.
 const STALE_CALLS_EVERY: Duration = Duration::from_secs(60);

@@ -171,6 +171,11 @@ fn meets_nothing(method: &str, path: &str, stranger: &Api, things: &Things) -> O
             assert!(!all.contains(trunk.as_str()) && !all.contains(key.as_str()), "{all}");
             assert_eq!(stranger.get(&format!("{}?log=node", short(path))).status, 403);
         }
+        ("get" | "put", "/retention") => {
+            // One's own only: the node's is the operator's.
+            let _ = stranger.put("/retention", &json!({"user_id": user, "calls_days": 1})).expect(422);
+            assert_eq!(stranger.get("/retention?of=node").status, 403);
+        }
         ("get", "/api-keys") => {
             let listed = stranger.get("/api-keys").expect(200);
             let owners: Vec<&Value> = listed.as_array().into_iter().flatten().map(|key| &key["user_id"]).collect();

@@ -39,6 +39,7 @@ mod receipt_view;
 mod refusal_view;
 mod refusals;
 mod request_schema;
+mod retention;
 mod sessions;
 mod statistics;
 mod statistics_query;
@@ -107,7 +108,7 @@ pub fn openapi() -> OpenApi {
         (name = "routing", description = "How calls find their way."),
         (name = "credits", description = "What accounts may spend on calls."),
         (name = "access", description = "API keys, users, and signing in."),
-        (name = "audit", description = "Who did what."),
+        (name = "audit", description = "Who did what, and for how long data is kept."),
         (name = "node", description = "The node itself; open to everybody who reaches it."),
     )
 )]
@@ -143,6 +144,7 @@ fn endpoints() -> OpenApiRouter<Services> {
         .routes(needs(Read, routes!(dialling::explain)))
         .routes(needs(Admin, routes!(audit_log::list)))
         .routes(needs(Admin, routes!(audit_log::export)))
+        .routes(needs(Admin, routes!(retention::read, retention::update)))
         .routes(needs(Read, routes!(events::stream)))
         .routes(needs(Read, routes!(webhooks::list)))
         .routes(needs(Write, routes!(webhooks::create)))

@@ -18,6 +18,7 @@ mod platform_tokens;
 mod probing;
 mod rate_limit;
 mod refusals;
+mod retention;
 mod session_tokens;
 mod sessions;
 mod source_limit;
@@ -55,6 +56,7 @@ pub use platform_tokens::{KeySet, PlatformKey, PlatformKeyError, PlatformKeys, P
 pub(crate) use probing::HealthCheckError;
 pub(crate) use rate_limit::{Quota, Rate, RateLimits, Who};
 pub(crate) use refusals::{FindRefusalError, Refusals};
+pub(crate) use retention::{Keeping, RetentionError, ShownRetention};
 pub(crate) use session_tokens::ACCESS_LIFE;
 pub(crate) use sessions::{EndSessionError, Sessions, SignInError, SignedIn};
 pub(crate) use statistics::{
@@ -79,6 +81,7 @@ pub struct UseCases {
     pub(crate) idempotency: Idempotency,
     pub(crate) api_keys: ApiKeys,
     pub(crate) audit_log: AuditLog,
+    pub(crate) keeping: Keeping,
     pub(crate) users: Users,
     pub(crate) sessions: Sessions,
     pub(crate) trunks: Trunks,
@@ -115,6 +118,7 @@ impl Services {
             idempotency: Idempotency::new(Arc::clone(&core)),
             api_keys: ApiKeys::new(Arc::clone(&core)),
             audit_log: AuditLog::new(Arc::clone(&core)),
+            keeping: Keeping::new(Arc::clone(&core)),
             users: Users::new(Arc::clone(&core), passwords.clone()),
             sessions: Sessions::new(Arc::clone(&core), passwords, tokens),
             trunks: Trunks::new(Arc::clone(&core)),

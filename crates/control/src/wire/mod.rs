@@ -14,6 +14,7 @@ mod money;
 mod number;
 mod outbound_routing;
 mod test_call;
+mod retention;
 mod trunk;
 mod webhook;
 
@@ -26,6 +27,7 @@ pub(crate) use fields::{FieldError, Invalid, Parsed, nearest};
 pub(crate) use money::money_number;
 pub use number::warm_up;
 pub(crate) use test_call::{HealthCheck, TestCall};
+pub(crate) use retention::RetentionEdit;
 pub(crate) use trunk::{NewTrunk, TrunkChange, capability_warnings};
 pub(crate) use webhook::{NewWebhookEndpoint, WebhookEndpointEdit, WebhookReplay};
 
@@ -50,6 +52,7 @@ pub(crate) fn known_fields() -> Vec<(&'static str, Vec<&'static str>)> {
         ("CreditGrant", Fields::known(CreditGrant::read)),
         ("CreditSetting", Fields::known(CreditSetting::read)),
         ("HealthCheckRequest", Fields::known(|fields| Some(HealthCheck::read(fields)))),
+        ("RetentionUpdate", Fields::known(RetentionEdit::read)),
         ("SignIn", Fields::known(Credentials::read)),
         ("SessionRefresh", Fields::known(Refresh::read)),
         ("WebhookEndpointCreate", Fields::known(NewWebhookEndpoint::read)),

@@ -25,6 +25,7 @@ mod platform;
 mod rate_limits;
 mod receiver;
 mod refusals;
+mod retention;
 mod roles;
 mod statistics;
 mod tenancy;

@@ -97,6 +97,8 @@ async fn another_accounts_ids_are_unknown_everywhere() {
             // One's own, or the operator's affair: see the tests of credits.
             ("GET", "/credits") | ("POST" | "PATCH", "/accounts/{id}/credits") => continue,
             ("GET", "/calls/export") => (None, vec![], Stranger::OwnOnly),
+            ("GET", "/retention") => (None, vec![], Stranger::OwnOnly),
+            ("PUT", "/retention") => (Some(json!({"calls_days": 9})), vec![], Stranger::OwnOnly),
             ("GET", "/users" | "/sessions") => (None, vec![], Stranger::OwnOnly),
             ("POST", "/users") => {
                 (Some(json!({"email": "other@example.com", "role": "viewer"})), vec![], Stranger::OwnOnly)
@@ -148,6 +150,11 @@ async fn another_accounts_ids_are_unknown_everywhere() {
             let mut reply = api.send(method, &outside, body, Some(&api.other.key)).await.expect(200);
             if path.contains("/audit-log") {
                 assert!(!reply.to_string().contains(&trunk), "{path}: {reply}");
+                continue;
+            }
+            // Their own, of which nothing is set.
+            if path.ends_with("/retention") {
+                assert_eq!(reply["set"]["calls_days"], Value::Null);
                 continue;
             }
             if path.ends_with("/calls/export") {

@@ -14,4 +14,4 @@ pub(crate) use append::ActTransaction;
 pub use change::{Change, NODE};
 pub use read::{AUDIT_LOG_KEY, AuditEntry, AuditFilter};
 pub use verify::{Fault, Finding, MAX_FINDINGS, Verified};
-pub(crate) use verify::{RemacOutcome, remac_head};
+pub(crate) use verify::{RemacOutcome, Truncated, remac_head, truncate_head};

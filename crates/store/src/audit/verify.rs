@@ -335,6 +335,31 @@ pub(crate) fn remac_head<R: Columns>(keys: &MasterKey, row: &R) -> Result<RemacO
     Ok(RemacOutcome::Moved { key_id: id.to_string(), mac: head.as_head().mac(&key).to_vec() })
 }
 
+/// What the head of a log holds after its oldest entries were removed.
+pub(crate) struct Truncated {
+    pub(crate) key_id: String,
+    pub(crate) mac: Vec<u8>,
+}
+
+/// Lets the log of this row of `audit_heads` begin with an entry, before which came one of this hash; `None` when the head is not
+/// authentic.
+pub(crate) fn truncate_head<R: Columns>(
+    keys: &MasterKey,
+    row: &R,
+    first: u64,
+    anchor: &[u8],
+) -> Result<Option<Truncated>, DatabaseError> {
+    let head = read_head(row)?;
+    if head.is_authentic(keys) != Some(true) {
+        return Ok(None);
+    }
+    let id = keys.id();
+    Ok(keys.derive_by(id, HEAD).map(|key| {
+        let mac = Head { first, anchor, ..head.as_head() }.mac(&key).to_vec();
+        Truncated { key_id: id.to_string(), mac }
+    }))
+}
+
 fn read_head<R: Columns>(row: &R) -> Result<StoredHead, DatabaseError> {
     Ok(StoredHead {
         account: AccountId::from_uuid(row.uuid("account_id")?),
