@@ -77,18 +77,9 @@ impl Keeping {
 
     async fn remove_old_of(&self, account: AccountId, kept: Retention, now: Timestamp) -> Result<u64, DatabaseError> {
         let store = &self.core.store;
-        let calls = in_batches(kept.calls_days, now, async |before| {
-            store.remove_calls_before(account, before, CALLS_AT_ONCE).await.map(|removed| (removed, CALLS_AT_ONCE))
-        });
-        let calls = calls.await?;
-        let refusals = in_batches(kept.refusals_days, now, async |before| {
-            store.remove_refusals_before(account, before, ROWS_AT_ONCE).await.map(|removed| (removed, ROWS_AT_ONCE))
-        });
-        let refusals = refusals.await?;
-        let entries = in_batches(kept.audit_log_days, now, async |before| {
-            store.truncate_audit_log(account, before, ROWS_AT_ONCE).await.map(|removed| (removed, ROWS_AT_ONCE))
-        });
-        let entries = entries.await?;
+        let calls = remove(store, Kind::Calls, account, kept.calls_days, now).await?;
+        let refusals = remove(store, Kind::Refusals, account, kept.refusals_days, now).await?;
+        let entries = remove(store, Kind::AuditLog, account, kept.audit_log_days, now).await?;
         let all = calls + refusals + entries;
         if all > 0 {
             tracing::info!(%account, calls, refusals, audit_log = entries, "data that is no longer kept was removed");
@@ -111,17 +102,31 @@ async fn tell(
     store.record_acts(&[(Act::system("retention", now), change)]).await
 }
 
+/// What is kept for so many days.
+#[derive(Clone, Copy)]
+enum Kind {
+    Calls,
+    Refusals,
+    AuditLog,
+}
+
 /// Removes until less is found than was asked for, with pauses, so that whoever records calls does not wait for long.
-async fn in_batches(
+async fn remove(
+    store: &Store,
+    kind: Kind,
+    account: AccountId,
     days: Option<u32>,
     now: Timestamp,
-    remove: impl AsyncFn(Timestamp) -> Result<(u32, u32), DatabaseError>,
 ) -> Result<u64, DatabaseError> {
     let Some(days) = days else { return Ok(0) };
     let before = Timestamp::from_unix_micros(now.unix_micros().saturating_sub(i64::from(days) * MICROS_A_DAY));
     let mut all = 0;
     loop {
-        let (removed, asked) = remove(before).await?;
+        let (removed, asked) = match kind {
+            Kind::Calls => (store.remove_calls_before(account, before, CALLS_AT_ONCE).await?, CALLS_AT_ONCE),
+            Kind::Refusals => (store.remove_refusals_before(account, before, ROWS_AT_ONCE).await?, ROWS_AT_ONCE),
+            Kind::AuditLog => (store.truncate_audit_log(account, before, ROWS_AT_ONCE).await?, ROWS_AT_ONCE),
+        };
         all += u64::from(removed);
         if removed < asked {
             return Ok(all);
