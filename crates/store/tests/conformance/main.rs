@@ -14,6 +14,7 @@ mod lists;
 mod postgres_server;
 mod records;
 mod refusals;
+mod retention;
 mod samples;
 mod sessions;
 mod traffic;
@@ -107,6 +108,9 @@ suite!([sqlite: super::Sqlite, postgres: super::Postgres], [
     idempotency::a_claim_that_was_given_back_or_left_is_granted_again,
     idempotency::of_many_who_claim_a_key_at_once_one_is_granted_it,
     idempotency::old_keys_are_removed,
+    retention::what_is_older_goes_in_batches_and_the_rest_stays,
+    retention::a_log_loses_its_oldest_entries_and_stays_a_chain,
+    retention::an_account_keeps_what_is_set_for_it,
     users::users_belong_to_one_account,
     users::a_user_is_found_by_address_with_the_password,
     users::the_last_admin_stays_one,
