@@ -13,8 +13,8 @@ mod inbound_routing;
 mod money;
 mod number;
 mod outbound_routing;
-mod test_call;
 mod retention;
+mod test_call;
 mod trunk;
 mod webhook;
 
@@ -26,8 +26,8 @@ pub(crate) use dial::DialRequest;
 pub(crate) use fields::{FieldError, Invalid, Parsed, nearest};
 pub(crate) use money::money_number;
 pub use number::warm_up;
-pub(crate) use test_call::{HealthCheck, TestCall};
 pub(crate) use retention::RetentionEdit;
+pub(crate) use test_call::{HealthCheck, TestCall};
 pub(crate) use trunk::{NewTrunk, TrunkChange, capability_warnings};
 pub(crate) use webhook::{NewWebhookEndpoint, WebhookEndpointEdit, WebhookReplay};
 
