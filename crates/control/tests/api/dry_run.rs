@@ -128,6 +128,7 @@ impl Things {
             ("PATCH", "/accounts/{id}/credits") => {
                 (format!("/accounts/{account}/credits"), json!({"credit_control": "on"}), 200)
             }
+            ("PUT", "/retention") => (path.to_owned(), json!({"calls_days": 30}), 200),
             ("POST", "/webhook-endpoints") => (path.to_owned(), json!({"url": "https://example.com/a"}), 201),
             ("PATCH", "/webhook-endpoints/{id}") => {
                 (format!("/webhook-endpoints/{hook}"), json!({"enabled": false, "description": "x"}), 200)
