@@ -65,6 +65,8 @@ uuid_id! {
     CallId,
     /// One attempt or one established side of a call.
     LegId,
+    /// A number of an account.
+    NumberId,
     /// An INVITE that was refused.
     RefusalId,
     /// An event of an account, the same wherever it is sent.

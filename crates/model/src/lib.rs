@@ -17,6 +17,7 @@ mod id;
 mod inbound;
 mod json_text;
 mod money;
+mod phone_number;
 mod receipt;
 mod secret;
 mod text_enum;
@@ -43,12 +44,13 @@ pub use health::{
     ParseHealthReasonError, ParseHealthStatusError, TrunkHealth,
 };
 pub use id::{
-    AccountId, ApiKeyId, BootId, CallId, CreditEntryId, EventId, LegId, NodeId, ParseIdError, RefusalId, SessionId,
-    TrunkId, UserId, WebhookDeliveryId, WebhookEndpointId,
+    AccountId, ApiKeyId, BootId, CallId, CreditEntryId, EventId, LegId, NodeId, NumberId, ParseIdError, RefusalId,
+    SessionId, TrunkId, UserId, WebhookDeliveryId, WebhookEndpointId,
 };
 pub use inbound::{Closeness, InboundRouting, InboundRule, NumberPattern, ParseNumberPatternError};
 pub use json_text::JsonText;
 pub use money::{Money, MoneyError, Rate};
+pub use phone_number::{NumberRoute, PhoneNumber};
 pub use receipt::{
     AttemptReceipt, Considered, Identified, IdentifiedBy, InboundReceipt, Reason, Receipt, Refusal, RefusalKind,
     RefusedInvite, Verdict,

@@ -1,10 +1,11 @@
 use crate::account::read_account;
+use crate::number::{LIST_ROUTES, read_route};
 use crate::pool::on_pool;
 use crate::row::Columns;
 use crate::trunk::{read_data_key, read_trunk};
 use crate::{DatabaseError, MAX_PAGE, Store};
 use std::collections::HashMap;
-use tandem_model::{Account, AccountId, Trunk, TrunkId};
+use tandem_model::{Account, AccountId, NumberRoute, Trunk, TrunkId};
 use uuid::Uuid;
 
 /// Everything that routing reads, as of one moment.
@@ -16,6 +17,8 @@ pub struct RoutingSnapshot {
     pub accounts: Vec<Account>,
     /// Every trunk that is not deleted, by account, priority, age.
     pub trunks: Vec<Trunk>,
+    /// Every number.
+    pub numbers: Vec<NumberRoute>,
     /// Trunks whose rows do not read, with why. They are left out, so that one bad row does not stop all calls.
     pub unreadable: Vec<(TrunkId, String)>,
 }
@@ -46,6 +49,7 @@ impl Store {
         let mut accounts = Vec::new();
         let mut data_keys = HashMap::new();
         let mut trunks: Vec<Trunk> = Vec::new();
+        let mut numbers = Vec::new();
         let mut unreadable = Vec::new();
         let revision = on_pool!(self, pools => {
             // One transaction, so that revision, accounts and trunks are of one moment.
@@ -92,14 +96,32 @@ impl Store {
                     break;
                 }
             }
+            let mut after = String::new();
+            loop {
+                let rows = sqlx::query(LIST_ROUTES)
+                    .bind(after.as_str())
+                    .bind(i64::from(MAX_PAGE))
+                    .fetch_all(&mut *transaction)
+                    .await?;
+                for row in &rows {
+                    after = row.text("number")?;
+                    match read_route(row) {
+                        Ok(number) => numbers.push(number),
+                        Err(error) => tracing::error!(%error, "a number cannot be read and takes no calls"),
+                    }
+                }
+                if rows.len() < MAX_PAGE as usize {
+                    break;
+                }
+            }
             transaction.rollback().await?;
             revision
         });
         trunks.sort_by_key(|trunk| (trunk.account_id, trunk.priority, trunk.created_at, trunk.id));
-        Ok(RoutingSnapshot { revision, accounts, trunks, unreadable })
+        Ok(RoutingSnapshot { revision, accounts, trunks, numbers, unreadable })
     }
 }
 
-/// Part of every transaction that changes accounts, trunks or keys.
+/// Part of every transaction that changes accounts, trunks, numbers or keys.
 pub(crate) const BUMP_REVISION: &str = "UPDATE routing_revision SET revision = revision + 1 WHERE id = 1";
 const READ_REVISION: &str = "SELECT revision FROM routing_revision WHERE id = 1";

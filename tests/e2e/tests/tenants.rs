@@ -15,6 +15,7 @@ struct Things {
     user: String,
     session: String,
     hook: String,
+    number: String,
     nothing: String,
     peer: Peer,
 }
@@ -38,7 +39,7 @@ fn like_nothing(ask: impl Fn(&str) -> Answer, owners: &str, nothing: &str) -> An
 
 /// One endpoint as a stranger meets it. `None` when there is no case for it.
 fn meets_nothing(method: &str, path: &str, stranger: &Api, things: &Things) -> Option<()> {
-    let Things { account, trunk, call, refusal, key, user, session, hook, nothing, peer } = things;
+    let Things { account, trunk, call, refusal, key, user, session, hook, number, nothing, peer } = things;
     let not_found = |ask: &dyn Fn(&str) -> Answer, id: &str| {
         let answer = like_nothing(ask, id, nothing);
         assert_eq!(answer.status, 404, "{method} {path}: {}", answer.text);
@@ -96,6 +97,17 @@ fn meets_nothing(method: &str, path: &str, stranger: &Api, things: &Things) -> O
         ("put", "/calls/{}") => {
             not_found(&|id| stranger.put(&format!("/calls/{id}"), &json!({"quality_score": 1})), call);
         }
+        ("get", "/numbers") => assert_eq!(stranger.get("/numbers").expect(200), json!([]), "{path}"),
+        ("post", "/numbers") => {
+            let body = json!({"number": "+12025550199", "connect": {"type": "echo"}});
+            assert_eq!(stranger.post("/numbers", &body).code(), "number_taken", "it is the owner's");
+        }
+        ("get", "/numbers/{}") => not_found(&get(""), number),
+        ("patch", "/numbers/{}") => {
+            let body = json!({"label": "mine now"}).to_string();
+            not_found(&|id| stranger.send("PATCH", &format!("/numbers/{id}"), Some(body.clone())), number);
+        }
+        ("delete", "/numbers/{}") => not_found(&|id| stranger.delete(&format!("/numbers/{id}")), number),
         ("get", "/calls/export") => assert_eq!(stranger.get("/calls/export").text, "", "{path}"),
         ("get", "/calls/{}") => not_found(&get(""), call),
         ("get", "/calls/{}/route") => not_found(&get("/route"), call),
@@ -290,6 +302,8 @@ fn every_endpoint_hides_what_belongs_to_another_account() {
     let tokens = owner.post("/sessions", &json!({"email": EMAIL, "password": PASSWORD})).expect(201);
     let session = text_at(&tokens, "/session_id");
     let key = text_at(&owner.get("/api-keys").expect(200), "/0/id");
+    let number = json!({"number": "+12025550199", "connect": {"type": "echo"}});
+    let number = text_at(&owner.post("/numbers", &number).expect(201), "/id");
     let stranger = tandem.add_account("stranger", &["--tier", "pro"]);
     let before = [owner.get(&format!("/trunks/{trunk}")).expect(200), owner.call(&over)];
 
@@ -299,7 +313,7 @@ fn every_endpoint_hides_what_belongs_to_another_account() {
     let hook = text_at(&hook, "/id");
     let mut without_case = Vec::new();
     let nothing = "0198f000-0000-7000-8000-000000000000".to_owned();
-    let mut things = Things { account, trunk, call, refusal, key, user, session, hook, nothing, peer };
+    let mut things = Things { account, trunk, call, refusal, key, user, session, hook, number, nothing, peer };
     // Live and over: the former is known to the shard, the latter to the store.
     for call in [things.call.clone(), over.clone()] {
         things.call = call;

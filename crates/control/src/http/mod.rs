@@ -23,12 +23,15 @@ mod envelope;
 mod etag;
 mod event_view;
 mod events;
+mod examples;
 mod health;
 mod health_view;
 mod idempotency;
 mod metrics;
 mod model_schema;
 mod node;
+mod number_view;
+mod numbers;
 mod pages;
 mod permission;
 mod problem;
@@ -88,6 +91,7 @@ pub fn openapi() -> OpenApi {
         .build();
     document.components.get_or_insert_default().add_security_scheme("bearer", SecurityScheme::Http(bearer));
     query::describe(&mut document);
+    examples::write_into(&mut document);
     conventions::write_into(&mut document);
     document
 }
@@ -101,6 +105,7 @@ pub fn openapi() -> OpenApi {
     ),
     tags(
         (name = "trunks", description = "Connections to carriers."),
+        (name = "numbers", description = "Numbers of the account, and what becomes of calls to them."),
         (name = "calls", description = "The call log, live calls, and calls that something else carries."),
         (name = "refusals", description = "INVITEs that were refused, so that no call began."),
         (name = "events", description = "What happens, as it happens: by a stream, or by webhooks."),
@@ -126,6 +131,10 @@ fn endpoints() -> OpenApiRouter<Services> {
         .routes(needs(Read, routes!(statistics::of_trunk)))
         .routes(needs(Read, routes!(statistics::dashboard)))
         .routes(needs(Read, routes!(statistics::analytics)))
+        .routes(needs(Read, routes!(numbers::list)))
+        .routes(needs(Write, routes!(numbers::create)))
+        .routes(needs(Read, routes!(numbers::read)))
+        .routes(needs(Write, routes!(numbers::update, numbers::delete)))
         .routes(needs(Read, routes!(calls::list)))
         .routes(needs(Calls, routes!(calls::create)))
         .routes(needs(Read, routes!(call_export::export)))

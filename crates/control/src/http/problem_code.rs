@@ -167,6 +167,11 @@ problem_codes! {
         advice: "Make another user an admin first.",
         example: "this is the only admin of the account; make another user an admin first",
     }
+    NumberLimitReached = "number_limit_reached", CONFLICT, "The account has all its numbers" {
+        meaning: "The account has 10,000 numbers, which is as many as it may have.",
+        advice: "Remove numbers that are not used. Whole blocks are better taken by a rule of the trunk, as `+1202555*`.",
+        example: "the account has its 10000 numbers; remove some",
+    }
     UserLimitReached = "user_limit_reached", CONFLICT, "The account has all its users" {
         meaning: "The account has as many users as an account may have.",
         advice: "Remove users who have left.",
@@ -211,6 +216,11 @@ problem_codes! {
         meaning: "Another trunk of the account has this name.",
         advice: "Choose another name.",
         example: "name is the name of another trunk of the account; the names of its trunks are unique",
+    }
+    NumberTaken = "number_taken", UNPROCESSABLE_ENTITY, "The number is taken" {
+        meaning: "An account of this node has this number. Each belongs to one account; whose it is, is not told.",
+        advice: "Look whether it is yours already with `GET /numbers`. If it should be, have the operator look whose it is.",
+        example: "number is a number already; each belongs to one account, and is there once",
     }
     EmailTaken = "email_taken", UNPROCESSABLE_ENTITY, "The e-mail address is taken" {
         meaning: "A user of this node has this e-mail address. Each belongs to one account.",

@@ -13,6 +13,7 @@ mod health;
 mod idempotency;
 mod list;
 mod node;
+mod numbers;
 mod passwords;
 mod platform_tokens;
 mod probing;
@@ -50,6 +51,7 @@ pub(crate) use health::{Health, ShownHealth};
 pub(crate) use idempotency::{BeginError, Begun, Idempotency, KeptAnswer, Outcome, Ticket};
 pub(crate) use list::{ListRequest, Page, Total};
 pub(crate) use node::Node;
+pub(crate) use numbers::{FindNumberError, Numbers};
 pub(crate) use passwords::PasswordsError;
 pub use passwords::{PASSWORD_LENGTH, generate_password, hash_password};
 pub use platform_tokens::{KeySet, PlatformKey, PlatformKeyError, PlatformKeys, PlatformTokenSettings};
@@ -85,6 +87,7 @@ pub struct UseCases {
     pub(crate) users: Users,
     pub(crate) sessions: Sessions,
     pub(crate) trunks: Trunks,
+    pub(crate) numbers: Numbers,
     pub(crate) health: Health,
     pub(crate) calls: Calls,
     pub(crate) refusals: Refusals,
@@ -122,6 +125,7 @@ impl Services {
             users: Users::new(Arc::clone(&core), passwords.clone()),
             sessions: Sessions::new(Arc::clone(&core), passwords, tokens),
             trunks: Trunks::new(Arc::clone(&core)),
+            numbers: Numbers::new(Arc::clone(&core)),
             health: Health::new(Arc::clone(&core)),
             calls: Calls::new(Arc::clone(&core)),
             refusals: Refusals::new(Arc::clone(&core)),

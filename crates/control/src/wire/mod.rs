@@ -13,6 +13,7 @@ mod inbound_routing;
 mod money;
 mod number;
 mod outbound_routing;
+mod phone_number;
 mod retention;
 mod test_call;
 mod trunk;
@@ -26,6 +27,7 @@ pub(crate) use dial::DialRequest;
 pub(crate) use fields::{FieldError, Invalid, Parsed, nearest};
 pub(crate) use money::money_number;
 pub use number::warm_up;
+pub(crate) use phone_number::{NewNumber, NumberEdit};
 pub(crate) use retention::RetentionEdit;
 pub(crate) use test_call::{HealthCheck, TestCall};
 pub(crate) use trunk::{NewTrunk, TrunkChange, capability_warnings};
@@ -45,6 +47,8 @@ pub(crate) fn known_fields() -> Vec<(&'static str, Vec<&'static str>)> {
         ("CallCreate", Fields::known(NewCall::read)),
         ("CallUpdate", Fields::known(CallChange::read)),
         ("Dial", Fields::known(DialRequest::read)),
+        ("NumberCreate", Fields::known(NewNumber::read)),
+        ("NumberUpdate", Fields::known(NumberEdit::read)),
         ("ApiKeyCreate", Fields::known(NewKey::read)),
         ("UserCreate", Fields::known(NewUser::read)),
         ("UserUpdate", Fields::known(UserEdit::read)),
@@ -59,4 +63,27 @@ pub(crate) fn known_fields() -> Vec<(&'static str, Vec<&'static str>)> {
         ("WebhookEndpointUpdate", Fields::known(WebhookEndpointEdit::read)),
         ("WebhookReplay", Fields::known(WebhookReplay::read)),
     ]
+}
+
+/// Reads a body by the name of its schema; `None` when nothing reads such a one.
+#[cfg(test)]
+pub(crate) fn parses(schema: &str, body: serde_json::Map<String, serde_json::Value>) -> Option<Result<(), Invalid>> {
+    Some(match schema {
+        "TrunkCreate" => NewTrunk::parse(body).map(drop),
+        "TrunkUpdate" => TrunkChange::parse(body).map(drop),
+        "CallCreate" => NewCall::parse(body).map(drop),
+        "CallUpdate" => CallChange::parse(body).map(drop),
+        "Dial" => DialRequest::parse(body).map(drop),
+        "NumberCreate" => NewNumber::parse(body).map(drop),
+        "NumberUpdate" => NumberEdit::parse(body).map(drop),
+        "ApiKeyCreate" => NewKey::parse(body).map(drop),
+        "UserCreate" => NewUser::parse(body).map(drop),
+        "UserUpdate" => UserEdit::parse(body).map(drop),
+        "PasswordChange" => PasswordChange::parse(body).map(drop),
+        "CreditGrant" => CreditGrant::parse(body).map(drop),
+        "CreditSetting" => CreditSetting::parse(body).map(drop),
+        "SignIn" => Credentials::parse(body).map(drop),
+        "SessionRefresh" => Refresh::parse(body).map(drop),
+        _ => return None,
+    })
 }

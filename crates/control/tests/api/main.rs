@@ -19,6 +19,7 @@ mod jobs;
 mod lists;
 mod metrics;
 mod node;
+mod numbers;
 mod pages;
 mod people;
 mod platform;

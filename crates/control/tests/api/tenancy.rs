@@ -33,6 +33,8 @@ async fn another_accounts_ids_are_unknown_everywhere() {
     let key = api.get("/api-keys").await.expect(200)[0]["id"].as_str().unwrap().to_owned();
     let hook = api.post("/webhook-endpoints", json!({"url": "https://example.com/"})).await.expect(201);
     let hook = hook["id"].as_str().unwrap().to_owned();
+    let number = json!({"number": "+12025550100", "connect": {"type": "echo"}});
+    let number = api.post("/numbers", number).await.expect(201)["id"].as_str().unwrap().to_owned();
     let nowhere = "018f0000-0000-7000-8000-000000000000";
     let before = everything(&api).await;
 
@@ -96,6 +98,12 @@ async fn another_accounts_ids_are_unknown_everywhere() {
             ("GET", "/credits/ledger") => (None, vec![], Stranger::OwnOnly),
             // One's own, or the operator's affair: see the tests of credits.
             ("GET", "/credits") | ("POST" | "PATCH", "/accounts/{id}/credits") => continue,
+            ("GET", "/numbers") => (None, vec![], Stranger::OwnOnly),
+            ("POST", "/numbers") => {
+                (Some(json!({"number": "+12025550101", "connect": {"type": "echo"}})), vec![], Stranger::OwnOnly)
+            }
+            ("GET" | "DELETE", "/numbers/{id}") => (None, vec![&number], Stranger::NotFound),
+            ("PATCH", "/numbers/{id}") => (Some(json!({"label": "mine now"})), vec![&number], Stranger::NotFound),
             ("GET", "/calls/export") => (None, vec![], Stranger::OwnOnly),
             ("GET", "/retention") => (None, vec![], Stranger::OwnOnly),
             ("PUT", "/retention") => (Some(json!({"calls_days": 9})), vec![], Stranger::OwnOnly),

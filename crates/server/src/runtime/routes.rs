@@ -100,7 +100,7 @@ impl RouteLoader {
         for trunk in unusable {
             tracing::error!(%trunk, "a trunk names no host and takes no calls");
         }
-        let table = Arc::new(table);
+        let table = Arc::new(table.with_numbers(snapshot.numbers));
         if self.shard.send(ShardCommand::Tell(Command::Routes(Arc::clone(&table)))).is_ok() {
             *self.latest.write().unwrap_or_else(PoisonError::into_inner) = Some(Latest { table, look });
             tracing::debug!(revision = snapshot.revision, "new routing table");

@@ -10,6 +10,7 @@ mod credits;
 mod events;
 mod idempotency;
 mod lists;
+mod numbers;
 #[path = "../postgres_server/mod.rs"]
 mod postgres_server;
 mod records;
@@ -164,6 +165,10 @@ suite!([sqlite: super::Sqlite, postgres: super::Postgres], [
     lists::a_position_is_of_one_sort,
     lists::refusals_are_found_by_what_they_are,
     lists::short_lists_go_on_too,
+    numbers::a_number_comes_back_as_it_was_written,
+    numbers::a_number_is_of_one_account_at_a_time,
+    numbers::a_number_changes_where_it_is_told_to,
+    numbers::routing_sees_numbers_and_every_change_of_them,
     records::records_come_back_as_they_were_written,
     records::the_last_state_in_the_slice_wins,
     records::a_later_batch_replaces_the_state,

@@ -3,7 +3,7 @@
 use super::parties;
 use crate::command::{InboundRefusal, Output};
 use crate::resources::Resources;
-use crate::route::{Invited, RoutedTrunk, accounts_of};
+use crate::route::{Invited, RouteTable, RoutedTrunk, accounts_of};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,11 +62,17 @@ impl Arrival {
         }
     }
 
-    /// The order that the trunk's rules make of it, with the name of the rule.
+    /// The order that the trunk's rules make of it, or else the number that its account has, or else the trunk's default; with the name
+    /// of the rule.
     ///
     /// # Errors
     /// Why it is not taken.
-    pub(super) fn order(&self, entrance: &Entrance, now: Now) -> Result<(DialOrder, String), NotTaken> {
+    pub(super) fn order(
+        &self,
+        entrance: &Entrance,
+        table: &RouteTable,
+        now: Now,
+    ) -> Result<(DialOrder, String), NotTaken> {
         let trunk = &entrance.trunk.trunk;
         if trunk.status != TrunkStatus::Active {
             return Err(NotTaken::forbidden(Reason::TrunkNotActive { status: trunk.status }));
@@ -76,9 +82,10 @@ impl Arrival {
         }
         let (to, from) = self.numbers(entrance);
         let rules = &trunk.inbound;
-        let (connect, rule) = match (rules.rule_for(&to, &from), &rules.default) {
+        let (connect, rule) = match (rules.rule_for(&to, &from), table.number(trunk, &to)) {
             (Some(place), _) => (rules.rules.get(place).map(|rule| rule.connect.clone()), format!("rules[{place}]")),
-            (None, default) => (default.clone(), "default".to_owned()),
+            (None, Some(number)) => (Some(number.connect.clone()), format!("numbers[{to}]")),
+            (None, None) => (rules.default.clone(), "default".to_owned()),
         };
         let Some(connect) = connect else { return Err(NotTaken::no_rule(rules.nearest(&to))) };
         let to = self.target(to);

@@ -152,7 +152,7 @@ impl Call {
     /// Takes a call that comes in by a trunk, and asks whether it may begin. `None` when the trunk's rules have no place for it; the
     /// peer is told so.
     pub(crate) fn arriving(arrival: Arrival, entrance: Entrance, resources: &mut Resources, now: Now) -> Option<Self> {
-        let (order, rule) = match arrival.order(&entrance, now) {
+        let (order, rule) = match arrival.order(&entrance, &resources.table, now) {
             Ok(taken) => taken,
             Err(not_taken) => {
                 arrival::refuse(&arrival, &entrance, None, &not_taken, resources, now);

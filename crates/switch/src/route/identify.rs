@@ -56,7 +56,7 @@ pub(crate) fn identify(table: &RouteTable, named: &Sources, invited: &Invited) -
         narrow(&mut trunks, named, IdentifiedBy::RequestUri, &format!("{}@{}", invited.user, invited.host), &mut steps);
     }
     if trunks.len() > 1 {
-        by_called_number(&mut trunks, invited, &mut steps);
+        by_called_number(table, &mut trunks, invited, &mut steps);
     }
     match <[_; 1]>::try_from(trunks) {
         Ok([trunk]) => Identification::Trunk(trunk, steps),
@@ -89,12 +89,22 @@ fn by_source(table: &RouteTable, named: &Sources, source: SocketAddr) -> Result<
     Err(outbound_only)
 }
 
-/// Keeps the trunks whose rules name the number: whole, if any does; else those with a pattern, else those with a default. Among trunks
+/// Keeps the trunks whose rules name the number, or whose account has it: whole, if any does; else those with a pattern, else those with a default. Among trunks
 /// of one account the closest pattern wins; between accounts only a whole number decides, for a pattern may be anybody's.
-fn by_called_number(trunks: &mut Vec<Arc<RoutedTrunk>>, invited: &Invited, steps: &mut Vec<Identified>) {
+fn by_called_number(
+    table: &RouteTable,
+    trunks: &mut Vec<Arc<RoutedTrunk>>,
+    invited: &Invited,
+    steps: &mut Vec<Identified>,
+) {
     let closeness = |trunk: &RoutedTrunk| {
         let rules = &trunk.trunk.inbound;
-        rules.names(&rules.normalised(&invited.user), &rules.normalised(&invited.from_user))
+        let called = rules.normalised(&invited.user);
+        match table.number(&trunk.trunk, &called) {
+            // As close as a rule for it, and no closer: that an account has put down a number does not make another's rule void.
+            Some(_) => Some(Closeness::Exact),
+            None => rules.names(&called, &rules.normalised(&invited.from_user)),
+        }
     };
     let closest = trunks.iter().filter_map(|trunk| closeness(trunk)).max();
     let is_of_one_account = accounts_of(trunks).len() == 1;
@@ -146,7 +156,7 @@ mod tests {
     use super::*;
     use crate::route::tests::{account, trunk};
     use serde_json::json;
-    use tandem_model::{InboundRouting, Trunk, TrunkId};
+    use tandem_model::{InboundRouting, NumberRoute, Trunk, TrunkId};
 
     fn with(base: Trunk, domain: &str, allowed: &[&str], inbound: serde_json::Value) -> Trunk {
         let parsed: InboundRouting = serde_json::from_value(inbound).unwrap();
@@ -220,6 +230,37 @@ mod tests {
         assert_eq!(found(&table, "192.0.2.10:5060", "12025550200"), Ok(two));
         assert_eq!(found(&table, "192.0.2.10:5060", "+13035550100"), Ok(two));
         assert_eq!(found(&table, "192.0.2.10:5060", "+14045550100"), Err(2));
+    }
+
+    #[test]
+    fn a_number_that_an_account_has_names_its_trunks() {
+        let ours = with(trunk(1, 1), "192.0.2.10", &[], json!({"default": {"type": "echo"}}));
+        let second = with(trunk(2, 1), "192.0.2.11", &["192.0.2.10/32"], json!({}));
+        let theirs = with(trunk(3, 2), "192.0.2.10", &[], rules(&["+12025550300", "+1303*"]));
+        let (one, three) = (ours.id, theirs.id);
+        let number = |number: &str, account, trunk_id| NumberRoute {
+            number: number.parse().unwrap(),
+            account_id: crate::route::tests::account(account).id,
+            trunk_id,
+            connect: tandem_model::Connect::Echo,
+        };
+        let numbers = [
+            number("+12025550100", 1, None),
+            number("+13035550100", 1, Some(one)),
+            number("+12025550300", 1, None),
+            number("+12025550400", 1, Some(second.id)),
+        ];
+        let table = table(vec![ours, second, theirs]).with_numbers(numbers);
+        assert_eq!(found(&table, "192.0.2.10:5060", "+12025550100"), Ok(one));
+        assert_eq!(found(&table, "192.0.2.10:5060", "12025550100"), Ok(one));
+        assert_eq!(found(&table, "192.0.2.10:5060", "+13035550100"), Ok(one), "a whole number before a pattern");
+        assert_eq!(found(&table, "192.0.2.10:5060", "+13035550101"), Ok(three));
+        assert_eq!(found(&table, "192.0.2.10:5060", "+12025550300"), Err(2), "both name it whole");
+        assert_eq!(
+            found(&table, "192.0.2.10:5060", "+12025550400"),
+            Ok(one),
+            "only by its trunk, which is not the one"
+        );
     }
 
     #[test]

@@ -1,9 +1,9 @@
 use super::next_hop::{InvalidNextHop, NextHop, SIP_PORT};
 use super::sources::Sources;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tandem_model::{
-    Account, AccountId, AddressPolicy, CallDirection, Codec, Rate, Reason, Trunk, TrunkId, TrunkStatus,
+    Account, AccountId, AddressPolicy, CallDirection, Codec, NumberRoute, Rate, Reason, Trunk, TrunkId, TrunkStatus,
 };
 use tandem_sip::message::{Host, SipUri};
 
@@ -14,6 +14,7 @@ pub struct RouteTable {
     accounts: BTreeMap<AccountId, RoutedAccount>,
     trunks: BTreeMap<TrunkId, Arc<RoutedTrunk>>,
     sources: Sources,
+    numbers: HashMap<String, NumberRoute>,
 }
 
 /// An account as routing sees it.
@@ -106,7 +107,8 @@ impl RouteTable {
             (account.id, RoutedAccount { max_calls: account.limits().max_calls, trunks: Vec::new() })
         };
         let accounts = accounts.iter().map(routed).collect();
-        let mut table = Self { revision, accounts, trunks: BTreeMap::new(), sources: Sources::default() };
+        let mut table =
+            Self { revision, accounts, trunks: BTreeMap::new(), sources: Sources::default(), numbers: HashMap::new() };
         let mut unusable = Vec::new();
         for trunk in trunks {
             let (id, account_id) = (trunk.id, trunk.account_id);
@@ -124,6 +126,21 @@ impl RouteTable {
             account.trunks.sort_by_key(|entry| (entry.trunk.priority, entry.trunk.id));
         }
         (table, unusable)
+    }
+
+    /// The same with the numbers of accounts.
+    #[must_use]
+    pub fn with_numbers(self, numbers: impl IntoIterator<Item = NumberRoute>) -> Self {
+        let numbers = numbers.into_iter().map(|route| (route.number.as_str().to_owned(), route)).collect();
+        Self { numbers, ..self }
+    }
+
+    /// The number of this trunk's account that is called by this trunk; written with `+` and country code.
+    #[must_use]
+    pub fn number(&self, trunk: &Trunk, called: &str) -> Option<&NumberRoute> {
+        let route = self.numbers.get(called)?;
+        let is_by_it = route.trunk_id.is_none_or(|only| only == trunk.id);
+        (route.account_id == trunk.account_id && is_by_it).then_some(route)
     }
 
     /// Which state of the configuration it is.

@@ -8,10 +8,10 @@ use crate::service::{AuditSearch, TrunkSearch};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use std::fmt::Display;
-use tandem_model::{CallDirection, CallStatus, Role, Timestamp};
+use tandem_model::{CallDirection, CallStatus, Role, Timestamp, TrunkId};
 use tandem_store::{
     API_KEYS_KEY, AUDIT_LOG_KEY, AuditFilter, CALLS_KEY, CREDIT_ENTRIES_KEY, CallFilter, HEALTH_HISTORY_KEY,
-    REFUSALS_KEY, RefusalFilter, SortKey, TrunkFilter, TrunkSort, USERS_KEY,
+    NUMBERS_KEY, REFUSALS_KEY, RefusalFilter, SortKey, TrunkFilter, TrunkSort, USERS_KEY,
 };
 use utoipa::IntoParams;
 use uuid::Uuid;
@@ -287,6 +287,48 @@ impl ListQuery for TrunkQuery {
 
     fn why_no_count(&self) -> Option<&'static str> {
         self.search.health.map(|_| "does not go with health, which changes meanwhile")
+    }
+}
+
+/// Which numbers, and in what order.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NumberQuery {
+    trunk: Option<TrunkId>,
+    reversed: bool,
+}
+
+/// Which numbers are wanted.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "the fields are documentation; NumberQuery is read by Parameters")]
+pub(crate) struct NumberFilterQuery {
+    /// Only numbers of this trunk alone.
+    trunk_id: Option<Uuid>,
+    /// `number` or `-number`.
+    #[param(pattern = "^-?number$", default = "number")]
+    sort: Option<String>,
+}
+
+impl ListQuery for NumberQuery {
+    const UNKNOWN: UnknownParameters = UnknownParameters::Refuse;
+
+    type Filter = Option<TrunkId>;
+
+    fn read(sent: &mut Parameters) -> Self {
+        let trunk = sent.read("trunk_id", UUID_MESSAGE);
+        Self { trunk, reversed: is_reversed(sent, &["number", "-number"]) }
+    }
+
+    fn key(&self) -> SortKey {
+        NUMBERS_KEY
+    }
+
+    fn is_reversed(&self) -> bool {
+        self.reversed
+    }
+
+    fn into_filter(self) -> Option<TrunkId> {
+        self.trunk
     }
 }
 
@@ -574,6 +616,7 @@ mod tests {
             ("/calls", known::<CallQuery>()),
             ("/refusals", known::<RefusalQuery>()),
             ("/trunks", known::<TrunkQuery>()),
+            ("/numbers", known::<NumberQuery>()),
             ("/users", known::<UserQuery>()),
             ("/api-keys", known::<KeyQuery>()),
             ("/audit-log", known::<AuditQuery>()),

@@ -7,8 +7,8 @@ mod parameters;
 
 pub(crate) use filters::{
     AgeQuery, AuditFilterQuery, AuditQuery, AuditSortQuery, BeginQuery, CallExportQuery, CallFilterQuery, CallFormat,
-    CallQuery, CallsToExport, EntryQuery, KeyFilterQuery, KeyQuery, RefusalFilterQuery, RefusalQuery, SortedByAge,
-    SortedByBegin, SortedByEntry, TrunkFilterQuery, TrunkQuery, UserFilterQuery, UserQuery,
+    CallQuery, CallsToExport, EntryQuery, KeyFilterQuery, KeyQuery, NumberFilterQuery, NumberQuery, RefusalFilterQuery,
+    RefusalQuery, SortedByAge, SortedByBegin, SortedByEntry, TrunkFilterQuery, TrunkQuery, UserFilterQuery, UserQuery,
 };
 pub(crate) use list::{AskedExport, AskedList, List, PageQuery, describe};
 pub(crate) use parameters::Parameters;
