@@ -9,8 +9,9 @@ pub(super) fn write_into(document: &mut OpenApi) {
     for item in document.paths.paths.values_mut() {
         let PathItem { put, post, patch, .. } = item;
         for operation in [put, post, patch].into_iter().flatten() {
-            let Some(body) = &mut operation.request_body else { continue };
+            let Some(RefOr::T(body)) = &mut operation.request_body else { continue };
             for content in body.content.values_mut() {
+                let RefOr::T(content) = content else { continue };
                 let Some(RefOr::Ref(schema)) = &content.schema else { continue };
                 content.example = schema.ref_location.rsplit('/').next().and_then(example);
             }

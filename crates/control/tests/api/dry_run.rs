@@ -39,6 +39,7 @@ struct Things {
     trunk: String,
     idle: String,
     external: String,
+    number: String,
     live: String,
     key: String,
     user: String,
@@ -66,6 +67,8 @@ impl Things {
         let delivered = api.get(&format!("/webhook-endpoints/{hook}/deliveries?state=delivered")).await.expect(200);
         let delivery = text(&delivered[0], "id");
         api.receiver.take();
+        let number = json!({"number": "+12025550100", "connect": {"type": "echo"}});
+        let number = text(&api.post("/numbers", number).await.expect(201), "id");
         let dialled = json!({"to_number": "+12025550100", "connect": {"type": "echo"}});
         let live = text(&api.post("/calls/dial", dialled).await.expect(201), "id");
         let made = api.post("/api-keys", json!({"name": "x", "scopes": ["read"]})).await.expect(201);
@@ -81,6 +84,7 @@ impl Things {
             trunk,
             idle,
             external,
+            number,
             live,
             key: text(&made, "id"),
             user,
@@ -95,7 +99,7 @@ impl Things {
 
     /// How an operation is tried: its path, its body, and the status of its answer. `None` for one that nobody has thought of.
     fn case(&self, method: &str, path: &str) -> Option<(String, Value, u16)> {
-        let Self { trunk, idle, external, live, key, user, session, hook, delivery, account, .. } = self;
+        let Self { trunk, idle, external, number, live, key, user, session, hook, delivery, account, .. } = self;
         let none = Value::Null;
         let dial = json!({"to_number": "+12025550100", "connect": {"type": "echo"}});
         let path = path.strip_prefix("/api/v1/telephony")?;
@@ -112,6 +116,11 @@ impl Things {
             }
             ("POST", "/calls/dial" | "/routing/explain") => (path.to_owned(), dial, 200),
             ("POST", "/calls/{id}/hangup") => (format!("/calls/{live}/hangup"), none, 200),
+            ("POST", "/numbers") => {
+                (path.to_owned(), json!({"number": "+12025550101", "connect": {"type": "echo"}}), 201)
+            }
+            ("PATCH", "/numbers/{id}") => (format!("/numbers/{number}"), json!({"label": "renamed"}), 200),
+            ("DELETE", "/numbers/{id}") => (format!("/numbers/{number}"), none, 204),
             ("POST", "/api-keys") => (path.to_owned(), json!({"name": "y", "scopes": ["read"]}), 201),
             ("DELETE", "/api-keys/{id}") => (format!("/api-keys/{key}"), none, 204),
             ("POST", "/users") => (path.to_owned(), json!({"email": "a@example.com", "role": "viewer"}), 201),
