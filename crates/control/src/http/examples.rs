@@ -79,6 +79,9 @@ fn example(schema: &str) -> Option<Value> {
         "SessionRefresh" => json!({"refresh_token": "not a real token"}),
         "CreditGrant" => json!({"amount": 25, "note": "invoice 2026-017"}),
         "CreditSetting" => json!({"credit_control": "on"}),
+        "WebhookEndpointCreate" => json!({"url": "https://example.com/hooks", "event_types": ["call.*"]}),
+        "WebhookEndpointUpdate" => json!({"enabled": false}),
+        "WebhookReplay" => json!({"since": "2026-01-31T12:00:00Z"}),
         _ => return None,
     })
 }

@@ -84,6 +84,9 @@ pub(crate) fn parses(schema: &str, body: serde_json::Map<String, serde_json::Val
         "CreditSetting" => CreditSetting::parse(body).map(drop),
         "SignIn" => Credentials::parse(body).map(drop),
         "SessionRefresh" => Refresh::parse(body).map(drop),
+        "WebhookEndpointCreate" => NewWebhookEndpoint::parse(body).map(drop),
+        "WebhookEndpointUpdate" => WebhookEndpointEdit::parse(body).map(drop),
+        "WebhookReplay" => WebhookReplay::parse(body).map(drop),
         _ => return None,
     })
 }
