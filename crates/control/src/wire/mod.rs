@@ -87,6 +87,7 @@ pub(crate) fn parses(schema: &str, body: serde_json::Map<String, serde_json::Val
         "WebhookEndpointCreate" => NewWebhookEndpoint::parse(body).map(drop),
         "WebhookEndpointUpdate" => WebhookEndpointEdit::parse(body).map(drop),
         "WebhookReplay" => WebhookReplay::parse(body).map(drop),
+        "RetentionUpdate" => RetentionEdit::parse(body).map(drop),
         _ => return None,
     })
 }
