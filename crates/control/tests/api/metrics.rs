@@ -246,8 +246,9 @@ async fn every_metric_has_its_row_in_the_documentation() {
         .lines()
         .filter_map(|line| {
             let mut cells = line.split('|').map(str::trim);
-            let name = cells.nth(1)?.strip_prefix("`tandem_")?.strip_suffix('`')?;
-            Some((format!("tandem_{name}"), cells.next()?.to_owned()))
+            let name = cells.nth(1)?.strip_prefix('`')?.strip_suffix('`')?;
+            let is_metric = name.starts_with("tandem_") || name.starts_with("process_");
+            is_metric.then_some((name.to_owned(), cells.next()?.to_owned()))
         })
         .collect();
     assert_eq!(rows, exposed().await);

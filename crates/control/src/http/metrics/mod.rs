@@ -3,6 +3,7 @@
 mod access;
 mod exposition;
 mod families;
+mod process;
 mod requests;
 mod webhooks;
 
@@ -47,5 +48,6 @@ pub(super) async fn read(
     let streams = services.events.open_streams() as u64;
     exposition.gauge("tandem_event_streams", "Clients that are told events as they happen.", streams);
     requests.expose(&mut exposition);
+    process::expose(&mut exposition);
     ([(header::CONTENT_TYPE, exposition::CONTENT_TYPE)], exposition.into_text())
 }
