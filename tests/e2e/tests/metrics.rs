@@ -60,10 +60,19 @@ fn the_utilisation_alert_fires_and_resolves() {
     let states = format!("sum(tandem_trunk_health{{trunk=\"{trunk}\"}})");
     assert_eq!(prometheus.number(&states), Some(1.0), "a trunk is of one status");
     assert_eq!(of_trunk("tandem_trunk_takes_calls"), Some(1.0));
-    // It was there all the time.
-    assert_eq!(prometheus.number("min_over_time(up[1m])"), Some(1.0));
-    assert!(prometheus.number("count_over_time(up[1m])").is_some_and(|scrapes| scrapes >= 5.0));
     every_query_of_the_dashboard_is_understood(&prometheus, &trunk);
+    it_was_scraped_for_a_minute(&prometheus);
+}
+
+/// Once a second, without a failure, and each time with the series of every trunk.
+fn it_was_scraped_for_a_minute(prometheus: &Prometheus) {
+    eventually("a minute of scrapes", A_MINUTE + SCRAPED, || {
+        prometheus.number("count_over_time(up[2m])").filter(|scrapes| *scrapes >= 60.0)
+    });
+    assert_eq!(prometheus.number("min_over_time(up[1m])"), Some(1.0));
+    assert_eq!(prometheus.number("min_over_time(count(tandem_trunk_info)[50s:1s])"), Some(2.0));
+    assert_eq!(prometheus.number("resets(process_start_time_seconds[1m])"), Some(0.0));
+    assert!(prometheus.number("rate(process_cpu_seconds_total[1m])").is_some_and(|cores| cores > 0.0));
 }
 
 fn every_query_of_the_dashboard_is_understood(prometheus: &Prometheus, trunk: &str) {
@@ -140,5 +149,6 @@ fn deploy(path: &str) -> PathBuf {
 
 const ALERT: &str = "TandemTrunkUtilisation";
 const INSTALL: &str = "promtool is installed: apt-get install prometheus";
+const A_MINUTE: Duration = Duration::from_secs(60);
 /// A scrape and an evaluation each second; a busy machine takes a few more.
 const SCRAPED: Duration = Duration::from_secs(20);
