@@ -5,7 +5,7 @@ use axum::http::Method;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
-use utoipa::openapi::{ContentBuilder, Header, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder};
+use utoipa::openapi::{ContentBuilder, Header, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder, Schema};
 
 /// Adds the parameters, headers and answers that operations share.
 pub(super) fn write_into(document: &mut OpenApi) {
@@ -42,7 +42,22 @@ pub(super) fn write_into(document: &mut OpenApi) {
             }
         }
         for operation in [get, put, post, delete, patch].into_iter().flatten() {
+            may_leave_out_body(operation);
             every_operation(operation, is_limited);
+        }
+    }
+}
+
+/// A body that may be left out is not one that may be `null`: clients are generated that would send just that.
+fn may_leave_out_body(operation: &mut Operation) {
+    let Some(RefOr::T(body)) = &mut operation.request_body else { return };
+    for content in body.content.values_mut() {
+        if let RefOr::T(content) = content
+            && let Some(RefOr::T(Schema::OneOf(choice))) = &content.schema
+            && let Some(named) = choice.items.iter().find(|item| matches!(item, RefOr::Ref(_)))
+        {
+            content.schema = Some(named.clone());
+            body.required = Some(Required::False);
         }
     }
 }

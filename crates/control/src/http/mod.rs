@@ -91,8 +91,8 @@ pub fn openapi() -> OpenApi {
         .build();
     document.components.get_or_insert_default().add_security_scheme("bearer", SecurityScheme::Http(bearer));
     query::describe(&mut document);
-    examples::write_into(&mut document);
     conventions::write_into(&mut document);
+    examples::write_into(&mut document);
     document
 }
 

@@ -71,6 +71,7 @@ pub(crate) fn parses(schema: &str, body: serde_json::Map<String, serde_json::Val
     Some(match schema {
         "TrunkCreate" => NewTrunk::parse(body).map(drop),
         "TrunkUpdate" => TrunkChange::parse(body).map(drop),
+        "HealthCheckRequest" => HealthCheck::parse(body).map(drop),
         "CallCreate" => NewCall::parse(body).map(drop),
         "CallUpdate" => CallChange::parse(body).map(drop),
         "Dial" => DialRequest::parse(body).map(drop),
