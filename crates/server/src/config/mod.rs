@@ -361,6 +361,7 @@ mod tests {
             ("TANDEM_PEER_ALLOW", "10.0.0.0/8"),
             ("TANDEM_DNS_SERVERS", "9.9.9.9"),
             ("TANDEM_CURRENCY", "EUR"),
+            ("TANDEM_CREDIT_VALUE", "0.05"),
             ("TANDEM_LOG", "warn,tandem_switch=debug"),
             ("TANDEM_LOG_FORMAT", "json"),
             ("TANDEM_DRAIN_TIMEOUT", "5"),
@@ -395,6 +396,7 @@ mod tests {
             assert_eq!(config.peer_allow[0].to_string(), "10.0.0.0/8");
             assert_eq!(config.dns_servers[0].to_string(), "9.9.9.9:53");
             assert_eq!(config.currency, "EUR");
+            assert_eq!(config.credit_value, Money::from_micros(50_000));
             assert_eq!(config.api_rate_limit, NonZeroU32::new(250));
             assert_eq!(config.log, "warn,tandem_switch=debug");
             assert_eq!(config.log_format, LogFormat::Json);
