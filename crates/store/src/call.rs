@@ -265,7 +265,9 @@ impl Store {
         let (client_id, id) = key.parts();
         on_pool!(self, pools => {
             let mut transaction = pools.begin_calls().await?;
-            pools.hold_call(&mut transaction, account, client_id, id).await?;
+            if !pools.hold_call(&mut transaction, account, client_id, id).await? {
+                return Err(UpdateCallError::NotFound);
+            }
             let row = sqlx::query(FIND_CALL)
                 .bind(account.as_uuid())
                 .bind(client_id)

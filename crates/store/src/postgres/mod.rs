@@ -73,21 +73,17 @@ impl PostgresPools {
         self.writer.begin("BEGIN").await
     }
 
-    /// Locks a call, if it is there, against everybody who writes it.
+    /// Locks a call against everybody who writes it; whether it was there to be locked. One that comes a moment later is not locked.
     pub(crate) async fn hold_call(
         &self,
         transaction: &mut Transaction,
         account: AccountId,
         client_id: Option<&str>,
         id: Option<Uuid>,
-    ) -> Result<(), sqlx::Error> {
-        sqlx::query(HOLD_CALL)
-            .bind(account.as_uuid())
-            .bind(client_id)
-            .bind(id)
-            .execute(&mut **transaction)
-            .await
-            .map(drop)
+    ) -> Result<bool, sqlx::Error> {
+        let held =
+            sqlx::query(HOLD_CALL).bind(account.as_uuid()).bind(client_id).bind(id).execute(&mut **transaction).await?;
+        Ok(held.rows_affected() > 0)
     }
 
     /// Starts a transaction that reads, every statement as of the first.

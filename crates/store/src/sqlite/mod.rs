@@ -95,8 +95,8 @@ impl SqlitePools {
         _: AccountId,
         _: Option<&str>,
         _: Option<Uuid>,
-    ) -> Ready<Result<(), sqlx::Error>> {
-        ready(Ok(()))
+    ) -> Ready<Result<bool, sqlx::Error>> {
+        ready(Ok(true))
     }
 
     /// Adds to the rows of the statistics.
@@ -244,8 +244,11 @@ async fn bring_up_to_date(path: &Path, connection: &mut SqliteConnection) -> Res
     let mut outcome = migrator.run(&mut *connection).await;
     for _ in 0..migrations::newest() {
         // Another process may have applied it while this one waited for the lock; then the next one is due, and so on to the last.
-        if !matches!(outcome, Err(MigrateError::ExecuteMigration(..))) {
-            break;
+        let is_taken = |error: &sqlx::Error| error.as_database_error().is_some_and(DatabaseError::is_unique_violation);
+        match &outcome {
+            Err(MigrateError::ExecuteMigration(..)) => {}
+            Err(MigrateError::Execute(error)) if is_taken(error) => {}
+            Ok(()) | Err(_) => break,
         }
         outcome = migrator.run(&mut *connection).await;
     }

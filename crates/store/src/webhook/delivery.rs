@@ -93,11 +93,11 @@ pub struct UnknownDeliveryState;
 /// What is on its way, over all accounts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WebhookBacklog {
-    /// Deliveries that are pending, at most [`MAX_COUNTED`].
+    /// Deliveries that are pending, at most 100,000.
     pub pending: u64,
     /// When the oldest of them was put in the queue.
     pub oldest: Option<Timestamp>,
-    /// Deliveries that were given up and are still kept, at most [`MAX_COUNTED`].
+    /// Deliveries that were given up and are still kept, at most 100,000.
     pub dead: u64,
 }
 

@@ -1,5 +1,6 @@
 use crate::samples::{ACT, account_id, at, trunk, trunk_id, with_account};
 use std::convert::Infallible;
+use std::time::Duration;
 use tandem_model::{Money, Timestamp, Trunk};
 use tandem_store::{MonthlyPrice, Store, TrunkPrices};
 
@@ -30,7 +31,9 @@ pub(crate) async fn a_price_is_kept_with_the_time_since_when(store: &Store) {
         deleted_at,
         monthly,
     };
-    let changed = prices(1, None, vec![price(2, 5), price(20, 8), price(30, 5)]);
+    // No two changes of a trunk are of one time.
+    let just_after = MonthlyPrice { since: at(20).saturating_add(Duration::from_micros(1)), ..price(20, 8) };
+    let changed = prices(1, None, vec![price(2, 5), price(20, 7), just_after, price(30, 5)]);
     let deleted = prices(2, Some(at(40)), vec![price(2, 5)]);
     assert_eq!(store.trunk_prices(account, at(39)).await.unwrap(), [changed.clone(), deleted]);
     assert_eq!(store.trunk_prices(account, at(40)).await.unwrap(), [changed]);

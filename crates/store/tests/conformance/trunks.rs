@@ -1,5 +1,6 @@
 use crate::samples::{ACT, account, account_id, assert_same_trunk, at, trunk, trunk_id, with_account, with_trunk};
 use std::convert::Infallible;
+use std::time::Duration;
 use tandem_model::{HealthStatus, Secret, Trunk, TrunkHealth, TrunkStatus};
 use tandem_store::{
     AccountChange, ChangeTrunkError, DeleteTrunkError, InsertTrunkError, MAX_PAGE, Store, UpdateTrunkError,
@@ -138,8 +139,11 @@ pub(crate) async fn partial_changes_at_once_both_count(store: &Store) {
     let (one, other) = tokio::join!(one, other);
     one.unwrap();
     other.unwrap();
-    let expected = Trunk { name: "renamed".into(), priority: 7, ..trunk(1, account) };
-    assert_same_trunk(&store.trunk(account, id).await.unwrap().unwrap(), &expected);
+    let changed = store.trunk(account, id).await.unwrap().unwrap();
+    // Each change has a time of its own, as it is the version.
+    let updated_at = trunk(1, account).updated_at.saturating_add(Duration::from_micros(2));
+    let expected = Trunk { name: "renamed".into(), priority: 7, updated_at, ..trunk(1, account) };
+    assert_same_trunk(&changed, &expected);
 }
 
 pub(crate) async fn a_refused_change_writes_nothing(store: &Store) {
