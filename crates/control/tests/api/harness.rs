@@ -11,8 +11,8 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use tandem_control::{
-    Clock, ControlSettings, DialError, HangupError, PlatformTokenSettings, ProbeError, ProbeResult, Readiness,
-    Services, Switchboard, Unavailable, router,
+    ClientAddress, Clock, ControlSettings, DialError, HangupError, PlatformTokenSettings, ProbeError, ProbeResult,
+    Readiness, Services, Switchboard, Unavailable, router,
 };
 use tandem_model::{
     Account, AccountId, CallDirection, CallEvent, CallId, CallRecord, CallStatus, CarriedBy, DialOrder, EventKind,
@@ -91,6 +91,15 @@ impl Reply {
     }
 }
 
+fn asked(method: Method, path: &str, body: Option<Value>, key: Option<&str>) -> Request<Body> {
+    let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+    let mut request = Request::builder().method(method).uri(full(path));
+    if let Some(key) = key {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
+    }
+    request.body(body).unwrap()
+}
+
 impl Api {
     /// Two accounts of tier enterprise with a key each.
     pub(crate) async fn start() -> Self {
@@ -155,12 +164,21 @@ impl Api {
 
     /// A request below `/api/v1/telephony`, unless the path begins with `//`.
     pub(crate) async fn send(&self, method: Method, path: &str, body: Option<Value>, key: Option<&str>) -> Reply {
-        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
-        let mut request = Request::builder().method(method).uri(full(path));
-        if let Some(key) = key {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
-        }
-        self.send_request(request.body(body).unwrap()).await
+        self.send_request(asked(method, path, body, key)).await
+    }
+
+    /// As [`Self::send`], from a host.
+    pub(crate) async fn send_from(
+        &self,
+        host: ClientAddress,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+        key: Option<&str>,
+    ) -> Reply {
+        let mut request = asked(method, path, body, key);
+        request.extensions_mut().insert(host);
+        self.send_request(request).await
     }
 
     pub(crate) async fn send_request(&self, request: Request<Body>) -> Reply {
