@@ -39,6 +39,15 @@ impl CallStatus {
         }
     }
 
+    /// Whether somebody answered, as far as the status tells.
+    #[must_use]
+    pub const fn says_answered(self) -> bool {
+        match self {
+            Self::Answered | Self::Completed => true,
+            Self::Initiated | Self::Ringing | Self::Busy | Self::NoAnswer | Self::Failed | Self::Canceled => false,
+        }
+    }
+
     /// Reads the spellings of providers too: `no-answer`, `in-progress`, `queued`, `cancelled`, `hangup`, ….
     ///
     /// # Errors

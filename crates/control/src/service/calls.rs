@@ -361,7 +361,7 @@ struct NotForgotten;
 fn external_record(caller: &Caller, new: NewCall, id: CallId, now: Timestamp) -> CallRecord {
     let is_final = new.status.is_final();
     let is_answered_now = new.status == CallStatus::Answered && now.since(new.started_at) <= LONGEST_RINGING;
-    let was_never_connected = is_final && !says_answered(new.status);
+    let was_never_connected = is_final && !new.status.says_answered();
     CallRecord {
         id,
         account_id: caller.account_id(),
@@ -455,19 +455,7 @@ fn change_external(
 
 /// Whether somebody answered, though it may not be known when.
 pub(crate) fn was_answered(call: &CallRecord) -> bool {
-    call.answered_at.is_some() || says_answered(call.status)
-}
-
-const fn says_answered(status: CallStatus) -> bool {
-    match status {
-        CallStatus::Answered | CallStatus::Completed => true,
-        CallStatus::Initiated
-        | CallStatus::Ringing
-        | CallStatus::Busy
-        | CallStatus::NoAnswer
-        | CallStatus::Failed
-        | CallStatus::Canceled => false,
-    }
+    call.answered_at.is_some() || call.status.says_answered()
 }
 
 /// Ends a call whose end nobody told us. When it really ended, and so its duration and cost, is not known if it was answered.

@@ -105,7 +105,7 @@ impl<'a> From<&'a LegRecord> for LegFacts<'a> {
 impl CallFacts<'_> {
     /// A call that something else carries is its own and only attempt.
     pub(crate) fn share(self) -> Share {
-        let is_answered = self.is_answered || says_answered(self.status);
+        let is_answered = self.is_answered || self.status.says_answered();
         let is_failed = self.is_over && !is_answered;
         let duration = self.duration_ms.filter(|_| self.is_over && is_answered).map(bounded_ms);
         let cost = self.cost_micros.map_or(0, bounded_cost);
@@ -195,18 +195,6 @@ impl LegFacts<'_> {
 /// The whole minute of a time, in microseconds.
 pub(crate) const fn minute_of(micros: i64) -> i64 {
     micros.saturating_sub(micros.rem_euclid(MINUTE_US))
-}
-
-const fn says_answered(status: CallStatus) -> bool {
-    match status {
-        CallStatus::Answered | CallStatus::Completed => true,
-        CallStatus::Initiated
-        | CallStatus::Ringing
-        | CallStatus::Busy
-        | CallStatus::NoAnswer
-        | CallStatus::Failed
-        | CallStatus::Canceled => false,
-    }
 }
 
 /// What a client wrote may be any text. One that is no cause of ours is told by the status, so that causes are a short list.
