@@ -2,8 +2,9 @@ use crate::Services;
 use crate::http::body::JsonObject;
 use crate::http::problem::{Problem, ProblemCode};
 use crate::http::problem_schema::{InvalidFields, NoAnswer, Unauthorized};
+use crate::http::query::Parameters;
 use crate::service::{Caller, RetentionError, ShownRetention};
-use crate::wire::{Invalid, RetentionEdit};
+use crate::wire::RetentionEdit;
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
@@ -65,13 +66,13 @@ impl<S: Sync> FromRequestParts<S> for OfNode {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let query = parts.uri.query().unwrap_or_default();
-        match url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "of") {
-            None => Ok(Self(false)),
-            Some((_, value)) if value == "account" => Ok(Self(false)),
-            Some((_, value)) if value == "node" => Ok(Self(true)),
-            Some(_) => Err(Invalid::field("of", "must be account or node").into()),
-        }
+        let mut sent = Parameters::of(parts);
+        let of_node = sent.read_with("of", |text| match text {
+            "account" => Ok(false),
+            "node" => Ok(true),
+            _ => Err("must be account or node"),
+        });
+        sent.finish(Self(of_node.unwrap_or(false)))
     }
 }
 

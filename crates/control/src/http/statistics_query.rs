@@ -2,7 +2,7 @@
 
 use crate::http::model_schema;
 use crate::http::problem::Problem;
-use crate::http::query::Parameters;
+use crate::http::query::{Parameters, direction, time};
 use crate::service::{AnalyticsQuery, GroupBy, Period};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -97,26 +97,19 @@ impl<S: Sync> FromRequestParts<S> for AnalyticsRequest {
         let period = period(&mut parameters);
         let Groups(group_by) = parameters.read("group_by", GROUPS_MESSAGE).unwrap_or(Groups(vec![GroupBy::Day]));
         let trunk = parameters.read("trunk_id", "must be a UUID");
-        let direction: Option<Way> = parameters.read("direction", "must be inbound or outbound");
+        let direction =
+            parameters.read_with("direction", |text| direction(text).map_err(|_| "must be inbound or outbound"));
         let prefix: Option<Digits> = parameters.read("prefix", "must be 1 to 5 digits, the first not 0");
         let cause = parameters.read("cause", "is none of the causes of docs/causes.md");
         let format = parameters.read("format", "must be json, csv or ndjson");
-        let query = AnalyticsQuery {
-            period,
-            group_by,
-            trunk,
-            direction: direction.map(|Way(direction)| direction),
-            prefix: prefix.map(|Digits(digits)| digits),
-            cause,
-        };
+        let query =
+            AnalyticsQuery { period, group_by, trunk, direction, prefix: prefix.map(|Digits(digits)| digits), cause };
         parameters.finish(Self { query, format: format.unwrap_or_else(|| accepted(&parts.headers)) })
     }
 }
 
 fn period(parameters: &mut Parameters) -> Period {
-    let from: Option<Moment> = parameters.read("start_date", MOMENT_MESSAGE);
-    let to: Option<Moment> = parameters.read("end_date", MOMENT_MESSAGE);
-    Period { from: from.map(|Moment(from)| from), to: to.map(|Moment(to)| to) }
+    Period { from: parameters.read_with("start_date", moment), to: parameters.read_with("end_date", moment) }
 }
 
 /// What a client accepts that takes no JSON.
@@ -134,16 +127,8 @@ fn accepted(headers: &HeaderMap) -> Format {
     first.unwrap_or(Format::Json)
 }
 
-/// A time, or a day, which begins at midnight.
-struct Moment(Timestamp);
-
-impl FromStr for Moment {
-    type Err = tandem_model::ParseTimestampError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // In a query a `+` that was not escaped is a space.
-        text.replace(' ', "+").parse().or_else(|_| text.parse()).map(Self)
-    }
+fn moment(text: &str) -> Result<Timestamp, &'static str> {
+    time(text).map_err(|_| MOMENT_MESSAGE)
 }
 
 struct Groups(Vec<GroupBy>);
@@ -157,26 +142,13 @@ impl FromStr for Groups {
     }
 }
 
-struct Way(CallDirection);
-
-impl FromStr for Way {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        match text.parse() {
-            Ok(way @ (CallDirection::Inbound | CallDirection::Outbound)) => Ok(Self(way)),
-            Ok(CallDirection::Bidirectional) | Err(_) => Err(()),
-        }
-    }
-}
-
 struct Digits(String);
 
 impl FromStr for Digits {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        // As above: an unescaped `+` arrives as a space.
+        // An unescaped `+` arrives as a space.
         let digits = text.trim_start().trim_start_matches('+');
         let is_prefix =
             (1..=LONGEST_PREFIX).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -209,11 +181,12 @@ mod tests {
 
     #[test]
     fn a_day_is_its_midnight_and_an_offset_may_lack_its_escape() {
-        let moment = |text: &str| text.parse::<Moment>().map(|Moment(moment)| moment.to_string());
+        let moment = |text: &str| moment(text).map(|moment| moment.to_string());
         let midnight = Ok("2026-01-31T00:00:00.000000Z".to_owned());
         assert_eq!(moment("2026-01-31"), midnight);
         assert_eq!(moment("2026-01-31T01:00:00 01:00"), midnight);
         assert_eq!(moment("2026-01-31 00:00:00"), midnight);
+        assert_eq!(moment("2026-01-31 05:00:00"), Ok("2026-01-31T05:00:00.000000Z".to_owned()));
         assert!(moment("yesterday").is_err());
     }
 

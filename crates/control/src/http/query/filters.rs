@@ -575,13 +575,14 @@ fn plain(text: &str, most: usize) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// A time; in a query the `+` of its offset may have become a space.
-fn time(text: &str) -> Result<Timestamp, impl Display + use<>> {
+/// A time, or a day, which begins at midnight; in a query the `+` of its offset may have become a space.
+pub(in crate::http) fn time(text: &str) -> Result<Timestamp, impl Display + use<>> {
     let text = if text.parse::<Timestamp>().is_err() { text.replace(' ', "+") } else { text.to_owned() };
     text.parse::<Timestamp>()
 }
 
-fn direction(text: &str) -> Result<CallDirection, String> {
+/// A direction that a call can have.
+pub(in crate::http) fn direction(text: &str) -> Result<CallDirection, String> {
     match text.parse() {
         Ok(CallDirection::Bidirectional) => Err("a call is inbound or outbound".to_owned()),
         Ok(direction @ (CallDirection::Inbound | CallDirection::Outbound)) => Ok(direction),

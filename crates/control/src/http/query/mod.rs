@@ -10,5 +10,6 @@ pub(crate) use filters::{
     CallQuery, CallsToExport, EntryQuery, KeyFilterQuery, KeyQuery, NumberFilterQuery, NumberQuery, RefusalFilterQuery,
     RefusalQuery, SortedByAge, SortedByBegin, SortedByEntry, TrunkFilterQuery, TrunkQuery, UserFilterQuery, UserQuery,
 };
+pub(in crate::http) use filters::{direction, time};
 pub(crate) use list::{AskedExport, AskedList, List, PageQuery, describe};
 pub(crate) use parameters::Parameters;
