@@ -47,7 +47,7 @@ ALLOWED = {
 }
 
 # What its tests may know besides.
-ALLOWED_IN_TESTS = {"tandem-switch": {"tandem-lab"}}
+ALLOWED_IN_TESTS = {"tandem-scale": {"tandem-e2e"}, "tandem-switch": {"tandem-lab"}}
 
 # The feature that lets the simulation switch rules off, and who may have it: on the command line alone.
 MUTATION = "sim-mutations"

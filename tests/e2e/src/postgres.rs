@@ -25,6 +25,15 @@ impl Postgres {
     /// When there is none on this machine, or it does not start; tells its log.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// Starts one with more settings than those of the tests.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    #[must_use]
+    pub fn start_with(settings: &str) -> Self {
         let state = tempfile::tempdir().expect("the temporary folder is writable");
         let users = File::create(state.path().join("users")).expect("the folder is ours");
         users.lock_shared().expect("nobody else knows the file");
@@ -35,6 +44,7 @@ impl Postgres {
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(SCRIPT))
             .arg(programs())
             .arg(state.path())
+            .env("POSTGRES_SETTINGS", settings)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(&log).expect("the folder is ours"))

@@ -181,16 +181,23 @@ impl Tandem {
         self.api.with_key(&crate::api::text_at(&printed, "/key"))
     }
 
+    async fn database(&self) -> Result<sqlx::SqliteConnection, sqlx::Error> {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.database_file());
+        sqlx::ConnectOptions::connect(&options).await
+    }
+
+    fn database_file(&self) -> PathBuf {
+        self.data_dir().join("tandem.db")
+    }
+
     /// Changes the priority of a trunk in the running node's database, as another process would.
     ///
     /// # Panics
     /// When the database is not that of the node, or has no such trunk.
     pub fn write_priority_behind_its_back(&self, trunk: &str, priority: u8) {
-        let path = self.data_dir().join("tandem.db");
         let id: tandem_model::TrunkId = trunk.parse().expect("a trunk's id");
         let changed = crate::api::wait(async {
-            let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
-            let mut database = sqlx::ConnectOptions::connect(&options).await?;
+            let mut database = self.database().await?;
             let mut transaction = sqlx::Connection::begin(&mut database).await?;
             let update = sqlx::query("UPDATE trunks SET priority = $1 WHERE id = $2").bind(priority).bind(id.as_uuid());
             let changed = update.execute(&mut *transaction).await?.rows_affected();
@@ -199,7 +206,7 @@ impl Tandem {
             sqlx::Connection::close(database).await?;
             Ok::<_, sqlx::Error>(changed)
         });
-        assert!(changed.as_ref().is_ok_and(|trunks| *trunks == 1), "{}: {changed:?}", path.display());
+        assert!(changed.as_ref().is_ok_and(|trunks| *trunks == 1), "{}: {changed:?}", self.database_file().display());
     }
 
     /// Makes every call of the stopped node's log look as if it had been written so much earlier.
@@ -207,17 +214,15 @@ impl Tandem {
     /// # Panics
     /// When the database is not that of the node.
     pub fn age_calls(&self, span: Duration) {
-        let path = self.data_dir().join("tandem.db");
         let micros = i64::try_from(span.as_micros()).expect("a span of hours");
         let aged = crate::api::wait(async {
-            let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
-            let mut database = sqlx::ConnectOptions::connect(&options).await?;
+            let mut database = self.database().await?;
             let update = sqlx::query("UPDATE call_logs SET updated_at = updated_at - $1").bind(micros);
             let aged = update.execute(&mut database).await?.rows_affected();
             sqlx::Connection::close(database).await?;
             Ok::<_, sqlx::Error>(aged)
         });
-        assert!(aged.as_ref().is_ok_and(|calls| *calls > 0), "{}: {aged:?}", path.display());
+        assert!(aged.as_ref().is_ok_and(|calls| *calls > 0), "{}: {aged:?}", self.database_file().display());
     }
 
     /// How many rows a table of the stopped node has.
@@ -226,15 +231,13 @@ impl Tandem {
     /// When the database is not that of the node, or has no such table.
     #[must_use]
     pub fn count_rows(&self, table: &str) -> i64 {
-        let path = self.data_dir().join("tandem.db");
         let counted = crate::api::wait(async {
-            let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
-            let mut database = sqlx::ConnectOptions::connect(&options).await?;
+            let mut database = self.database().await?;
             // The name is a test's own.
             let count = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}")));
             count.fetch_one(&mut database).await
         });
-        counted.unwrap_or_else(|error: sqlx::Error| panic!("{}: {error}", path.display()))
+        counted.unwrap_or_else(|error: sqlx::Error| panic!("{}: {error}", self.database_file().display()))
     }
 
     /// Asks it to stop. It drains.

@@ -11,14 +11,15 @@
 )]
 
 use std::time::{Duration, Instant};
-use tandem_scale::{Database, Filled, Incoming, Node, Postgres, Random, questions};
+use tandem_e2e::Postgres;
+use tandem_scale::{Database, Filled, Incoming, Node, Random, questions};
 
 #[tokio::main]
 async fn main() {
     let number = |name: &str, default: u64| std::env::var(name).ok().map_or(default, |text| text.parse().unwrap());
     let calls = number("SCALE_POSTGRES_CALLS", 10_000_000);
     if calls > 0 {
-        let server = Postgres::start(SETTINGS);
+        let server = Postgres::start_with(SETTINGS);
         measure("PostgreSQL", &Database::Postgres(server.url()), calls, number).await;
     }
     let calls = number("SCALE_SQLITE_CALLS", 1_000_000);

@@ -8,13 +8,11 @@
 mod fill;
 mod incoming;
 mod node;
-mod postgres;
 mod questions;
 
 pub use fill::{Database, Filled, MONTH_DAYS};
 pub use incoming::Incoming;
 pub use node::Node;
-pub use postgres::Postgres;
 pub use questions::{Question, questions};
 
 use tandem_model::{AccountId, BootId, NodeId, Timestamp};

@@ -10,7 +10,8 @@
 
 use serde_json::Value;
 use std::time::Instant;
-use tandem_scale::{Database, Filled, Incoming, MONTH_DAYS, Node, Postgres, Random, questions};
+use tandem_e2e::Postgres;
+use tandem_scale::{Database, Filled, Incoming, MONTH_DAYS, Node, Random, questions};
 
 const CALLS: u64 = 100_000;
 /// Enough for every trunk, prefix and cause; each is counted row by row.
@@ -27,7 +28,7 @@ async fn sqlite_answers_rightly_over_many_calls_while_more_come_in() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_answers_rightly_over_many_calls_while_more_come_in() {
-    let server = Postgres::start("");
+    let server = Postgres::start();
     let database = Database::Postgres(server.url());
     let filled = database.fill(CALLS).await;
     answers_rightly(&database, &filled).await;
@@ -38,7 +39,7 @@ async fn postgres_answers_rightly_over_many_calls_while_more_come_in() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_filled_in_is_what_the_store_counts() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Postgres::start("");
+    let server = Postgres::start();
     for database in [Database::file_in(folder.path()), Database::Postgres(server.url())] {
         let _ = database.fill(FEW_CALLS).await;
         adds_up_as_the_store_counts(&database).await;
