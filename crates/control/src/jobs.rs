@@ -4,8 +4,8 @@ use tandem_store::DatabaseError;
 use tokio::time::MissedTickBehavior;
 
 impl Services {
-    /// Does what nobody asks for: closes external calls that were forgotten, removes sessions and kept answers that have expired and statistics that are
-    /// too fine to be kept, and counts the calls of an earlier build. Never ends; drop it to stop.
+    /// Does what nobody asks for: closes external calls that were forgotten, removes what has expired or is kept no longer, and counts
+    /// the calls of an earlier build. Never ends; drop it to stop.
     pub async fn run_jobs(&self) {
         tokio::join!(self.run_each_minute(), self.run_each_hour(), self.statistics.count_earlier_calls());
     }

@@ -90,8 +90,8 @@ fn policy(name: &str, rate: Rate) -> Option<HeaderValue> {
     HeaderValue::try_from(format!("\"{name}\";q={};w={}", rate.burst, seconds(rate.window()))).ok()
 }
 
-/// Whoever watches the node must see it, above all when it is asked too much.
-fn is_exempt(path: &str) -> bool {
+/// Whether requests to this path have no limit: whoever watches the node must see it, above all when it is asked too much.
+pub(super) fn is_exempt(path: &str) -> bool {
     path.starts_with("/health/") || path == "/metrics"
 }
 

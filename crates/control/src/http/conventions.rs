@@ -1,5 +1,6 @@
 //! What holds for every operation, written into the OpenAPI document in one place.
 
+use crate::http::admission::is_exempt;
 use crate::http::etag::has_versions;
 use axum::http::Method;
 use utoipa::openapi::header::HeaderBuilder;
@@ -18,7 +19,7 @@ pub(super) fn write_into(document: &mut OpenApi) {
     components.parameters.insert("DryRun".to_owned(), RefOr::T(dry_run()));
     components.responses.insert("RateLimited".to_owned(), RefOr::T(rate_limited()));
     for (path, item) in &mut document.paths.paths {
-        let is_limited = !path.starts_with("/health/") && path != "/metrics";
+        let is_limited = !is_exempt(path);
         let PathItem { get, put, post, delete, patch, .. } = item;
         if let Some(operation) = post.as_mut().filter(|operation| needs_key(operation)) {
             takes_idempotency_key(operation);

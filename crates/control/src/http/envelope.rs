@@ -28,8 +28,8 @@ impl Surroundings {
     }
 }
 
-/// Surrounds every request: gives it an id, asks whether it is admitted, runs it to its end, writes every error as a problem document, and counts it, with the
-/// time until its answer begins.
+/// Surrounds every request: gives it an id, asks whether it is admitted, runs it to its end, writes every error as a problem
+/// document, and counts it, with the time until its answer begins.
 ///
 /// A request that may change something runs as a task of its own. So it is finished even when its client goes away, and a row and
 /// the slot that belongs to it cannot part. A panic is an answer like any other, which tells nothing of the inside.

@@ -196,7 +196,7 @@ impl Trunks {
         if let Some(trunk) = self.core.switchboard.known_trunk(caller.account_id(), id) {
             let state = self.state(id).await?;
             if live_health(&state).is_some() {
-                return Ok(ShownTrunk::new(Arc::unwrap_or_clone(trunk), state, Vec::new()));
+                return Ok(ShownTrunk::new(Trunk::clone(&trunk), state, Vec::new()));
             }
         }
         // Apart, so that the room which a question to the database takes is not set aside for each request.

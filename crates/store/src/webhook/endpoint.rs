@@ -5,7 +5,7 @@ use crate::pool::on_pool;
 use crate::row::{Columns, page, to_json};
 use crate::seal::{Place, SealingKey};
 use crate::store::now;
-use crate::trunk::read_data_key;
+use crate::trunk::{READ_DATA_KEY, read_data_key};
 use crate::{Act, Change, DatabaseError, Store};
 use serde_json::{Value, json};
 use tandem_model::{AccountId, EventType, Secret, Timestamp, WebhookEndpointId};
@@ -402,8 +402,6 @@ fn audited(endpoint: &WebhookEndpoint) -> Value {
 fn place(column: &'static str, id: WebhookEndpointId, account: AccountId) -> Place {
     Place { table: "webhook_endpoints", column, row: id.as_uuid(), account }
 }
-
-const READ_DATA_KEY: &str = "SELECT data_key FROM accounts WHERE id = $1";
 
 /// `$1` is the endpoint, `$2` the account.
 pub(super) const FIND_ENDPOINT: &str = "SELECT * FROM webhook_endpoints WHERE id = $1 AND account_id = $2";
