@@ -24,6 +24,8 @@ pub struct ControlSettings {
     pub platform_tokens: Option<PlatformTokenSettings>,
     /// `TANDEM_API_RATE_LIMIT`: requests a second of each key, user or account of the platform; `None` for no limit.
     pub rate_limit: Option<NonZeroU32>,
+    /// `TANDEM_TRUSTED_PROXIES`: networks of proxies that are believed about whom they pass on.
+    pub trusted_proxies: Vec<IpNet>,
     /// Sends webhooks.
     pub outgoing: Arc<dyn Outgoing>,
     /// The wall clock.

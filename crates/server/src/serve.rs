@@ -176,6 +176,7 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
         credit_value: config.credit_value,
         platform_tokens,
         rate_limit: config.api_rate_limit,
+        trusted_proxies: config.trusted_proxies.clone(),
         outgoing: Arc::new(outgoing),
         clock: Arc::new(SystemClock),
     };

@@ -38,6 +38,7 @@ impl Node {
             currency: "USD".to_owned(),
             platform_tokens: None,
             rate_limit: None,
+            trusted_proxies: Vec::new(),
             credit_value: Money::from_micros(10_000),
             outgoing: Arc::new(Nobody),
             clock: Arc::new(WallClock),

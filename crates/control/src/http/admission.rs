@@ -2,6 +2,7 @@ use crate::Services;
 use crate::http::ClientAddress;
 use crate::http::caller::{Presented, bearer};
 use crate::http::dry_run::{asks_for_dry_run, mark};
+use crate::http::forwarded::TrustedProxies;
 use crate::http::idempotency::{IDEMPOTENCY_KEY, Keyed};
 use crate::http::problem::{Problem, ProblemCode};
 use crate::service::{Quota, Rate, Who};
@@ -10,6 +11,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Finds out who asks, and whether they may ask now. What they may do is for the endpoint.
@@ -18,6 +20,7 @@ use std::time::{Duration, Instant};
 /// seconds, `RateLimit` what remains of it (`r`) and in how many seconds all of it will be there again (`t`).
 pub(crate) struct Admission {
     services: Services,
+    proxies: TrustedProxies,
     /// Of those who say who they are, when they have a limit.
     key_policy: Option<HeaderValue>,
     source_policy: Option<HeaderValue>,
@@ -27,11 +30,16 @@ impl Admission {
     pub(crate) fn new(services: Services) -> Self {
         let key_policy = services.rate_limits.of_callers().and_then(|rate| policy(KEY, rate));
         let source_policy = policy(SOURCE, services.rate_limits.of_sources());
-        Self { services, key_policy, source_policy }
+        let proxies = TrustedProxies::new(Arc::clone(&services.trusted_proxies));
+        Self { services, proxies, key_policy, source_policy }
     }
 
     /// Has a request answered that began now, if it may be.
     pub(crate) async fn admit(&self, now: Instant, mut request: Request, next: Next) -> Response {
+        if let Some(&ClientAddress(peer)) = request.extensions().get() {
+            let client = self.proxies.client_of(peer, request.headers());
+            request.extensions_mut().insert(ClientAddress(client));
+        }
         if is_exempt(request.uri().path()) {
             return next.run(request).await;
         }

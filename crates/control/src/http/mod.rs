@@ -24,6 +24,7 @@ mod etag;
 mod event_view;
 mod events;
 mod examples;
+mod forwarded;
 mod health;
 mod health_view;
 mod idempotency;

@@ -34,6 +34,7 @@ use crate::service::acts::Acts;
 use crate::service::passwords::Passwords;
 use crate::service::session_tokens::SessionTokens;
 use crate::{Clock, ControlSettings, Switchboard};
+use ipnet::IpNet;
 use std::ops::Deref;
 use std::sync::Arc;
 use tandem_model::{AddressPolicy, Timestamp};
@@ -100,6 +101,8 @@ pub struct UseCases {
     acts: Acts,
     /// The currency of every amount.
     pub(crate) currency: Arc<str>,
+    /// Networks of proxies that are believed about whom they pass on.
+    pub(crate) trusted_proxies: Arc<[IpNet]>,
 }
 
 impl Services {
@@ -135,6 +138,7 @@ impl Services {
             node: Node::new(core),
             acts,
             currency,
+            trusted_proxies: settings.trusted_proxies.into(),
         }))
     }
 

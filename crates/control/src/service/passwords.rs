@@ -1,7 +1,8 @@
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
 use std::ops::RangeInclusive;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tandem_model::Secret;
 use tandem_store::PasswordHash;
@@ -12,6 +13,8 @@ use zeroize::Zeroizing;
 #[derive(Clone)]
 pub(crate) struct Passwords {
     places: Arc<Semaphore>,
+    /// Argon2id hashes computed to compare a password: sign-ins must not differ in how many they take.
+    compared: Arc<AtomicU64>,
 }
 
 /// Why a password was not looked at.
@@ -25,7 +28,7 @@ pub(crate) enum PasswordsError {
 
 impl Passwords {
     pub(super) fn new() -> Self {
-        Self { places: Arc::new(Semaphore::new(PLACES)) }
+        Self { places: Arc::new(Semaphore::new(PLACES)), compared: Arc::default() }
     }
 
     /// The hash of a new password.
@@ -35,12 +38,19 @@ impl Passwords {
 
     /// Whether the password is the one that was hashed. Without a hash it takes as long, and is not.
     pub(super) async fn verify(&self, password: Secret, hash: Option<PasswordHash>) -> Result<bool, PasswordsError> {
+        let count = Arc::clone(&self.compared);
         self.aside(move || {
-            let compared = hash.as_ref().map_or(NOBODYS.as_str(), PasswordHash::as_str);
+            let compared = hash.as_ref().map_or(NOBODYS, PasswordHash::as_str);
+            count.fetch_add(1, Ordering::Relaxed);
             let is_right = hasher().verify_password(password.expose().as_bytes(), compared).is_ok();
             is_right && hash.is_some()
         })
         .await
+    }
+
+    /// How many passwords were compared since the process began, each with one hash.
+    pub(crate) fn compared(&self) -> u64 {
+        self.compared.load(Ordering::Relaxed)
     }
 
     /// Does on a thread for it what takes long, once one of the few places is free.
@@ -94,8 +104,10 @@ fn hasher() -> Argon2<'static> {
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }
 
-/// What the password of a user who is not there is compared with.
-static NOBODYS: LazyLock<PasswordHash> = LazyLock::new(|| hash_with(&Secret::new("nobody"), &[0; SALT_BYTES]));
+/// What the password of a user who is not there is compared with: a hash that takes what every other takes, and that nobody knows a
+/// password for. It is written down, as the first unknown user after a start would wait for it to be computed.
+const NOBODYS: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// What OWASP's Password Storage Cheat Sheet asks of Argon2id at least: 19 MiB, two passes, one lane.
 const MEMORY_KIB: u32 = 19 * 1_024;
@@ -122,6 +134,22 @@ mod tests {
         assert!(!passwords.verify(Secret::new("correct horse batter"), Some(hash)).await.unwrap());
         assert!(!passwords.verify(Secret::new("nobody"), None).await.unwrap());
         assert!(!passwords.verify(Secret::new("x"), Some(PasswordHash::new("damaged"))).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_user_who_is_not_there_takes_the_work_of_one_who_is() {
+        let passwords = Passwords::new();
+        let hash = passwords.hash(Secret::new("correct horse battery")).await.unwrap();
+        let parameters = |hash: &str| hash.split('$').take(4).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(parameters(NOBODYS), parameters(hash.as_str()), "the cost is in the parameters");
+        assert_eq!(NOBODYS.len(), hash.as_str().len(), "and in the sizes of salt and hash");
+        // Not one that is refused before anything is computed.
+        let refused = hasher().verify_password(b"x", NOBODYS).unwrap_err();
+        assert_eq!(refused, argon2::password_hash::Error::PasswordInvalid);
+        for (hash, compared) in [(None, 1), (Some(hash), 2)] {
+            assert!(!passwords.verify(Secret::new("x"), hash).await.unwrap());
+            assert_eq!(passwords.compared(), compared);
+        }
     }
 
     #[test]

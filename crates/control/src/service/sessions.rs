@@ -129,6 +129,11 @@ impl Sessions {
         self.end(caller, session).await
     }
 
+    /// Passwords that were compared with a hash since the process began, whoever asked.
+    pub(crate) fn passwords_compared(&self) -> u64 {
+        self.passwords.compared()
+    }
+
     /// Removes what has expired.
     pub(crate) async fn remove_expired(&self) -> Result<(), DatabaseError> {
         self.core.store.remove_expired_access(self.core.now()).await

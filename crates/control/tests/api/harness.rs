@@ -239,6 +239,7 @@ fn services(
         credit_value: Money::from_micros(10_000),
         platform_tokens,
         rate_limit,
+        trusted_proxies: vec!["192.0.2.128/25".parse().unwrap()],
         outgoing: receiver.clone(),
         clock: clock.clone(),
     };

@@ -23,6 +23,7 @@ mod numbers;
 mod pages;
 mod people;
 mod platform;
+mod proxies;
 mod rate_limits;
 mod receiver;
 mod refusals;

@@ -1,6 +1,7 @@
 use crate::harness::{ACT, Api, Reply, at};
 use axum::http::{Method, header};
 use serde_json::{Value, json};
+use tandem_control::ClientAddress;
 use tandem_model::{Role, UserId};
 use tandem_store::User;
 
@@ -224,4 +225,25 @@ async fn a_link_signs_in_once() {
     take(link.expose()).await.expect_problem(401, "sign_in_failed");
     api.clock.advance(600);
     take(late.expose()).await.expect_problem(401, "sign_in_failed");
+}
+
+#[tokio::test]
+async fn whoever_signs_in_has_one_hash_computed_and_no_more() {
+    let api = Api::start().await;
+    with_user(&api, "viewer").await;
+    let compared = async || {
+        let host = ClientAddress("127.0.0.1".parse().unwrap());
+        let reply = api.send_from(host, Method::GET, "//metrics", None, None).await;
+        let text = reply.body.as_str().map(str::to_owned).unwrap_or_default();
+        let line =
+            text.lines().find_map(|line| line.strip_prefix("tandem_passwords_compared_total ")).map(str::to_owned);
+        line.unwrap_or_else(|| panic!("{text}")).parse::<u64>().unwrap()
+    };
+    let mut before = compared().await;
+    for (email, password) in [("nobody@example.com", PASSWORD), (EMAIL, "wrong password"), (EMAIL, PASSWORD)] {
+        drop(sign_in(&api, email, password).await);
+        let after = compared().await;
+        assert_eq!(after - before, 1, "{email} {password}");
+        before = after;
+    }
 }

@@ -87,7 +87,7 @@ fn value_of(setting: Setting, config: &Config) -> Option<String> {
             PlatformKeysConfig::File(_) => None,
             PlatformKeysConfig::Url(url) => Some(url.to_string()),
         }),
-        Setting::TrustedProxies => return None,
+        Setting::TrustedProxies => joined(&config.trusted_proxies),
         Setting::PeerAllow => joined(&config.peer_allow),
         Setting::DnsServers => joined(&config.dns_servers),
         Setting::Currency => config.currency.clone(),

@@ -24,6 +24,8 @@ pub(super) enum NetworkError {
     HostBits { written: IpNet, network: IpNet, host: IpNet },
     #[error("more than {MAX_ITEMS} networks")]
     TooMany,
+    #[error("{0} holds everybody, so that anybody could be whom they like; name the networks of the proxies")]
+    Everybody(IpNet),
 }
 
 /// Why a text is no list of resolvers.
@@ -82,6 +84,15 @@ pub(super) fn networks(text: &str) -> Result<Vec<IpNet>, NetworkError> {
         networks.push(network);
     }
     Ok(networks)
+}
+
+/// Networks of proxies, which cannot be everybody's.
+pub(super) fn proxies(text: &str) -> Result<Vec<IpNet>, NetworkError> {
+    let networks = networks(text)?;
+    match networks.iter().find(|network| network.prefix_len() == 0) {
+        Some(everybody) => Err(NetworkError::Everybody(*everybody)),
+        None => Ok(networks),
+    }
 }
 
 /// Resolvers separated by commas, on port 53 unless they name another.

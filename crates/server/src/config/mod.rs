@@ -61,6 +61,8 @@ pub(crate) struct Config {
     pub(crate) api_rate_limit: Option<NonZeroU32>,
     /// Whose tokens are taken beside our own keys and sessions.
     pub(crate) platform_tokens: Option<PlatformTokensConfig>,
+    /// Networks of proxies that are believed about whom they pass on.
+    pub(crate) trusted_proxies: Vec<IpNet>,
     /// Private and loopback ranges that SIP targets and the URL of the platform's keys may name.
     pub(crate) peer_allow: Vec<IpNet>,
     /// Resolvers to ask; empty stands for the system's.
@@ -126,7 +128,6 @@ impl Reading {
     fn config(&mut self, preset: Preset) -> Config {
         let demo = preset == Preset::Demo;
 
-        self.refuse_unbuilt();
         let data_dir = self.data_dir();
         let sip_listen = self.parsed(Setting::SipListen, listen::list).unwrap_or_else(|| {
             let host = if demo { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
@@ -153,6 +154,7 @@ impl Reading {
                 .parsed(Setting::MasterKeyFile, text::path)
                 .unwrap_or_else(|| data_dir.join(MASTER_KEY_FILE)),
             api_rate_limit: self.parsed(Setting::ApiRateLimit, text::rate_limit).unwrap_or(API_RATE_LIMIT),
+            trusted_proxies: self.parsed(Setting::TrustedProxies, address::proxies).unwrap_or_default(),
             platform_tokens: self.platform_tokens(),
             peer_allow: self.parsed(Setting::PeerAllow, address::networks).unwrap_or_else(|| match preset {
                 Preset::Node => Vec::new(),
@@ -185,14 +187,6 @@ impl Reading {
                 self.problems.push(problem);
                 None
             }
-        }
-    }
-
-    /// Names that are reserved for what is not there yet: taking them silently would leave a node open or shut by surprise.
-    fn refuse_unbuilt(&mut self) {
-        if let Some(given) = self.settings.given(Setting::TrustedProxies) {
-            let message = "Forwarded headers are not read yet; remove the setting";
-            self.problems.push(Problem::new(given.origin.clone(), message));
         }
     }
 
@@ -426,7 +420,8 @@ mod tests {
             ("TANDEM_JWT_AUDIENCE", "other", "need TANDEM_JWT_ISSUER"),
             ("TANDEM_JWT_KEY_FILE", "/etc/jwt.pem", "need TANDEM_JWT_ISSUER"),
             ("TANDEM_JWT_JWKS_URL", "http://id.example.com", "must be https"),
-            ("TANDEM_TRUSTED_PROXIES", "10.0.0.0/8", "not read yet"),
+            ("TANDEM_TRUSTED_PROXIES", "10.0.0.1/8", "10.0.0.0/8"),
+            ("TANDEM_TRUSTED_PROXIES", "10.0.0.1,::/0", "anybody"),
             ("TANDEM_PEER_ALLOW", "10.0.0.1/8", "10.0.0.0/8"),
             ("TANDEM_DNS_SERVERS", "dns.example", "a resolver"),
             ("TANDEM_CURRENCY", "usd", "ISO 4217"),

@@ -16,7 +16,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
-use exposition::Exposition;
+use exposition::{Exposition, Kind};
 
 /// The numbers of the node, for Prometheus.
 ///
@@ -47,6 +47,9 @@ pub(super) async fn read(
     webhooks::expose(&services, &mut exposition).await;
     let streams = services.events.open_streams() as u64;
     exposition.gauge("tandem_event_streams", "Clients that are told events as they happen.", streams);
+    let help = "Passwords compared with a hash, each of which takes a processor for tens of milliseconds.";
+    let compared = services.sessions.passwords_compared();
+    exposition.family("tandem_passwords_compared_total", Kind::Counter, help).sample(&[], compared);
     requests.expose(&mut exposition);
     process::expose(&mut exposition);
     ([(header::CONTENT_TYPE, exposition::CONTENT_TYPE)], exposition.into_text())
