@@ -2,7 +2,8 @@
 //! `DATABASE_URL` names, in which it leaves its calls.
 //!
 //! A call is two states of the call, two of each of its legs and eight events, as at 1,000 calls a second with a batch every 250 ms:
-//! short ones, which begin and end in one batch, and long ones, which end in a later one.
+//! short ones, which begin and end in one batch, and long ones, which end in a later one. In the last rounds somebody listens to the
+//! account, so that each call has its events for clients too.
 
 #![expect(
     clippy::unwrap_used,
@@ -16,6 +17,8 @@ use tandem_store::{Act, DatabaseUrl, MasterKey, Store, StoreOptions};
 use uuid::Uuid;
 
 static ACT: Act = Act::system("test", Timestamp::from_unix_micros(0));
+const QUIET_ROUNDS: u64 = 6;
+const LISTENED_ROUNDS: u64 = 4;
 const BATCHES: u64 = 40;
 const CALLS_PER_BATCH: u64 = 250;
 const LEGS: u32 = 2;
@@ -39,7 +42,10 @@ async fn main() {
     let store = Store::open(&url, options).await.unwrap();
     let account = store.ensure_admin_account(&ACT, "bench").await.unwrap().id;
 
-    for round in 0..6 {
+    for round in 0..QUIET_ROUNDS + LISTENED_ROUNDS {
+        if round == QUIET_ROUNDS {
+            store.listen(account).await.unwrap();
+        }
         let kind = if round % 2 == 0 { Kind::Short } else { Kind::Long };
         let batches: Vec<Vec<Record>> = (0..BATCHES).map(|batch| records(account, kind, round, batch)).collect();
         let (cpu, wall) = (cpu_micros(), Instant::now());
@@ -49,7 +55,8 @@ async fn main() {
         let calls = BATCHES * CALLS_PER_BATCH;
         let (cpu, wall) = (cpu_micros() - cpu, wall.elapsed().as_micros() / u128::from(calls));
         println!(
-            "round {round}, {kind:?} calls: {:.1} us CPU a call, {wall} us wall, {calls} calls",
+            "round {round}, {kind:?} calls{}: {:.1} us CPU a call, {wall} us wall, {calls} calls",
+            if round < QUIET_ROUNDS { "" } else { " with a listener" },
             cpu as f64 / calls as f64
         );
     }

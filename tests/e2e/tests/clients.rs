@@ -7,6 +7,7 @@ use std::process::Command;
 use tandem_e2e::{Network, Options, Tandem};
 
 /// Runs one of `tests/clients` against a node of its own.
+#[expect(clippy::print_stdout, reason = "how many cases a prober tried is part of its result")]
 fn run(client: &str, key: impl FnOnce(&Tandem) -> String) {
     let network = Network::claim();
     let tandem = Tandem::start(&network, &Options::demo());
@@ -28,6 +29,7 @@ fn run(client: &str, key: impl FnOnce(&Tandem) -> String) {
         told(&ran.stdout),
         told(&ran.stderr)
     );
+    println!("{}", told(&ran.stdout));
     let live = tandem.api().get("/health/live");
     assert_eq!((live.status, &live.json["status"]), (200, &json!("live")), "{}", live.text);
 }
