@@ -6,7 +6,7 @@ use crate::pool::on_pool;
 use crate::routing::BUMP_REVISION;
 use crate::row::Columns;
 use crate::store::{now, random};
-use crate::{Act, Change, DatabaseError, Store};
+use crate::{Act, Change, DatabaseError, Stale, Store};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
@@ -106,6 +106,9 @@ pub enum RevokeApiKeyError {
     /// The account has no such key.
     #[error("no such key")]
     NotFound,
+    /// The act names another version of it.
+    #[error(transparent)]
+    Stale(#[from] Stale),
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
@@ -268,7 +271,16 @@ impl Store {
     pub async fn revoke_api_key(&self, act: &Act, account: AccountId, id: ApiKeyId) -> Result<(), RevokeApiKeyError> {
         on_pool!(self, pools => {
             let mut transaction = pools.begin().await?;
-            let revoked = sqlx::query(
+            let key = sqlx::query(FIND_API_KEY)
+                .bind(id.as_uuid())
+                .bind(account.as_uuid())
+                .fetch_optional(&mut *transaction)
+                .await?
+                .map(|row| read_api_key(&row))
+                .transpose()?
+                .ok_or(RevokeApiKeyError::NotFound)?;
+            act.expects(&key)?;
+            sqlx::query(
                 "UPDATE api_keys SET revoked_at = coalesce(revoked_at, $3) WHERE id = $1 AND account_id = $2",
             )
             .bind(id.as_uuid())
@@ -276,9 +288,6 @@ impl Store {
             .bind(now().unix_micros())
             .execute(&mut *transaction)
             .await?;
-            if revoked.rows_affected() == 0 {
-                return Err(RevokeApiKeyError::NotFound);
-            }
             sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
             transaction.finish(self, act, Change::new(account, "api_key.revoke", &id)).await?;
         });
@@ -323,7 +332,7 @@ impl Store {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn api_key(&self, account: AccountId, id: ApiKeyId) -> Result<Option<ApiKey>, DatabaseError> {
-        on_pool!(self, pools => sqlx::query("SELECT * FROM api_keys WHERE id = $1 AND account_id = $2")
+        on_pool!(self, pools => sqlx::query(FIND_API_KEY)
             .bind(id.as_uuid())
             .bind(account.as_uuid())
             .fetch_optional(&pools.reader)
@@ -402,6 +411,8 @@ impl ReadRow for ReadKey {
         read_api_key(row)
     }
 }
+
+const FIND_API_KEY: &str = "SELECT * FROM api_keys WHERE id = $1 AND account_id = $2";
 
 fn read_api_key<R: Columns>(row: &R) -> Result<ApiKey, DatabaseError> {
     Ok(ApiKey {

@@ -60,7 +60,7 @@ pub use master_key::{MasterKey, MasterKeyError, MasterKeyId};
 pub use number::{ChangeNumberError, InsertNumberError, MAX_NUMBERS, NUMBERS_KEY, NumberChange};
 pub use records::{Rejected, RejectedReason, WriteError, Written};
 pub use refusal::{REFUSALS_KEY, RefusalFilter};
-pub use retention::Retention;
+pub use retention::{ChangeRetentionError, Retention};
 pub use routing::RoutingSnapshot;
 pub use row::read_receipt;
 pub use seal::SealError;

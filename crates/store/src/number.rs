@@ -5,7 +5,8 @@ use crate::pool::on_pool;
 use crate::routing::BUMP_REVISION;
 use crate::row::{Columns, to_json};
 use crate::trunk::FIND_TRUNK;
-use crate::{Act, Change, DatabaseError, Store};
+use crate::version::moved_on;
+use crate::{Act, Change, DatabaseError, Stale, Store};
 use serde_json::{Map, Value, json};
 use tandem_model::{AccountId, Connect, NumberId, NumberRoute, PhoneNumber, TrunkId};
 
@@ -51,6 +52,9 @@ pub enum ChangeNumberError {
     /// `trunk_id` is no trunk of the account.
     #[error("no such trunk")]
     UnknownTrunk,
+    /// The act names another version of it.
+    #[error(transparent)]
+    Stale(#[from] Stale),
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
@@ -168,6 +172,7 @@ impl Store {
                 .await?
                 .ok_or(ChangeNumberError::NotFound)?;
             let before = read_number(&row)?;
+            act.expects(&before)?;
             if let Some(Some(trunk)) = change.trunk_id {
                 let known = sqlx::query(FIND_TRUNK)
                     .bind(trunk.as_uuid())
@@ -182,7 +187,7 @@ impl Store {
                 connect: change.connect.unwrap_or(before.connect),
                 trunk_id: change.trunk_id.unwrap_or(before.trunk_id),
                 metadata: change.metadata.unwrap_or(before.metadata),
-                updated_at: act.at,
+                updated_at: moved_on(before.updated_at, act.at),
                 ..before
             };
             sqlx::query(
@@ -217,6 +222,7 @@ impl Store {
                 .await?
                 .ok_or(ChangeNumberError::NotFound)?;
             let number = read_number(&row)?;
+            act.expects(&number)?;
             sqlx::query("DELETE FROM numbers WHERE id = $1").bind(id.as_uuid()).execute(&mut *transaction).await?;
             sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
             let change = Change::new(account, "number.delete", &id).gone(audited(&number));

@@ -1,7 +1,8 @@
 use crate::audit::{ActTransaction, Truncated, truncate_head};
+use crate::error::from_database;
 use crate::pool::on_pool;
 use crate::row::{Columns, stored};
-use crate::{Act, Change, DatabaseError, Store};
+use crate::{Act, Change, DatabaseError, Stale, Store};
 use serde_json::{Value, json};
 use tandem_model::{AccountId, Timestamp};
 
@@ -15,6 +16,19 @@ pub struct Retention {
     /// Entries of the audit log.
     pub audit_log_days: Option<u32>,
 }
+
+/// Why it was not changed for how long data is kept.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeRetentionError {
+    /// The act names another version of what is set.
+    #[error(transparent)]
+    Stale(#[from] Stale),
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+from_database!(ChangeRetentionError);
 
 impl Retention {
     /// What is in force for an account, after what is for the node.
@@ -44,13 +58,13 @@ impl Store {
     /// Changes for how long the data of an account is kept; gives what is set then.
     ///
     /// # Errors
-    /// [`DatabaseError`].
+    /// [`ChangeRetentionError`].
     pub async fn change_retention(
         &self,
         act: &Act,
         account: AccountId,
         change: impl FnOnce(&mut Retention) + Send,
-    ) -> Result<Retention, DatabaseError> {
+    ) -> Result<Retention, ChangeRetentionError> {
         on_pool!(self, pools => {
             let mut transaction = pools.begin().await?;
             let row = sqlx::query("SELECT * FROM retention WHERE account_id = $1")
@@ -58,6 +72,7 @@ impl Store {
                 .fetch_optional(&mut *transaction)
                 .await?;
             let before = row.map_or_else(|| Ok(Retention::default()), |row| read_retention(&row))?;
+            act.expects(&before)?;
             let mut after = before;
             change(&mut after);
             sqlx::query(
@@ -201,7 +216,8 @@ impl Store {
     }
 }
 
-fn audited(retention: Retention) -> Value {
+/// What the audit log tells of it, and what its version is made of.
+pub(crate) fn audited(retention: Retention) -> Value {
     let Retention { calls_days, refusals_days, audit_log_days } = retention;
     json!({"calls_days": calls_days, "refusals_days": refusals_days, "audit_log_days": audit_log_days})
 }

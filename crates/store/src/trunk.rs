@@ -7,6 +7,7 @@ use crate::routing::BUMP_REVISION;
 use crate::row::{Columns, stored, to_json};
 use crate::seal::{Place, SealingKey};
 use crate::trunk_price::SET_MONTHLY_PRICE;
+use crate::version::moved_on;
 use crate::{Act, Change, DatabaseError, MasterKey, Stale, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -313,8 +314,7 @@ impl Store {
             change(&mut trunk).map_err(ChangeTrunkError::Refused)?;
             (trunk.id, trunk.account_id) = (id, account);
             (trunk.health, trunk.created_at) = (before.health, before.created_at);
-            // It is the version, too: a clock that stands still or goes back must not bring one back.
-            trunk.updated_at = trunk.updated_at.max(before.updated_at.saturating_add(Duration::from_micros(1)));
+            trunk.updated_at = moved_on(before.updated_at, trunk.updated_at);
             if let Some(failover) = trunk.failover_trunk_id {
                 let known = sqlx::query(FIND_TRUNK)
                     .bind(failover.as_uuid())

@@ -1,7 +1,8 @@
-use crate::{Act, User};
+use crate::{Act, ApiKey, Retention, User, WebhookEndpoint};
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use tandem_model::{CallRecord, CarriedBy, Trunk};
+use std::time::Duration;
+use tandem_model::{CallRecord, CarriedBy, PhoneNumber, Timestamp, Trunk};
 
 /// What has a version: another whenever somebody has changed what clients can change of it. None is ever 0.
 pub trait Versioned {
@@ -34,7 +35,28 @@ impl Act {
 impl Versioned for Trunk {
     /// When its configuration was last changed: each change moves that on, however the clock goes.
     fn version(&self) -> u64 {
-        u64::try_from(self.updated_at.unix_micros()).unwrap_or_default().max(1)
+        by_time(self.updated_at)
+    }
+}
+
+impl Versioned for PhoneNumber {
+    /// When it was last changed, as of a trunk.
+    fn version(&self) -> u64 {
+        by_time(self.updated_at)
+    }
+}
+
+impl Versioned for WebhookEndpoint {
+    /// When somebody last changed it, and whether it is enabled, for the node may disable it too. How its attempts fare does not count.
+    fn version(&self) -> u64 {
+        hashed(&json!([self.updated_at.unix_micros(), self.enabled]))
+    }
+}
+
+impl Versioned for ApiKey {
+    /// All that can be done to a key is to revoke it.
+    fn version(&self) -> u64 {
+        hashed(&json!([self.id, self.revoked_at.map(|at| at.unix_micros())]))
     }
 }
 
@@ -62,6 +84,22 @@ impl Versioned for CallRecord {
             ])),
         }
     }
+}
+
+impl Versioned for Retention {
+    /// Of what is set, not of what is in force where nothing is.
+    fn version(&self) -> u64 {
+        hashed(&crate::retention::audited(*self))
+    }
+}
+
+/// When a row is changed whose time of change is its version: a clock that stands still or goes back must not bring one back.
+pub(crate) fn moved_on(before: Timestamp, now: Timestamp) -> Timestamp {
+    now.max(before.saturating_add(Duration::from_micros(1)))
+}
+
+fn by_time(changed_at: Timestamp) -> u64 {
+    u64::try_from(changed_at.unix_micros()).unwrap_or_default().max(1)
 }
 
 /// Nothing that is hashed is a secret.

@@ -70,6 +70,7 @@ impl From<FindKeyError> for Problem {
     fn from(error: FindKeyError) -> Self {
         match error {
             FindKeyError::NotFound => Self::no_such("API key"),
+            FindKeyError::Stale(error) => error.into(),
             FindKeyError::Database(error) => error.into(),
         }
     }

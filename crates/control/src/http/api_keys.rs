@@ -2,6 +2,7 @@ use crate::Services;
 use crate::http::access_schema::{ApiKeyCreate, NoSuchKey};
 use crate::http::access_view::{ApiKeyCreatedView, ApiKeyView};
 use crate::http::body::JsonObject;
+use crate::http::etag::Tagged;
 use crate::http::problem::{Problem, ProblemDocument};
 use crate::http::problem_schema::{InvalidFields, NoAnswer, Unauthorized};
 use crate::http::query::{AskedList, KeyFilterQuery, KeyQuery, List, PageQuery};
@@ -11,6 +12,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use tandem_model::ApiKeyId;
+use tandem_store::Versioned;
 
 /// API keys, newest first, revoked ones too. The keys themselves are not kept.
 #[utoipa::path(
@@ -55,10 +57,10 @@ pub(crate) async fn create(
     State(services): State<Services>,
     caller: Caller,
     JsonObject(body): JsonObject,
-) -> Result<(StatusCode, Json<ApiKeyCreatedView>), Problem> {
+) -> Result<Tagged<(StatusCode, Json<ApiKeyCreatedView>)>, Problem> {
     let new = NewKey::parse(body)?;
     let (key, secret) = services.api_keys.create(&caller, new).await?;
-    Ok((StatusCode::CREATED, Json(ApiKeyCreatedView::new(key, &secret))))
+    Ok(Tagged(key.version(), (StatusCode::CREATED, Json(ApiKeyCreatedView::new(key, &secret)))))
 }
 
 /// One key, without the key.
@@ -79,8 +81,9 @@ pub(crate) async fn read(
     State(services): State<Services>,
     caller: Caller,
     Path(id): Path<String>,
-) -> Result<Json<ApiKeyView>, Problem> {
-    Ok(Json(services.api_keys.read(&caller, key_id(&id)?).await?.into()))
+) -> Result<Tagged<Json<ApiKeyView>>, Problem> {
+    let key = services.api_keys.read(&caller, key_id(&id)?).await?;
+    Ok(Tagged(key.version(), Json(key.into())))
 }
 
 /// Revoke a key. It stops working within 100 ms and stays in the list.

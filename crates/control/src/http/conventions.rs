@@ -36,7 +36,8 @@ pub(super) fn write_into(document: &mut OpenApi) {
                 heeds_if_match(operation);
             }
         }
-        let shows_version = [Method::PUT, Method::PATCH].iter().any(|method| has_versions(method, path));
+        let shows_version =
+            [Method::PUT, Method::PATCH, Method::DELETE].iter().any(|method| has_versions(method, path));
         for operation in [&mut *get, put, patch].into_iter().flatten().filter(|_| shows_version) {
             if let Some(RefOr::T(answer)) = operation.responses.responses.get_mut("200") {
                 shows(answer, "ETag", "ETag");

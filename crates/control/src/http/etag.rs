@@ -62,12 +62,18 @@ fn tag_of(version: u64) -> HeaderValue {
 }
 
 /// The operations that heed `If-Match`.
-const VERSIONED: [(&str, &str); 5] = [
+const VERSIONED: [(&str, &str); 11] = [
     ("PUT", "/trunks/{id}"),
     ("DELETE", "/trunks/{id}"),
     ("PATCH", "/users/{id}"),
     ("DELETE", "/users/{id}"),
     ("PUT", "/calls/{id}"),
+    ("PATCH", "/numbers/{id}"),
+    ("DELETE", "/numbers/{id}"),
+    ("PATCH", "/webhook-endpoints/{id}"),
+    ("DELETE", "/webhook-endpoints/{id}"),
+    ("DELETE", "/api-keys/{id}"),
+    ("PUT", "/retention"),
 ];
 /// No row has it.
 const NO_VERSION: u64 = 0;

@@ -1,5 +1,6 @@
 use crate::Services;
 use crate::http::body::JsonObject;
+use crate::http::etag::Tagged;
 use crate::http::number_view::{NoSuchNumber, NumberCreate, NumberUpdate, NumberView};
 use crate::http::problem::{Problem, ProblemCode, ProblemDocument};
 use crate::http::problem_schema::{InvalidFields, NoAnswer, Unauthorized};
@@ -10,7 +11,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use tandem_model::NumberId;
-use tandem_store::{ChangeNumberError, InsertNumberError, MAX_NUMBERS};
+use tandem_store::{ChangeNumberError, InsertNumberError, MAX_NUMBERS, Versioned};
 
 /// Numbers of the account, in their order.
 #[utoipa::path(
@@ -56,9 +57,10 @@ pub(crate) async fn create(
     State(services): State<Services>,
     caller: Caller,
     JsonObject(body): JsonObject,
-) -> Result<(StatusCode, Json<NumberView>), Problem> {
+) -> Result<Tagged<(StatusCode, Json<NumberView>)>, Problem> {
     let new = NewNumber::parse(body)?;
-    Ok((StatusCode::CREATED, Json(services.numbers.create(&caller, new).await?.into())))
+    let number = services.numbers.create(&caller, new).await?;
+    Ok(Tagged(number.version(), (StatusCode::CREATED, Json(number.into()))))
 }
 
 /// One number.
@@ -79,8 +81,9 @@ pub(crate) async fn read(
     State(services): State<Services>,
     caller: Caller,
     Path(id): Path<String>,
-) -> Result<Json<NumberView>, Problem> {
-    Ok(Json(services.numbers.read(&caller, number_id(&id)?).await?.into()))
+) -> Result<Tagged<Json<NumberView>>, Problem> {
+    let number = services.numbers.read(&caller, number_id(&id)?).await?;
+    Ok(Tagged(number.version(), Json(number.into())))
 }
 
 /// Change a number: only the fields that are sent; `null` clears one that may be empty.
@@ -104,10 +107,11 @@ pub(crate) async fn update(
     caller: Caller,
     Path(id): Path<String>,
     JsonObject(body): JsonObject,
-) -> Result<Json<NumberView>, Problem> {
+) -> Result<Tagged<Json<NumberView>>, Problem> {
     let id = number_id(&id)?;
     let edit = NumberEdit::parse(body)?;
-    Ok(Json(services.numbers.update(&caller, id, edit).await?.into()))
+    let number = services.numbers.update(&caller, id, edit).await?;
+    Ok(Tagged(number.version(), Json(number.into())))
 }
 
 /// Remove a number. Another account may have it then.
@@ -165,6 +169,7 @@ impl From<ChangeNumberError> for Problem {
         match error {
             ChangeNumberError::NotFound => Self::no_such("number"),
             ChangeNumberError::UnknownTrunk => unknown_trunk(),
+            ChangeNumberError::Stale(error) => error.into(),
             ChangeNumberError::Database(error) => error.into(),
         }
     }

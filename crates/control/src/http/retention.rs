@@ -1,5 +1,6 @@
 use crate::Services;
 use crate::http::body::JsonObject;
+use crate::http::etag::Tagged;
 use crate::http::problem::{Problem, ProblemCode};
 use crate::http::problem_schema::{InvalidFields, NoAnswer, Unauthorized};
 use crate::http::query::Parameters;
@@ -9,7 +10,7 @@ use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use serde::Serialize;
-use tandem_store::Retention;
+use tandem_store::{Retention, Versioned};
 use utoipa::ToSchema;
 
 /// For how many days data is kept.
@@ -94,8 +95,9 @@ pub(crate) async fn read(
     State(services): State<Services>,
     caller: Caller,
     OfNode(of_node): OfNode,
-) -> Result<Json<RetentionView>, Problem> {
-    Ok(Json(services.keeping.read(&caller, of_node).await?.into()))
+) -> Result<Tagged<Json<RetentionView>>, Problem> {
+    let shown = services.keeping.read(&caller, of_node).await?;
+    Ok(Tagged(shown.set.version(), Json(shown.into())))
 }
 
 /// Change for how long data is kept. What is removed cannot be brought back.
@@ -118,9 +120,10 @@ pub(crate) async fn update(
     caller: Caller,
     OfNode(of_node): OfNode,
     JsonObject(body): JsonObject,
-) -> Result<Json<RetentionView>, Problem> {
+) -> Result<Tagged<Json<RetentionView>>, Problem> {
     let edit = RetentionEdit::parse(body)?;
-    Ok(Json(services.keeping.change(&caller, of_node, edit).await?.into()))
+    let shown = services.keeping.change(&caller, of_node, edit).await?;
+    Ok(Tagged(shown.set.version(), Json(shown.into())))
 }
 
 impl From<ShownRetention> for RetentionView {
@@ -138,6 +141,7 @@ impl From<RetentionError> for Problem {
     fn from(error: RetentionError) -> Self {
         match error {
             RetentionError::Forbidden(forbidden) => Self::new(ProblemCode::Forbidden, forbidden.to_string()),
+            RetentionError::Stale(error) => error.into(),
             RetentionError::Database(error) => error.into(),
         }
     }

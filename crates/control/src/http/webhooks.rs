@@ -1,5 +1,6 @@
 use crate::Services;
 use crate::http::body::JsonObject;
+use crate::http::etag::Tagged;
 use crate::http::problem::{Problem, ProblemCode, ProblemDocument};
 use crate::http::problem_schema::{InvalidFields, NoAnswer, Unauthorized};
 use crate::http::query::Parameters;
@@ -16,7 +17,7 @@ use axum::extract::{FromRequestParts, Path, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use tandem_model::WebhookEndpointId;
-use tandem_store::{DeliveryState, FindWebhookError, Replay};
+use tandem_store::{DeliveryState, FindWebhookError, Replay, Versioned};
 
 /// How much of a list is asked for, as the OpenAPI document shows it.
 #[derive(utoipa::IntoParams)]
@@ -131,10 +132,10 @@ pub(crate) async fn create(
     State(services): State<Services>,
     caller: Caller,
     JsonObject(body): JsonObject,
-) -> Result<(StatusCode, Json<WebhookSecretView>), Problem> {
+) -> Result<Tagged<(StatusCode, Json<WebhookSecretView>)>, Problem> {
     let new = NewWebhookEndpoint::parse(body)?;
     let (endpoint, secret) = services.webhooks.create(&caller, new).await?;
-    Ok((StatusCode::CREATED, Json(WebhookSecretView::new(endpoint, &secret))))
+    Ok(Tagged(endpoint.version(), (StatusCode::CREATED, Json(WebhookSecretView::new(endpoint, &secret)))))
 }
 
 /// One webhook endpoint.
@@ -155,8 +156,9 @@ pub(crate) async fn read(
     State(services): State<Services>,
     caller: Caller,
     Path(id): Path<String>,
-) -> Result<Json<WebhookEndpointView>, Problem> {
-    Ok(Json(services.webhooks.read(&caller, endpoint_id(&id)?).await?.into()))
+) -> Result<Tagged<Json<WebhookEndpointView>>, Problem> {
+    let endpoint = services.webhooks.read(&caller, endpoint_id(&id)?).await?;
+    Ok(Tagged(endpoint.version(), Json(endpoint.into())))
 }
 
 /// Change a webhook endpoint.
@@ -180,10 +182,11 @@ pub(crate) async fn update(
     caller: Caller,
     Path(id): Path<String>,
     JsonObject(body): JsonObject,
-) -> Result<Json<WebhookEndpointView>, Problem> {
+) -> Result<Tagged<Json<WebhookEndpointView>>, Problem> {
     let id = endpoint_id(&id)?;
     let edit = WebhookEndpointEdit::parse(body)?;
-    Ok(Json(services.webhooks.edit(&caller, id, edit).await?.into()))
+    let endpoint = services.webhooks.edit(&caller, id, edit).await?;
+    Ok(Tagged(endpoint.version(), Json(endpoint.into())))
 }
 
 /// Remove a webhook endpoint with its deliveries.
@@ -227,9 +230,9 @@ pub(crate) async fn rotate_secret(
     State(services): State<Services>,
     caller: Caller,
     Path(id): Path<String>,
-) -> Result<Json<WebhookSecretView>, Problem> {
+) -> Result<Tagged<Json<WebhookSecretView>>, Problem> {
     let (endpoint, secret) = services.webhooks.rotate_secret(&caller, endpoint_id(&id)?).await?;
-    Ok(Json(WebhookSecretView::new(endpoint, &secret)))
+    Ok(Tagged(endpoint.version(), Json(WebhookSecretView::new(endpoint, &secret))))
 }
 
 /// Send a test event, `webhook.test`, and wait for the answer. It is in no log.
@@ -351,6 +354,7 @@ impl From<FindWebhookError> for Problem {
     fn from(error: FindWebhookError) -> Self {
         match error {
             FindWebhookError::NotFound => Self::no_such("webhook endpoint or delivery"),
+            FindWebhookError::Stale(error) => error.into(),
             FindWebhookError::Database(error) => error.into(),
         }
     }
@@ -374,6 +378,7 @@ impl From<EditWebhookError> for Problem {
         match error {
             EditWebhookError::NotFound => FindWebhookError::NotFound.into(),
             EditWebhookError::Invalid(invalid) => invalid.into(),
+            EditWebhookError::Stale(error) => error.into(),
             EditWebhookError::Database(error) => error.into(),
         }
     }

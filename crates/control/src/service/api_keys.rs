@@ -2,7 +2,7 @@ use crate::service::{Caller, Core, Forbidden, ListRequest, Page};
 use crate::wire::{Invalid, NewKey};
 use std::sync::Arc;
 use tandem_model::{ApiKeyId, Permissions, Secret};
-use tandem_store::{ApiKey, DatabaseError, InsertApiKeyError, MAX_LIVE_KEYS, NewApiKey, RevokeApiKeyError};
+use tandem_store::{ApiKey, DatabaseError, InsertApiKeyError, MAX_LIVE_KEYS, NewApiKey, RevokeApiKeyError, Stale};
 
 /// API keys of the account.
 #[derive(Clone)]
@@ -28,6 +28,8 @@ pub(crate) enum CreateKeyError {
 pub(crate) enum FindKeyError {
     #[error("no such key")]
     NotFound,
+    #[error(transparent)]
+    Stale(#[from] Stale),
     #[error(transparent)]
     Database(#[from] DatabaseError),
 }
@@ -84,6 +86,7 @@ impl ApiKeys {
         let revoked = self.core.store.revoke_api_key(&caller.act(self.core.now()), caller.account_id(), id).await;
         revoked.map_err(|error| match error {
             RevokeApiKeyError::NotFound => FindKeyError::NotFound,
+            RevokeApiKeyError::Stale(error) => error.into(),
             RevokeApiKeyError::Database(error) => error.into(),
         })?;
         if !caller.request.dry_run {

@@ -4,7 +4,7 @@ use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 use tandem_model::{AccountId, Timestamp};
-use tandem_store::{Act, Change, DatabaseError, MAX_PAGE, NODE, Retention, Store};
+use tandem_store::{Act, Change, ChangeRetentionError, DatabaseError, MAX_PAGE, NODE, Retention, Stale, Store};
 
 /// For how long data is kept.
 #[derive(Clone)]
@@ -24,6 +24,8 @@ pub(crate) struct ShownRetention {
 pub(crate) enum RetentionError {
     #[error(transparent)]
     Forbidden(#[from] Forbidden),
+    #[error(transparent)]
+    Stale(#[from] Stale),
     #[error(transparent)]
     Database(#[from] DatabaseError),
 }
@@ -86,6 +88,15 @@ impl Keeping {
             tell(store, account, now, calls, refusals, entries).await?;
         }
         Ok(all)
+    }
+}
+
+impl From<ChangeRetentionError> for RetentionError {
+    fn from(error: ChangeRetentionError) -> Self {
+        match error {
+            ChangeRetentionError::Stale(error) => Self::Stale(error),
+            ChangeRetentionError::Database(error) => Self::Database(error),
+        }
     }
 }
 

@@ -6,7 +6,8 @@ use crate::row::{Columns, page, to_json};
 use crate::seal::{Place, SealingKey};
 use crate::store::now;
 use crate::trunk::{READ_DATA_KEY, read_data_key};
-use crate::{Act, Change, DatabaseError, Store};
+use crate::version::moved_on;
+use crate::{Act, Change, DatabaseError, Stale, Store};
 use serde_json::{Value, json};
 use tandem_model::{AccountId, EventType, Secret, Timestamp, WebhookEndpointId};
 
@@ -66,6 +67,9 @@ pub enum FindWebhookError {
     /// The account has no such endpoint, or the endpoint no such delivery.
     #[error("no such webhook endpoint or delivery")]
     NotFound,
+    /// The act names another version of it.
+    #[error(transparent)]
+    Stale(#[from] Stale),
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
@@ -80,6 +84,9 @@ pub enum ChangeWebhookError<E> {
     /// The change was refused by who asked for it.
     #[error("the change was refused")]
     Refused(E),
+    /// The act names another version of it.
+    #[error(transparent)]
+    Stale(#[from] Stale),
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
@@ -230,6 +237,7 @@ impl Store {
                 .await?
                 .ok_or(ChangeWebhookError::NotFound)?;
             let before = read_endpoint(&row)?;
+            act.expects(&before)?;
             let mut edited = before.clone();
             change(&mut edited).map_err(ChangeWebhookError::Refused)?;
             let after = WebhookEndpoint {
@@ -238,7 +246,7 @@ impl Store {
                 event_types: edited.event_types,
                 enabled: edited.enabled,
                 disabled_reason: before.disabled_reason.clone().filter(|_| !edited.enabled),
-                updated_at: act.at,
+                updated_at: moved_on(before.updated_at, act.at),
                 ..before.clone()
             };
             sqlx::query(
@@ -294,6 +302,8 @@ impl Store {
                 .fetch_optional(&mut *transaction)
                 .await?
                 .ok_or(FindWebhookError::NotFound)?;
+            let endpoint = read_endpoint(&row)?;
+            let updated_at = moved_on(endpoint.updated_at, act.at);
             let key = read_data_key(&row, self.master_key(), account)?;
             let present = read_secrets(&row, &key, act.at)?.secret;
             sqlx::query(
@@ -305,13 +315,12 @@ impl Store {
             .bind(key.seal_secret(secret, place("secret", id, account))?)
             .bind(key.seal_secret(&present, place("previous_secret", id, account))?)
             .bind(previous_until.unix_micros())
-            .bind(act.at.unix_micros())
+            .bind(updated_at.unix_micros())
             .execute(&mut *transaction)
             .await?;
             let change = Change::new(account, "webhook_endpoint.rotate_secret", &id).replaced("secret", true);
             transaction.finish(self, act, change).await?;
-            let endpoint = read_endpoint(&row)?;
-            Ok(WebhookEndpoint { previous_secret_until: Some(previous_until), updated_at: act.at, ..endpoint })
+            Ok(WebhookEndpoint { previous_secret_until: Some(previous_until), updated_at, ..endpoint })
         })
     }
 
@@ -334,6 +343,8 @@ impl Store {
                 .fetch_optional(&mut *transaction)
                 .await?
                 .ok_or(FindWebhookError::NotFound)?;
+            let endpoint = read_endpoint(&row)?;
+            act.expects(&endpoint)?;
             for statement in [
                 "DELETE FROM webhook_deliveries WHERE endpoint_id = $1 AND account_id = $2",
                 "DELETE FROM webhook_endpoints WHERE id = $1 AND account_id = $2",
@@ -345,7 +356,7 @@ impl Store {
                 .bind(now().unix_micros())
                 .execute(&mut *transaction)
                 .await?;
-            let change = Change::new(account, "webhook_endpoint.delete", &id).gone(audited(&read_endpoint(&row)?));
+            let change = Change::new(account, "webhook_endpoint.delete", &id).gone(audited(&endpoint));
             transaction.finish(self, act, change).await?;
         });
         Ok(())

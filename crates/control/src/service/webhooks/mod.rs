@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tandem_model::{EventId, Secret, Timestamp, WebhookEndpointId};
 use tandem_store::{
-    ChangeWebhookError, DatabaseError, DeliveryState, FindWebhookError, InsertWebhookError, Replay, WebhookBacklog,
-    WebhookDelivery, WebhookEndpoint,
+    ChangeWebhookError, DatabaseError, DeliveryState, FindWebhookError, InsertWebhookError, Replay, Stale,
+    WebhookBacklog, WebhookDelivery, WebhookEndpoint,
 };
 use tokio::sync::Semaphore;
 
@@ -54,6 +54,8 @@ pub(crate) enum EditWebhookError {
     NotFound,
     #[error(transparent)]
     Invalid(#[from] Invalid),
+    #[error(transparent)]
+    Stale(#[from] Stale),
     #[error(transparent)]
     Database(#[from] DatabaseError),
 }
@@ -150,6 +152,7 @@ impl Webhooks {
         changed.map_err(|error| match error {
             ChangeWebhookError::NotFound => EditWebhookError::NotFound,
             ChangeWebhookError::Refused(invalid) => invalid.into(),
+            ChangeWebhookError::Stale(error) => error.into(),
             ChangeWebhookError::Database(error) => error.into(),
         })
     }
