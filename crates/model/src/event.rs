@@ -23,6 +23,18 @@ text_enum! {
         TrunkDeleted = "trunk.deleted",
         /// A trunk is of another health than before.
         TrunkHealthChanged = "trunk.health_changed",
+        /// A number was added.
+        NumberCreated = "number.created",
+        /// A number was changed.
+        NumberUpdated = "number.updated",
+        /// A number was removed.
+        NumberDeleted = "number.deleted",
+        /// Credit was added.
+        CreditToppedUp = "credit.topped_up",
+        /// Credit was taken away.
+        CreditAdjusted = "credit.adjusted",
+        /// A call was refused or ended as the credit does not pay for it, for the first time since some was added.
+        CreditExhausted = "credit.exhausted",
     }
 }
 

@@ -1,15 +1,16 @@
 use crate::audit::ActTransaction;
 use crate::error::from_database;
+use crate::event::{Draft, credit_exhausted};
 use crate::list::{Bound, Condition, KeyKind, Listed, Listing, Part, ReadRow, SortKey};
 use crate::pool::on_pool;
 use crate::routing::BUMP_REVISION;
 use crate::row::Columns;
-use crate::store::random;
+use crate::store::{now, random};
 use crate::{Act, Change, DatabaseError, Store};
 use serde_json::{Value, json};
 use tandem_model::{
     AccountId, CallId, CallRecord, CarriedBy, CreditAccount, CreditEntry, CreditEntryId, CreditEntryKind, CreditTerms,
-    Money, Timestamp,
+    EventType, Money, Timestamp,
 };
 use uuid::Uuid;
 
@@ -51,7 +52,7 @@ impl Store {
             if controlled_since != before.controlled_since {
                 sqlx::query(
                     "INSERT INTO credits (account_id, controlled_since, granted_micros) VALUES ($1, $2, 0)
-                     ON CONFLICT (account_id) DO UPDATE SET controlled_since = excluded.controlled_since",
+                     ON CONFLICT (account_id) DO UPDATE SET controlled_since = excluded.controlled_since, exhausted_at = NULL",
                 )
                 .bind(account.as_uuid())
                 .bind(controlled_since.map(Timestamp::unix_micros))
@@ -95,10 +96,12 @@ impl Store {
             let granted = before.granted.checked_add(amount).map_err(|_| ChangeCreditError::Overflow)?;
             sqlx::query(
                 "INSERT INTO credits (account_id, controlled_since, granted_micros) VALUES ($1, NULL, $2)
-                 ON CONFLICT (account_id) DO UPDATE SET granted_micros = excluded.granted_micros",
+                 ON CONFLICT (account_id) DO UPDATE SET granted_micros = excluded.granted_micros,
+                     exhausted_at = CASE WHEN $3 THEN NULL ELSE credits.exhausted_at END",
             )
             .bind(account.as_uuid())
             .bind(granted.micros())
+            .bind(is_added)
             .execute(&mut *transaction)
             .await?;
             sqlx::query(INSERT_ENTRY)
@@ -115,9 +118,41 @@ impl Store {
                 sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
             }
             let told = json!({"amount": amount.to_decimal(), "kind": entry.kind, "note": note});
+            let after = CreditAccount { granted, ..before };
+            pools.append_events(&mut transaction, vec![granted_event(&entry, &after)?]).await?;
             transaction.finish(self, act, Change::new(account, "credit.grant", &entry.id).made(told)).await?;
-            Ok((entry, CreditAccount { granted, ..before }))
+            Ok((entry, after))
         })
+    }
+
+    /// Tells who listens to an account that a call was refused as its credit does not pay for it, if that was not told since some was
+    /// added.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn tell_credit_exhausted(&self, account: AccountId, at: Timestamp) -> Result<(), DatabaseError> {
+        on_pool!(self, pools => {
+            // A client that goes on trying must not write each time.
+            let untold = sqlx::query("SELECT 1 FROM credits WHERE account_id = $1 AND exhausted_at IS NULL")
+                .bind(account.as_uuid())
+                .fetch_optional(&pools.reader)
+                .await?;
+            if untold.is_none() {
+                return Ok(());
+            }
+            let mut transaction = pools.begin_calls().await?;
+            let noted = sqlx::query(NOTE_EXHAUSTED)
+                .bind(account.as_uuid())
+                .bind(at.unix_micros())
+                .bind(now().unix_micros())
+                .execute(&mut *transaction)
+                .await?;
+            if noted.rows_affected() > 0 {
+                pools.append_events(&mut transaction, vec![credit_exhausted(account, at, None)?]).await?;
+            }
+            transaction.commit().await?;
+        });
+        Ok(())
     }
 
     /// An account's credit; all zero for one that never had any.
@@ -251,6 +286,19 @@ impl Due {
     }
 }
 
+/// What is told of an amount that somebody added or took away.
+fn granted_event(entry: &CreditEntry, credit: &CreditAccount) -> Result<Draft, DatabaseError> {
+    let kind = if entry.amount > Money::ZERO { EventType::CreditToppedUp } else { EventType::CreditAdjusted };
+    let number = |amount: Money| serde_json::from_str::<Value>(&amount.to_decimal()).unwrap_or_default();
+    let data = json!({
+        "id": entry.id,
+        "amount": number(entry.amount),
+        "balance": number(credit.balance()),
+        "note": entry.note,
+    });
+    Ok(Draft::new(entry.account_id, kind, "credits".to_owned(), entry.at, &data)?)
+}
+
 /// What the audit log tells of an account's credit.
 fn audited(credit: &CreditAccount) -> Value {
     json!({"controlled_since": credit.controlled_since})
@@ -337,6 +385,12 @@ pub(crate) const READ_DUE: &str = "SELECT
         LEFT JOIN credit_entries ON credit_entries.call_log_id = call_logs.id AND credit_entries.account_id = call_logs.account_id
     WHERE call_logs.id = $1 AND call_logs.account_id = $2 AND call_logs.cost_micros IS NOT NULL
     GROUP BY call_logs.id, call_logs.cost_micros";
+
+/// Notes that it is told that the credit of the account `$1` was used up at `$2`, if somebody listens now, `$3`, and if it was not told
+/// since some was added.
+const NOTE_EXHAUSTED: &str = "UPDATE credits SET exhausted_at = $2 WHERE account_id = $1 AND exhausted_at IS NULL
+        AND EXISTS (SELECT 1 FROM event_streams
+            WHERE event_streams.account_id = $1 AND (endpoints > 0 OR listening_until > $3))";
 
 pub(crate) const INSERT_ENTRY: &str =
     "INSERT INTO credit_entries (account_id, id, at, kind, amount_micros, call_log_id, note)

@@ -75,7 +75,7 @@ pub use trunk_price::{MonthlyPrice, TrunkPrices};
 pub use user::{ChangeUserError, InsertUserError, MAX_USERS, PasswordHash, USERS_KEY, User, UserChange};
 pub use version::{Stale, Versioned};
 pub use webhook::{
-    ChangeWebhookError, ClaimedDelivery, ClaimedWebhook, Claims, DeliveryEnd, DeliveryReport, DeliveryState,
-    FindWebhookError, InsertWebhookError, REPLAYED_AT_ONCE, Replay, WebhookBacklog, WebhookDelivery, WebhookEndpoint,
-    WebhookSecrets,
+    ChangeWebhookError, ClaimedDelivery, ClaimedWebhook, Claims, DeliveryEnd, DeliveryFilter, DeliveryReport,
+    DeliveryState, FindWebhookError, InsertWebhookError, REPLAYED_AT_ONCE, Replay, WEBHOOK_DELIVERIES_KEY,
+    WEBHOOK_ENDPOINTS_KEY, WebhookBacklog, WebhookDelivery, WebhookEndpoint, WebhookSecrets,
 };

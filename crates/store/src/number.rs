@@ -1,5 +1,6 @@
 use crate::audit::ActTransaction;
 use crate::error::{from_database, is_unique_violation};
+use crate::event::Draft;
 use crate::list::{Bound, Condition, KeyKind, Listed, Listing, Part, ReadRow, SortKey};
 use crate::pool::on_pool;
 use crate::routing::BUMP_REVISION;
@@ -8,7 +9,8 @@ use crate::trunk::FIND_TRUNK;
 use crate::version::moved_on;
 use crate::{Act, Change, DatabaseError, Stale, Store};
 use serde_json::{Map, Value, json};
-use tandem_model::{AccountId, Connect, NumberId, NumberRoute, PhoneNumber, TrunkId};
+use std::collections::BTreeSet;
+use tandem_model::{AccountId, Connect, EventType, NumberId, NumberRoute, PhoneNumber, Timestamp, TrunkId};
 
 /// Most numbers of one account: a whole block of four digits.
 pub const MAX_NUMBERS: u32 = 10_000;
@@ -108,6 +110,8 @@ impl Store {
             };
             sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
             let change = Change::new(number.account_id, "number.create", &number.id).made(audited(number));
+            let event = told(EventType::NumberCreated, number.account_id, number.id, act.at, change.after.clone())?;
+            pools.append_events(&mut transaction, vec![event]).await?;
             transaction.finish(self, act, change).await?;
         });
         Ok(())
@@ -181,7 +185,7 @@ impl Store {
                     .await?;
                 known.ok_or(ChangeNumberError::UnknownTrunk)?;
             }
-            let before_it = audited(&before);
+            let (before_it, metadata_before) = (audited(&before), before.metadata.clone());
             let after = PhoneNumber {
                 label: change.label.unwrap_or(before.label),
                 connect: change.connect.unwrap_or(before.connect),
@@ -203,6 +207,12 @@ impl Store {
             .await?;
             sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
             let change = Change::new(account, "number.update", &id).changed(before_it, audited(&after));
+            let mut names: BTreeSet<&str> = change.before.keys().chain(change.after.keys()).map(String::as_str).collect();
+            names.extend((after.metadata != metadata_before).then_some("metadata"));
+            let mut data = Change::new(account, "number.update", &id).made(audited(&after)).after;
+            data.insert("changed".to_owned(), json!(names));
+            let event = told(EventType::NumberUpdated, account, id, act.at, data)?;
+            pools.append_events(&mut transaction, vec![event]).await?;
             transaction.finish(self, act, change).await?;
             Ok(after)
         })
@@ -226,6 +236,9 @@ impl Store {
             sqlx::query("DELETE FROM numbers WHERE id = $1").bind(id.as_uuid()).execute(&mut *transaction).await?;
             sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
             let change = Change::new(account, "number.delete", &id).gone(audited(&number));
+            let data = Map::from_iter([("number".to_owned(), json!(number.number.as_str()))]);
+            let event = told(EventType::NumberDeleted, account, id, act.at, data)?;
+            pools.append_events(&mut transaction, vec![event]).await?;
             transaction.finish(self, act, change).await?;
         });
         Ok(())
@@ -240,6 +253,17 @@ fn audited(number: &PhoneNumber) -> Value {
         "connect": number.connect,
         "sip_trunk_id": number.trunk_id,
     })
+}
+
+fn told(
+    kind: EventType,
+    account: AccountId,
+    id: NumberId,
+    at: Timestamp,
+    mut data: Map<String, Value>,
+) -> Result<Draft, DatabaseError> {
+    data.insert("id".to_owned(), json!(id));
+    Ok(Draft::new(account, kind, format!("numbers/{id}"), at, &data)?)
 }
 
 const FIND_NUMBER: &str = "SELECT * FROM numbers WHERE id = $1 AND account_id = $2";

@@ -534,6 +534,10 @@ pub enum TrunkSort {
     Priority,
     /// By name.
     Name,
+    /// By age, the oldest first.
+    Age,
+    /// By what a minute costs, the cheapest first.
+    Cost,
 }
 
 impl TrunkSort {
@@ -547,6 +551,19 @@ impl TrunkSort {
                 ("id", KeyKind::Uuid),
             ]),
             Self::Name => SortKey::ascending(&[("name", KeyKind::Text)]),
+            Self::Age => SortKey::ascending(&[("created_at", KeyKind::Integer), ("id", KeyKind::Uuid)]),
+            Self::Cost => SortKey::ascending(&[("cost_per_minute_micros", KeyKind::Integer), ("id", KeyKind::Uuid)]),
+        }
+    }
+}
+
+impl TrunkSort {
+    const fn index(self) -> &'static str {
+        match self {
+            Self::Priority => "trunks_of_account",
+            Self::Name => "trunks_by_name",
+            Self::Age => "trunks_by_age",
+            Self::Cost => "trunks_by_cost",
         }
     }
 }
@@ -558,7 +575,7 @@ impl TrunkFilter {
         let wide = status.into_iter().chain(provider);
         Listing {
             table: "trunks",
-            index: None,
+            index: Some(self.sort.index()),
             columns: "*",
             key: self.sort.key(),
             narrow: vec![

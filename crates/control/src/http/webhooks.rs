@@ -3,7 +3,9 @@ use crate::http::body::JsonObject;
 use crate::http::etag::Tagged;
 use crate::http::problem::{Problem, ProblemCode, ProblemDocument};
 use crate::http::problem_schema::{InvalidFields, NoAnswer, Unauthorized};
-use crate::http::query::Parameters;
+use crate::http::query::{
+    AskedList, DeliveryFilterQuery, DeliveryQuery, List, PageQuery, WebhookFilterQuery, WebhookQuery,
+};
 use crate::http::webhook_schema::{
     NoSuchWebhook, WebhookEndpointCreate, WebhookEndpointUpdate, WebhookReplay as ReplayBody,
 };
@@ -13,81 +15,10 @@ use crate::http::webhook_view::{
 use crate::service::{Caller, CreateWebhookError, EditWebhookError, MAX_ENDPOINTS};
 use crate::wire::{NewWebhookEndpoint, WebhookEndpointEdit, WebhookReplay};
 use axum::Json;
-use axum::extract::{FromRequestParts, Path, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::http::request::Parts;
 use tandem_model::WebhookEndpointId;
-use tandem_store::{DeliveryState, FindWebhookError, Replay, Versioned};
-
-/// How much of a list is asked for, as the OpenAPI document shows it.
-#[derive(utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "the fields are documentation; they are read by Parameters")]
-pub(crate) struct PartQuery {
-    /// How many to pass over.
-    #[param(minimum = 0, maximum = 100_000, default = 0)]
-    skip: Option<u32>,
-    /// How many to give.
-    #[param(minimum = 1, maximum = 1000, default = 100)]
-    limit: Option<u32>,
-}
-
-/// Which part of a list is asked for.
-#[derive(Clone, Copy)]
-pub(crate) struct Page {
-    skip: u32,
-    limit: u32,
-}
-
-impl Page {
-    fn read(parameters: &mut Parameters) -> Self {
-        let skip = parameters.read("skip", SKIP_MESSAGE).unwrap_or(0);
-        if skip > MAX_SKIP {
-            parameters.refuse("skip", SKIP_MESSAGE);
-        }
-        let limit = parameters.read("limit", LIMIT_MESSAGE).unwrap_or(DEFAULT_LIMIT);
-        if !(1..=MAX_LIMIT).contains(&limit) {
-            parameters.refuse("limit", LIMIT_MESSAGE);
-        }
-        Self { skip, limit }
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for Page {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let mut parameters = Parameters::of(parts);
-        let page = Self::read(&mut parameters);
-        parameters.finish(page)
-    }
-}
-
-/// The query of a list of deliveries, as the OpenAPI document shows it.
-#[derive(utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "the field is documentation; it is read by Parameters")]
-pub(crate) struct DeliveriesQuery {
-    /// Only those that are `pending`, `delivered` or `dead`.
-    state: Option<String>,
-}
-
-/// Which deliveries are asked for.
-pub(crate) struct DeliveriesWanted {
-    state: Option<DeliveryState>,
-    page: Page,
-}
-
-impl<S: Sync> FromRequestParts<S> for DeliveriesWanted {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let mut parameters = Parameters::of(parts);
-        let page = Page::read(&mut parameters);
-        let state = parameters.read("state", "must be pending, delivered or dead");
-        parameters.finish(Self { state, page })
-    }
-}
+use tandem_store::{FindWebhookError, Replay, Versioned};
 
 /// Webhook endpoints, oldest first.
 #[utoipa::path(
@@ -95,7 +26,7 @@ impl<S: Sync> FromRequestParts<S> for DeliveriesWanted {
     path = "/webhook-endpoints",
     operation_id = "list_webhook_endpoints",
     tag = "events",
-    params(PartQuery),
+    params(WebhookFilterQuery, PageQuery),
     responses(
         (status = 200, description = "The endpoints.", body = Vec<WebhookEndpointView>),
         Unauthorized,
@@ -106,10 +37,10 @@ impl<S: Sync> FromRequestParts<S> for DeliveriesWanted {
 pub(crate) async fn list(
     State(services): State<Services>,
     caller: Caller,
-    Page { skip, limit }: Page,
-) -> Result<Json<Vec<WebhookEndpointView>>, Problem> {
-    let endpoints = services.webhooks.list(&caller, skip, limit).await?;
-    Ok(Json(endpoints.into_iter().map(WebhookEndpointView::from).collect()))
+    asked: AskedList<WebhookQuery>,
+) -> Result<List<WebhookEndpointView>, Problem> {
+    let page = services.webhooks.list(&caller, &asked.request).await?;
+    asked.answer(page, WebhookEndpointView::from)
 }
 
 /// Make a webhook endpoint. Its secret is shown this once.
@@ -263,7 +194,7 @@ pub(crate) async fn test(
     path = "/webhook-endpoints/{id}/deliveries",
     operation_id = "list_webhook_deliveries",
     tag = "events",
-    params(("id" = Uuid, Path, description = "The endpoint."), DeliveriesQuery, PartQuery),
+    params(("id" = Uuid, Path, description = "The endpoint."), DeliveryFilterQuery, PageQuery),
     responses(
         (status = 200, description = "The deliveries.", body = Vec<WebhookDeliveryView>),
         Unauthorized,
@@ -276,11 +207,10 @@ pub(crate) async fn deliveries(
     State(services): State<Services>,
     caller: Caller,
     Path(id): Path<String>,
-    DeliveriesWanted { state, page }: DeliveriesWanted,
-) -> Result<Json<Vec<WebhookDeliveryView>>, Problem> {
-    let id = endpoint_id(&id)?;
-    let deliveries = services.webhooks.deliveries(&caller, id, state, page.skip, page.limit).await?;
-    Ok(Json(deliveries.into_iter().map(WebhookDeliveryView::from).collect()))
+    asked: AskedList<DeliveryQuery>,
+) -> Result<List<WebhookDeliveryView>, Problem> {
+    let page = services.webhooks.deliveries(&caller, endpoint_id(&id)?, &asked.request).await?;
+    asked.answer(page, WebhookDeliveryView::from)
 }
 
 /// Send an event again that was delivered or given up.
@@ -336,14 +266,6 @@ pub(crate) async fn replay(
     let deliveries = services.webhooks.replay(&caller, id, Replay::Since(since)).await?;
     Ok((StatusCode::ACCEPTED, Json(WebhookReplayedView { deliveries })))
 }
-
-/// Bounds as of every list.
-const DEFAULT_LIMIT: u32 = 100;
-const MAX_LIMIT: u32 = 1_000;
-const LIMIT_MESSAGE: &str = "must be a whole number from 1 to 1000";
-/// What is passed over is read all the same.
-const MAX_SKIP: u32 = 100_000;
-const SKIP_MESSAGE: &str = "must be a whole number from 0 to 100000";
 
 /// What is no UUID is no endpoint of anybody.
 fn endpoint_id(text: &str) -> Result<WebhookEndpointId, Problem> {

@@ -4,7 +4,7 @@ use crate::{DialError, HangupError, Unavailable};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
-use tandem_model::{CallId, CallRecord, CarriedBy, Receipt, TrunkId};
+use tandem_model::{CallId, CallRecord, CarriedBy, Receipt, Refusal, RefusalKind, TrunkId};
 use tandem_store::{CallKey, Change, DatabaseError};
 
 /// Calls that this switch places and ends.
@@ -82,7 +82,22 @@ impl Dialling {
             }
             Err(DialError::Unavailable(error)) => Err(error.into()),
             Err(DialError::Refused(_)) if self.is_unknown(caller, trunk).await => Err(DialCallError::UnknownTrunk),
-            Err(DialError::Refused(receipt)) => Err(DialCallError::Refused(receipt)),
+            Err(DialError::Refused(receipt)) => {
+                self.tell_credit_exhausted(caller, &receipt).await;
+                Err(DialCallError::Refused(receipt))
+            }
+        }
+    }
+
+    /// Tells who listens to the account that its credit does not pay for a call. A store that does not answer is not waited for: the next
+    /// refusal tells it.
+    async fn tell_credit_exhausted(&self, caller: &Caller, receipt: &Receipt) {
+        let is_exhausted = |refusal: &Refusal| refusal.kind == RefusalKind::CreditExhausted;
+        if receipt.refusal.as_ref().is_some_and(is_exhausted) {
+            let told = self.core.store.tell_credit_exhausted(caller.account_id(), self.core.now());
+            if let Ok(Err(error)) = tokio::time::timeout(STORE_PATIENCE, told).await {
+                tracing::debug!(%error, "it was not told that credit is used up");
+            }
         }
     }
 

@@ -1,11 +1,12 @@
 //! `GET /events`.
 
-use crate::harness::{Api, full};
+use crate::harness::{ACT, Api, full};
 use axum::body::{Body, BodyDataStream};
 use axum::http::{Method, Request, header};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use std::time::Duration;
+use tandem_model::{Money, Reason, RefusalKind};
 use tokio::time::timeout;
 
 /// A stream as a client reads it.
@@ -184,4 +185,30 @@ async fn what_cannot_be_asked_for_is_told() {
     assert!(told.contains("call.answered"), "{told}");
     api.get("/events?follow=maybe").await.expect_wrong_field("follow");
     api.get("/events?last_event_id=-1").await.expect_wrong_field("last_event_id");
+}
+
+#[tokio::test]
+async fn credit_that_does_not_pay_for_a_dial_is_told_once() {
+    let api = Api::start().await;
+    let account = api.mine.account.id;
+    api.store.set_credit_control(&ACT, account, true).await.unwrap();
+    let mut client = Client::open(&api, "?type=credit.*", None).await;
+    let reason = Reason::CreditExhausted { needed_micros: 5, available_micros: 0 };
+    api.switchboard.script(|script| script.refusal = Some((RefusalKind::CreditExhausted, reason)));
+    let dial = json!({"to_number": "+12025550100", "connect": {"type": "echo"}});
+    for _ in 0..2 {
+        api.post("/calls/dial", dial.clone()).await.expect_problem(402, "credit_exhausted");
+    }
+    api.store.grant_credit(&ACT, account, Money::from_micros(25_000_000), "invoice 7").await.unwrap();
+    api.post("/calls/dial", dial).await.expect_problem(402, "credit_exhausted");
+    for (event, by, amount) in [
+        ("credit.exhausted", Some(Value::Null), None),
+        ("credit.topped_up", None, Some(json!(25))),
+        ("credit.exhausted", Some(Value::Null), None),
+    ] {
+        let heard = client.next().await.unwrap();
+        assert_eq!((heard.event.as_str(), &heard.data["subject"]), (event, &json!("credits")));
+        let told = &heard.data["data"];
+        assert_eq!((told.get("by"), told.get("amount")), (by.as_ref(), amount.as_ref()), "{told}");
+    }
 }

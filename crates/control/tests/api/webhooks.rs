@@ -267,3 +267,39 @@ async fn secrets_are_shown_once_and_what_is_wrong_is_told() {
     api.delete(&endpoint.path("")).await.expect(204);
     api.get(&endpoint.path("")).await.expect_problem(404, "not_found");
 }
+
+#[tokio::test]
+async fn endpoints_and_deliveries_are_lists_as_all_others() {
+    let api = Api::start().await;
+    let first = Endpoint::make(&api, json!({"url": "https://example.com/a", "event_types": ["call.*"]})).await;
+    api.clock.advance(1);
+    Endpoint::make(&api, json!({"url": "https://example.com/b", "enabled": false})).await;
+    let urls = async |query: &str| {
+        let reply = api.get(&format!("/webhook-endpoints{query}")).await;
+        let link = reply.headers.get("link").map_or("", |link| link.to_str().unwrap()).to_owned();
+        let total = reply.headers.get("x-total-count").map(|total| total.to_str().unwrap().to_owned());
+        let list = reply.expect(200);
+        let ends = list.as_array().unwrap().iter().map(|row| row["url"].as_str().unwrap().rsplit('/').next().unwrap());
+        (ends.collect::<String>(), link.contains("rel=\"next\""), total)
+    };
+    assert_eq!(urls("").await, ("ab".to_owned(), false, None));
+    assert_eq!(urls("?limit=1&count=exact").await, ("a".to_owned(), true, Some("2".to_owned())));
+    assert_eq!(urls("?skip=1&limit=1").await, ("b".to_owned(), false, None));
+    assert_eq!(urls("?sort=-created_at").await, ("ba".to_owned(), false, None));
+    assert_eq!(urls("?enabled=false").await, ("b".to_owned(), false, None));
+    api.get("/webhook-endpoints?enable=true").await.expect_wrong_field("enable");
+
+    let trunk = api.trunk(json!({})).await;
+    api.call(&trunk, "CA1").await;
+    let deliveries = async |query: &str| first.deliveries(&api, query).await.len();
+    state(&api, "CA1", "ringing").await;
+    api.receiver.behave(Behaviour::Down);
+    api.services.send_due_webhooks().await.unwrap();
+    assert_eq!(deliveries("").await, 2);
+    assert_eq!(deliveries("?state=pending&skip=1").await, 1);
+    assert_eq!(deliveries("?state=dead").await, 0);
+    assert_eq!(deliveries("?event_type=call.initiated").await, 1);
+    for wrong in ["state=gone", "event_type=call.sung", "sort=at", "event_type=call.initiated&skip=1", "nothing=1"] {
+        api.get(&first.path(&format!("/deliveries?{wrong}"))).await.expect_problem(422, "invalid_field");
+    }
+}

@@ -6,8 +6,8 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
 use tandem_model::{
-    AccountId, CallDirection, CallId, CallRecord, CallStatus, CarriedBy, EventType, HungUpBy, Money, Record, RefusalId,
-    RefusedInvite, Timestamp, TrunkId,
+    AccountId, CallDirection, CallId, CallRecord, CallStatus, CarriedBy, EventType, HangupCause, HungUpBy, Money,
+    Record, RefusalId, RefusedInvite, Timestamp, TrunkId,
 };
 use uuid::Uuid;
 
@@ -104,6 +104,28 @@ pub(crate) struct Tellings {
     pub(crate) drafts: Vec<Draft>,
     /// What was told of calls, where that has changed.
     pub(crate) changed: Vec<(CallId, Told)>,
+    /// Accounts whose credit did not pay for a call, each once and in their order. Whether that is told hangs on what was told before.
+    pub(crate) exhausted: Vec<Exhausted>,
+}
+
+/// An account's credit did not pay for a call.
+pub(crate) struct Exhausted {
+    pub(crate) account: AccountId,
+    pub(crate) at: Timestamp,
+    /// The event that tells it.
+    pub(crate) draft: Draft,
+}
+
+impl Exhausted {
+    fn by(account: AccountId, at: Timestamp, subject: &str) -> Result<Self, getrandom::Error> {
+        Ok(Self { account, at, draft: credit_exhausted(account, at, Some(subject))? })
+    }
+}
+
+/// Tells that an account's credit did not pay for a call; `by` is where that is to be seen, if it is on record.
+pub(crate) fn credit_exhausted(account: AccountId, at: Timestamp, by: Option<&str>) -> Result<Draft, getrandom::Error> {
+    let data = serde_json::json!({"by": by});
+    Draft::new(account, EventType::CreditExhausted, "credits".to_owned(), at, &data)
 }
 
 /// What a batch has to tell those accounts that listen.
@@ -177,7 +199,7 @@ impl<'a> News<'a> {
         stored: &HashSet<(RefusalId, AccountId)>,
         written_at: Timestamp,
     ) -> Result<Tellings, getrandom::Error> {
-        let (mut drafts, mut changed) = (Vec::new(), Vec::new());
+        let (mut drafts, mut changed, mut exhausted) = (Vec::new(), Vec::new(), Vec::new());
         for call in &self.calls {
             let Some(before) = told.get(&call.id) else { continue };
             let mut told = *before;
@@ -187,6 +209,11 @@ impl<'a> News<'a> {
             if told != *before {
                 changed.push((call.id, told));
             }
+            let cut_off = call.states.iter().find(|state| is_cut_off(state));
+            if let Some(state) = cut_off.filter(|_| before.0 < Milestone::Over.bit()) {
+                let at = state.ended_at.unwrap_or(state.started_at);
+                exhausted.push(Exhausted::by(call.account, at, &format!("calls/{}", call.id))?);
+            }
         }
         let mut seen = HashSet::new();
         for refusal in &self.refusals {
@@ -195,6 +222,9 @@ impl<'a> News<'a> {
                 continue;
             }
             let subject = format!("refusals/{}", refusal.id);
+            if refusal.reason == HangupCause::CreditExhausted.as_str() {
+                exhausted.push(Exhausted::by(refusal.account_id, refusal.at, &subject)?);
+            }
             drafts.push(Draft::new(
                 refusal.account_id,
                 EventType::CallRefused,
@@ -203,8 +233,15 @@ impl<'a> News<'a> {
                 &RefusalData::new(refusal),
             )?);
         }
-        Ok(Tellings { drafts, changed })
+        exhausted.sort_by_key(|exhausted| exhausted.account);
+        exhausted.dedup_by_key(|exhausted| exhausted.account);
+        Ok(Tellings { drafts, changed, exhausted })
     }
+}
+
+/// Whether a call ended as the account's credit did not reach any further.
+fn is_cut_off(call: &CallRecord) -> bool {
+    call.status.is_final() && call.hangup_cause.as_deref() == Some(HangupCause::CreditExhausted.as_str())
 }
 
 /// A call as its log shows it, as far as it was when the event happened.

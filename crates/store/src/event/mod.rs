@@ -4,7 +4,7 @@ mod calls;
 mod draft;
 mod outbox;
 
-pub(crate) use calls::{News, Tellings, Told};
+pub(crate) use calls::{Exhausted, News, Tellings, Told, credit_exhausted};
 pub(crate) use draft::Draft;
 pub(crate) use outbox::{INSERT_EVENT, RESERVE};
 

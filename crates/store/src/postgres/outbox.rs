@@ -1,7 +1,7 @@
 //! Events of a batch of the call path.
 
 use super::session::Transaction;
-use crate::event::{News, RESERVE, Tellings, Told};
+use crate::event::{Exhausted, News, RESERVE, Tellings, Told};
 use crate::row::stored;
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -47,7 +47,8 @@ pub(super) async fn tell(
     let told: HashMap<_, _> =
         known.into_iter().map(|(id, bits)| (CallId::from_uuid(id), Told::from_stored(bits))).collect();
     let events = news.events(&told, stored_refusals, at);
-    let Tellings { mut drafts, changed } = events.map_err(|error| sqlx::Error::Io(io::Error::from(error)))?;
+    let Tellings { mut drafts, changed, exhausted } =
+        events.map_err(|error| sqlx::Error::Io(io::Error::from(error)))?;
     if !changed.is_empty() {
         let (ids, bits): (Vec<Uuid>, Vec<i64>) = changed.iter().map(|(id, told)| (id.as_uuid(), told.stored())).unzip();
         sqlx::query(
@@ -58,6 +59,16 @@ pub(super) async fn tell(
         .bind(bits)
         .execute(&mut **transaction)
         .await?;
+    }
+    for Exhausted { account, at: when, draft } in exhausted {
+        let noted = sqlx::query(NOTE_EXHAUSTED)
+            .bind(account.as_uuid())
+            .bind(when.unix_micros())
+            .execute(&mut **transaction)
+            .await?;
+        if noted.rows_affected() > 0 {
+            drafts.push(draft);
+        }
     }
     drafts.sort_by_key(|draft| draft.account);
     let mut sequences = Vec::with_capacity(drafts.len());
@@ -92,6 +103,9 @@ pub(super) async fn tell(
     }
     Ok(())
 }
+
+/// Of an account that somebody listens to.
+const NOTE_EXHAUSTED: &str = "UPDATE credits SET exhausted_at = $2 WHERE account_id = $1 AND exhausted_at IS NULL";
 
 const INSERT_EVENTS: &str = "
 INSERT INTO events (account_id, sequence, id, type, subject, at, data, written_at)

@@ -1,6 +1,6 @@
 //! Events of a batch of the call path.
 
-use crate::event::{INSERT_EVENT, News, Tellings, Told};
+use crate::event::{Exhausted, INSERT_EVENT, News, Tellings, Told};
 use crate::row::stored;
 use rusqlite::{Connection, OptionalExtension as _};
 use std::collections::{HashMap, HashSet};
@@ -39,11 +39,17 @@ pub(super) fn tell(
         }
     }
     let events = news.events(&told, stored_refusals, at);
-    let Tellings { mut drafts, changed } =
+    let Tellings { mut drafts, changed, exhausted } =
         events.map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(io::Error::from(error))))?;
     let mut note = connection.prepare_cached("UPDATE call_logs SET told = ?2 WHERE id = ?1")?;
     for (id, told) in changed {
         note.execute((id.as_uuid().as_bytes(), told.stored()))?;
+    }
+    for Exhausted { account, at: when, draft } in exhausted {
+        let mut note = connection.prepare_cached(NOTE_EXHAUSTED)?;
+        if note.execute((account.as_uuid().as_bytes(), when.unix_micros()))? > 0 {
+            drafts.push(draft);
+        }
     }
     drafts.sort_by_key(|draft| draft.account);
     let mut reserve = connection.prepare_cached(RESERVE)?;
@@ -69,6 +75,9 @@ pub(super) fn tell(
     }
     Ok(())
 }
+
+/// Of an account that somebody listens to.
+const NOTE_EXHAUSTED: &str = "UPDATE credits SET exhausted_at = ?2 WHERE account_id = ?1 AND exhausted_at IS NULL";
 
 /// As it is elsewhere; here `$1` would be the name of a parameter, and not its place.
 const RESERVE: &str = "UPDATE event_streams SET last_sequence = last_sequence + ?2

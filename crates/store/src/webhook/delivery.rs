@@ -1,7 +1,7 @@
-use super::endpoint::FIND_ENDPOINT;
+use crate::list::{Bound, Condition, KeyKind, Listed, Listing, Part, ReadRow, SortKey};
 use crate::pool::on_pool;
-use crate::row::{Columns, page};
-use crate::{DatabaseError, FindWebhookError, Store};
+use crate::row::Columns;
+use crate::{DatabaseError, Store};
 use std::fmt;
 use std::str::FromStr;
 use tandem_model::{AccountId, EventId, EventType, Timestamp, WebhookDeliveryId, WebhookEndpointId};
@@ -102,41 +102,31 @@ pub struct WebhookBacklog {
 }
 
 impl Store {
-    /// Deliveries of an endpoint, those of the newest events first, at most [`MAX_PAGE`](crate::MAX_PAGE).
+    /// Deliveries of an endpoint, those of the newest events first.
     ///
     /// # Errors
-    /// [`FindWebhookError`].
-    pub async fn webhook_deliveries(
+    /// [`DatabaseError`].
+    pub async fn list_webhook_deliveries(
         &self,
         account: AccountId,
         endpoint: WebhookEndpointId,
-        state: Option<DeliveryState>,
-        skip: u32,
-        limit: u32,
-    ) -> Result<Vec<WebhookDelivery>, FindWebhookError> {
-        let (limit, skip) = page(skip, limit);
-        on_pool!(self, pools => {
-            let known = sqlx::query(FIND_ENDPOINT)
-                .bind(endpoint.as_uuid())
-                .bind(account.as_uuid())
-                .fetch_optional(&pools.reader)
-                .await?;
-            if known.is_none() {
-                return Err(FindWebhookError::NotFound);
-            }
-            let rows = sqlx::query(
-                "SELECT * FROM webhook_deliveries WHERE endpoint_id = $1 AND account_id = $2 AND ($3 IS NULL OR state = $3)
-                 ORDER BY sequence DESC LIMIT $4 OFFSET $5",
-            )
-            .bind(endpoint.as_uuid())
-            .bind(account.as_uuid())
-            .bind(state.map(DeliveryState::as_str))
-            .bind(limit)
-            .bind(skip)
-            .fetch_all(&pools.reader)
-            .await?;
-            Ok(rows.iter().map(read_delivery).collect::<Result<_, _>>()?)
-        })
+        filter: DeliveryFilter,
+        part: &Part,
+    ) -> Result<Listed<WebhookDelivery>, DatabaseError> {
+        self.list(&filter.listing(account, endpoint), part, &ReadDelivery).await
+    }
+
+    /// How many there are.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn count_webhook_deliveries(
+        &self,
+        account: AccountId,
+        endpoint: WebhookEndpointId,
+        filter: DeliveryFilter,
+    ) -> Result<Option<u64>, DatabaseError> {
+        self.count(&filter.listing(account, endpoint)).await
     }
 
     /// What is on its way.
@@ -178,6 +168,57 @@ impl Store {
             .execute(&pools.writer)
             .await?
             .rows_affected()))
+    }
+}
+
+/// Which deliveries of an endpoint to list. Each field narrows the list down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeliveryFilter {
+    /// Only those in this state.
+    pub state: Option<DeliveryState>,
+    /// Only those of events of this type.
+    pub kind: Option<EventType>,
+}
+
+impl DeliveryFilter {
+    /// Whether every field is served by an index, so that parts of the list are full and rows can be passed over.
+    #[must_use]
+    pub const fn is_narrow(&self) -> bool {
+        self.kind.is_none()
+    }
+
+    fn listing(&self, account: AccountId, endpoint: WebhookEndpointId) -> Listing {
+        let state = self.state.map(|state| Condition::Is("state", Bound::Text(state.as_str().to_owned())));
+        let index = if state.is_some() { "webhook_deliveries_by_state" } else { "webhook_deliveries_of_endpoint" };
+        let mut narrow = vec![
+            Condition::Is("endpoint_id", Bound::Uuid(endpoint.as_uuid())),
+            Condition::Is("account_id", Bound::Uuid(account.as_uuid())),
+        ];
+        narrow.extend(state);
+        let kind = self.kind.map(|kind| Condition::Is("type", Bound::Text(kind.as_str().to_owned())));
+        Listing {
+            table: "webhook_deliveries",
+            index: Some(index),
+            columns: "*",
+            key: WEBHOOK_DELIVERIES_KEY,
+            narrow,
+            wide: kind.into_iter().collect(),
+            from: None,
+            to: None,
+        }
+    }
+}
+
+/// How deliveries are listed: an endpoint has one of an event at most.
+pub const WEBHOOK_DELIVERIES_KEY: SortKey = SortKey::descending(&[("sequence", KeyKind::Integer)]);
+
+struct ReadDelivery;
+
+impl ReadRow for ReadDelivery {
+    type Row = WebhookDelivery;
+
+    fn read<R: Columns>(&self, row: &R) -> Result<WebhookDelivery, DatabaseError> {
+        read_delivery(row)
     }
 }
 

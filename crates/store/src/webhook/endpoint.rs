@@ -1,8 +1,9 @@
 use super::HOLD_ENDPOINT;
 use crate::audit::ActTransaction;
 use crate::error::{from_database, from_database_generic};
+use crate::list::{Bound, Condition, KeyKind, Listed, Listing, Part, ReadRow, SortKey};
 use crate::pool::on_pool;
-use crate::row::{Columns, page, to_json};
+use crate::row::{Columns, to_json};
 use crate::seal::{Place, SealingKey};
 use crate::store::now;
 use crate::trunk::{READ_DATA_KEY, read_data_key};
@@ -147,28 +148,29 @@ impl Store {
         Ok(())
     }
 
-    /// Endpoints of an account, oldest first, at most [`MAX_PAGE`](crate::MAX_PAGE).
+    /// Endpoints of an account, oldest first: those that are enabled, those that are not, or all.
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn webhook_endpoints(
+    pub async fn list_webhook_endpoints(
         &self,
         account: AccountId,
-        skip: u32,
-        limit: u32,
-    ) -> Result<Vec<WebhookEndpoint>, DatabaseError> {
-        let (limit, skip) = page(skip, limit);
-        on_pool!(self, pools => sqlx::query(
-                "SELECT * FROM webhook_endpoints WHERE account_id = $1 ORDER BY created_at, id LIMIT $2 OFFSET $3",
-            )
-            .bind(account.as_uuid())
-            .bind(limit)
-            .bind(skip)
-            .fetch_all(&pools.reader)
-            .await?
-            .iter()
-            .map(read_endpoint)
-            .collect())
+        enabled: Option<bool>,
+        part: &Part,
+    ) -> Result<Listed<WebhookEndpoint>, DatabaseError> {
+        self.list(&listing(account, enabled), part, &ReadEndpoint).await
+    }
+
+    /// How many there are.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn count_webhook_endpoints(
+        &self,
+        account: AccountId,
+        enabled: Option<bool>,
+    ) -> Result<Option<u64>, DatabaseError> {
+        self.count(&listing(account, enabled)).await
     }
 
     /// An endpoint of an account.
@@ -360,6 +362,36 @@ impl Store {
             transaction.finish(self, act, change).await?;
         });
         Ok(())
+    }
+}
+
+/// How webhook endpoints are listed.
+pub const WEBHOOK_ENDPOINTS_KEY: SortKey =
+    SortKey::ascending(&[("created_at", KeyKind::Integer), ("id", KeyKind::Uuid)]);
+
+/// An account has so few that it may be looked at one by one whether they are enabled.
+fn listing(account: AccountId, enabled: Option<bool>) -> Listing {
+    let mut narrow = vec![Condition::Is("account_id", Bound::Uuid(account.as_uuid()))];
+    narrow.extend(enabled.map(|enabled| Condition::Plain(if enabled { "enabled" } else { "NOT enabled" })));
+    Listing {
+        table: "webhook_endpoints",
+        index: Some("webhook_endpoints_of_account"),
+        columns: "*",
+        key: WEBHOOK_ENDPOINTS_KEY,
+        narrow,
+        wide: Vec::new(),
+        from: None,
+        to: None,
+    }
+}
+
+struct ReadEndpoint;
+
+impl ReadRow for ReadEndpoint {
+    type Row = WebhookEndpoint;
+
+    fn read<R: Columns>(&self, row: &R) -> Result<WebhookEndpoint, DatabaseError> {
+        read_endpoint(row)
     }
 }
 

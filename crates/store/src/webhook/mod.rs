@@ -9,8 +9,10 @@ mod endpoint;
 mod replay;
 
 pub use claim::{ClaimedDelivery, ClaimedWebhook, Claims, DeliveryEnd, DeliveryReport};
-pub use delivery::{DeliveryState, WebhookBacklog, WebhookDelivery};
-pub use endpoint::{ChangeWebhookError, FindWebhookError, InsertWebhookError, WebhookEndpoint, WebhookSecrets};
+pub use delivery::{DeliveryFilter, DeliveryState, WEBHOOK_DELIVERIES_KEY, WebhookBacklog, WebhookDelivery};
+pub use endpoint::{
+    ChangeWebhookError, FindWebhookError, InsertWebhookError, WEBHOOK_ENDPOINTS_KEY, WebhookEndpoint, WebhookSecrets,
+};
 pub use replay::{REPLAYED_AT_ONCE, Replay};
 
 /// Holds an endpoint until the transaction ends; changes nothing. `$1` is the endpoint, `$2` the account.

@@ -2,11 +2,12 @@ use crate::samples::{ACT, at, call, external_call, leg, refusal, trunk, trunk_id
 use std::convert::Infallible;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tandem_model::{
-    AccountId, CallRecord, CallStatus, Event, HealthReport, HealthStatus, LegStatus, Money, Record, Secret, Timestamp,
-    Trunk, TrunkHealth,
+    AccountId, CallRecord, CallStatus, Connect, Event, HealthReport, HealthStatus, LegStatus, Money, NumberId,
+    PhoneNumber, Record, RefusedInvite, Secret, Timestamp, Trunk, TrunkHealth,
 };
-use tandem_store::{Act, CallKey, LISTENED_FOR, Store};
+use tandem_store::{Act, CallKey, LISTENED_FOR, NumberChange, Store};
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 
 /// What the call path is stamped with.
 fn now() -> Timestamp {
@@ -235,4 +236,89 @@ pub(crate) async fn changes_of_trunks_are_told_without_secrets(store: &Store) {
             assert!(!event.data.as_str().contains(secret));
         }
     }
+}
+
+fn data(event: &Event) -> serde_json::Map<String, serde_json::Value> {
+    event.data.read().unwrap()
+}
+
+pub(crate) async fn changes_of_numbers_and_of_credit_are_told(store: &Store) {
+    let account = with_account(store, 1).await;
+    store.listen(account).await.unwrap();
+    let number = PhoneNumber {
+        id: NumberId::from_uuid(Uuid::from_u128(7)),
+        account_id: account,
+        number: "+12025550100".parse().unwrap(),
+        label: None,
+        connect: Connect::Forward,
+        trunk_id: None,
+        metadata: serde_json::Map::new(),
+        created_at: at(1),
+        updated_at: at(1),
+    };
+    let tried = Act { dry_run: true, ..ACT.clone() };
+    store.insert_number(&tried, &number).await.unwrap();
+    store.insert_number(&ACT, &number).await.unwrap();
+    let change = NumberChange {
+        label: Some(Some("Desk".to_owned())),
+        metadata: Some(serde_json::Map::from_iter([("secret".to_owned(), "s3cr3t".into())])),
+        ..NumberChange::default()
+    };
+    store.update_number(&ACT, account, number.id, change).await.unwrap();
+    store.delete_number(&ACT, account, number.id).await.unwrap();
+    store.grant_credit(&ACT, account, Money::from_micros(2_500_000), "invoice").await.unwrap();
+    store.grant_credit(&ACT, account, Money::from_micros(-500_000), "").await.unwrap();
+
+    let events = all(store, account).await;
+    let told = ["number.created", "number.updated", "number.deleted", "credit.topped_up", "credit.adjusted"];
+    assert_eq!(kinds(&events), told);
+    let subject = format!("numbers/{}", number.id);
+    assert!(events[..3].iter().all(|event| event.subject == subject && data(event)["id"] == number.id.to_string()));
+    assert_eq!(data(&events[0])["number"], "+12025550100");
+    assert_eq!(data(&events[1])["changed"], serde_json::json!(["label", "metadata"]));
+    assert_eq!(data(&events[1])["label"], "Desk");
+    assert!(!events[1].data.as_str().contains("s3cr3t"), "metadata are the client's own");
+    assert!(events[3..].iter().all(|event| event.subject == "credits"));
+    assert_eq!((&data(&events[3])["amount"], &data(&events[3])["note"]), (&2.5.into(), &"invoice".into()));
+    assert_eq!((&data(&events[4])["amount"], &data(&events[4])["balance"]), (&(-0.5).into(), &2.into()));
+}
+
+pub(crate) async fn credit_that_is_used_up_is_told_once_until_some_is_added(store: &Store) {
+    let account = with_account(store, 1).await;
+    store.set_credit_control(&ACT, account, true).await.unwrap();
+    let cut_off = |number| {
+        let call = CallRecord { hangup_cause: Some("credit_exhausted".to_owned()), ..call(number, account) };
+        [state(&call, CallStatus::Answered), state(&call, CallStatus::Completed)]
+    };
+    let refused = |number| {
+        let reason = "credit_exhausted".to_owned();
+        Record::Refusal(Box::new(RefusedInvite { reason, ..refusal(number, account) }))
+    };
+    let exhausted = async || {
+        let events = all(store, account).await;
+        let told = events.iter().filter(|event| event.kind.as_str() == "credit.exhausted");
+        told.map(|event| (event.subject.clone(), data(event)["by"].clone())).collect::<Vec<_>>()
+    };
+    store.write_records(&cut_off(1)).await.unwrap();
+    store.listen(account).await.unwrap();
+    store.tell_credit_exhausted(account, at(1)).await.unwrap();
+    assert_eq!(exhausted().await, [("credits".to_owned(), serde_json::Value::Null)]);
+    for record in [&cut_off(2)[..], &[refused(3)]] {
+        store.write_records(record).await.unwrap();
+        store.tell_credit_exhausted(account, at(2)).await.unwrap();
+    }
+    assert_eq!(exhausted().await.len(), 1, "as long as none is added");
+
+    store.grant_credit(&ACT, account, Money::from_micros(-5), "").await.unwrap();
+    store.write_records(&[refused(4)]).await.unwrap();
+    assert_eq!(exhausted().await.len(), 1, "what is taken away is none");
+    store.grant_credit(&ACT, account, Money::from_micros(5), "").await.unwrap();
+    store.write_records(&cut_off(2)).await.unwrap();
+    assert_eq!(exhausted().await.len(), 1, "what was over before is not told again");
+    let both: Vec<Record> = cut_off(5).into_iter().chain([refused(6)]).collect();
+    store.write_records(&both).await.unwrap();
+    let told = exhausted().await;
+    assert_eq!(told.len(), 2, "{told:?}");
+    let Record::Call(call) = &both[0] else { panic!("a call") };
+    assert_eq!(told[1].1, format!("calls/{}", call.id));
 }

@@ -2,7 +2,8 @@ use crate::samples::{ACT, account_id, at, call, refusal, trunk, trunk_id, with_a
 use serde_json::json;
 use std::time::Duration;
 use tandem_model::{
-    AccountId, CallDirection, CallRecord, CallStatus, Provider, Record, RefusedInvite, Role, Trunk, TrunkStatus, UserId,
+    AccountId, CallDirection, CallRecord, CallStatus, Money, Provider, Record, RefusedInvite, Role, Trunk, TrunkStatus,
+    UserId,
 };
 use tandem_store::{
     CALLS_KEY, CallFilter, Listed, MAX_EXAMINED, Part, Position, RefusalFilter, Store, TrunkFilter, TrunkSort,
@@ -182,13 +183,16 @@ pub(crate) async fn short_lists_go_on_too(store: &Store) {
         (3, "b", TrunkStatus::Active, Provider::Custom),
     ] {
         let (name, created_at) = (name.to_owned(), at(number.cast_signed()));
-        let trunk = Trunk { status, provider, name, created_at, ..trunk(number, account) };
+        let cost_per_minute = Money::from_micros(1_000 - number.cast_signed());
+        let trunk = Trunk { status, provider, name, created_at, cost_per_minute, ..trunk(number, account) };
         store.insert_trunk(&ACT, &trunk, 10).await.unwrap();
     }
     let none = TrunkFilter::default();
     for (filter, found) in [
         (none, vec![1, 2, 3]),
         (TrunkFilter { sort: TrunkSort::Name, ..none }, vec![2, 3, 1]),
+        (TrunkFilter { sort: TrunkSort::Age, ..none }, vec![1, 2, 3]),
+        (TrunkFilter { sort: TrunkSort::Cost, ..none }, vec![3, 2, 1]),
         (TrunkFilter { status: Some(TrunkStatus::Active), ..none }, vec![1, 3]),
         (TrunkFilter { provider: Some(Provider::Custom), sort: TrunkSort::Name, ..none }, vec![2, 3]),
     ] {

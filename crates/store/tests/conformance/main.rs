@@ -214,6 +214,8 @@ suite!([sqlite: super::Sqlite, postgres: super::Postgres], [
     events::only_a_change_of_health_is_told,
     events::accounts_do_not_see_each_others_events,
     events::changes_of_trunks_are_told_without_secrets,
+    events::changes_of_numbers_and_of_credit_are_told,
+    events::credit_that_is_used_up_is_told_once_until_some_is_added,
     webhooks::events_of_a_subject_are_claimed_one_after_the_other,
     webhooks::who_fails_is_asked_one_at_a_time_until_it_answers,
     webhooks::an_account_has_its_share_on_all_nodes,
@@ -222,4 +224,5 @@ suite!([sqlite: super::Sqlite, postgres: super::Postgres], [
     webhooks::secrets_are_sealed_and_overlap,
     webhooks::accounts_do_not_see_each_others_webhooks,
     webhooks::webhooks_have_bounds_and_end,
+    webhooks::deliveries_are_listed_by_state_and_type_in_parts,
 ]);

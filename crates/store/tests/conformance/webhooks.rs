@@ -5,8 +5,8 @@ use tandem_model::{
     AccountId, CallRecord, CallStatus, EventType, Record, Secret, Timestamp, WebhookDeliveryId, WebhookEndpointId,
 };
 use tandem_store::{
-    Act, ClaimedWebhook, Claims, DeliveryEnd, DeliveryReport, DeliveryState, FindWebhookError, InsertWebhookError,
-    Replay, Store, WebhookDelivery, WebhookEndpoint,
+    Act, ClaimedWebhook, Claims, DeliveryEnd, DeliveryFilter, DeliveryReport, DeliveryState, FindWebhookError,
+    InsertWebhookError, Part, Replay, Store, WebhookDelivery, WebhookEndpoint,
 };
 use uuid::Uuid;
 
@@ -100,7 +100,11 @@ pub(crate) async fn events_of_a_subject_are_claimed_one_after_the_other(store: &
     store.release_webhook_claims().await.unwrap();
     assert_eq!(told(&claim(store, ours, at(67)).await), [(begun + 1, kinds[1]), (begun + 2, kinds[0])]);
 
-    let listed = store.webhook_deliveries(ours.0, ours.1, None, 0, 10).await.unwrap();
+    let listed = store
+        .list_webhook_deliveries(ours.0, ours.1, DeliveryFilter::default(), &Part::page(0, 10))
+        .await
+        .unwrap()
+        .rows;
     assert_eq!(
         listed.iter().map(|delivery| delivery.sequence).collect::<Vec<_>>(),
         [begun + 3, begun + 2, begun + 1, begun]
@@ -239,16 +243,17 @@ pub(crate) async fn accounts_do_not_see_each_others_webhooks(store: &Store) {
         assert!(store.webhook_endpoint(other, id).await.unwrap().is_none());
         assert!(store.webhook_secrets(other, id, at(1)).await.unwrap().is_none());
         assert!(store.claim_webhook_deliveries(other, id, CLAIMS, at(9)).await.unwrap().is_none());
-        assert!(matches!(store.webhook_deliveries(other, id, None, 0, 9).await, Err(FindWebhookError::NotFound)));
+        let listed = store.list_webhook_deliveries(other, id, DeliveryFilter::default(), &Part::page(0, 9)).await;
+        assert!(listed.unwrap().rows.is_empty());
         assert!(matches!(store.delete_webhook_endpoint(&ACT, other, id).await, Err(FindWebhookError::NotFound)));
         let replayed = store.replay_webhook_deliveries(&ACT, other, id, Replay::Since(at(0)), at(9)).await;
         assert!(matches!(replayed, Err(FindWebhookError::NotFound)));
         let rotated = store.rotate_webhook_secret(&ACT, other, id, &Secret::new("whsec_x"), at(9)).await;
         assert!(matches!(rotated, Err(FindWebhookError::NotFound)));
     }
-    assert_eq!(store.webhook_endpoints(theirs, 0, 9).await.unwrap().len(), 1);
+    assert_eq!(store.count_webhook_endpoints(theirs, None).await.unwrap().unwrap(), 1);
     store.delete_webhook_endpoint(&ACT, ours, id).await.unwrap();
-    assert!(store.webhook_endpoints(ours, 0, 9).await.unwrap().is_empty());
+    assert!(store.list_webhook_endpoints(ours, None, &Part::page(0, 9)).await.unwrap().rows.is_empty());
     assert_eq!(store.webhook_backlog().await.unwrap().pending, 0);
 }
 
@@ -261,6 +266,40 @@ pub(crate) async fn webhooks_have_bounds_and_end(store: &Store) {
     assert!(finish(store, &claimed.deliveries[0].delivery, DeliveryEnd::Delivered, at(6)).await);
     assert_eq!(store.remove_webhook_deliveries_before(at(6)).await.unwrap(), 0);
     assert_eq!(store.remove_webhook_deliveries_before(at(7)).await.unwrap(), 1);
-    let listed = store.webhook_deliveries(ours.0, ours.1, Some(DeliveryState::Pending), 0, 9).await.unwrap();
+    let pending = DeliveryFilter { state: Some(DeliveryState::Pending), kind: None };
+    let listed = store.list_webhook_deliveries(ours.0, ours.1, pending, &Part::page(0, 9)).await.unwrap().rows;
     assert_eq!(listed.len(), 1);
+}
+
+pub(crate) async fn deliveries_are_listed_by_state_and_type_in_parts(store: &Store) {
+    let ours = with_endpoint(store, 1).await;
+    for number in 1..=3 {
+        ring(store, ours.0, number).await;
+    }
+    let claimed = claim(store, ours, at(5)).await;
+    assert!(finish(store, &claimed.deliveries[0].delivery, DeliveryEnd::Delivered, at(6)).await);
+    let (all, of) = (DeliveryFilter::default(), |state| DeliveryFilter { state: Some(state), kind: None });
+    let ringing = DeliveryFilter { kind: Some(EventType::CallRinging), ..all };
+    for (filter, count) in [(all, 6), (of(DeliveryState::Pending), 5), (of(DeliveryState::Delivered), 1), (ringing, 3)]
+    {
+        let (mut sequences, mut after) = (Vec::new(), None);
+        loop {
+            let part = Part { after, ..Part::page(0, 2) };
+            let listed = store.list_webhook_deliveries(ours.0, ours.1, filter, &part).await.unwrap();
+            sequences.extend(listed.rows.iter().map(|delivery| delivery.sequence));
+            after = listed.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(sequences.len(), count, "{filter:?}");
+        assert!(sequences.is_sorted_by(|one, next| one > next), "{sequences:?}");
+        let counted = store.count_webhook_deliveries(ours.0, ours.1, filter).await.unwrap();
+        assert_eq!(counted, Some(count as u64), "{filter:?}");
+    }
+    let enabled = async |enabled| store.count_webhook_endpoints(ours.0, enabled).await.unwrap();
+    assert_eq!(
+        [enabled(None).await, enabled(Some(true)).await, enabled(Some(false)).await],
+        [Some(1), Some(1), Some(0)]
+    );
 }

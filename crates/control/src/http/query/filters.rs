@@ -10,8 +10,9 @@ use axum::http::request::Parts;
 use std::fmt::Display;
 use tandem_model::{CallDirection, CallStatus, Role, Timestamp, TrunkId};
 use tandem_store::{
-    API_KEYS_KEY, AUDIT_LOG_KEY, AuditFilter, CALLS_KEY, CREDIT_ENTRIES_KEY, CallFilter, HEALTH_HISTORY_KEY,
-    NUMBERS_KEY, REFUSALS_KEY, RefusalFilter, SortKey, TrunkFilter, TrunkSort, USERS_KEY,
+    API_KEYS_KEY, AUDIT_LOG_KEY, AuditFilter, CALLS_KEY, CREDIT_ENTRIES_KEY, CallFilter, DeliveryFilter,
+    HEALTH_HISTORY_KEY, NUMBERS_KEY, REFUSALS_KEY, RefusalFilter, SortKey, TrunkFilter, TrunkSort, USERS_KEY,
+    WEBHOOK_DELIVERIES_KEY, WEBHOOK_ENDPOINTS_KEY,
 };
 use utoipa::IntoParams;
 use uuid::Uuid;
@@ -248,8 +249,8 @@ pub(crate) struct TrunkFilterQuery {
     /// Only trunks of this health, as it is now.
     #[param(inline, value_type = Option<model_schema::HealthStatus>)]
     health: (),
-    /// `priority` (then age) or `name`, or either with `-` for the other direction.
-    #[param(pattern = "^-?(priority|name)$", default = "priority")]
+    /// `priority` (then age), `name`, `created_at` or `cost_per_minute`, or one with `-` for the other direction.
+    #[param(pattern = "^-?(priority|name|created_at|cost_per_minute)$", default = "priority")]
     sort: Option<String>,
 }
 
@@ -259,14 +260,20 @@ impl ListQuery for TrunkQuery {
     type Filter = TrunkSearch;
 
     fn read(sent: &mut Parameters) -> Self {
-        let sorts = ["priority", "-priority", "name", "-name"];
-        let place = sort(sent, &sorts);
-        let filter = TrunkFilter {
-            status: sent.parse("status"),
-            provider: sent.parse("provider"),
-            sort: if place < 2 { TrunkSort::Priority } else { TrunkSort::Name },
-        };
-        Self { search: TrunkSearch { filter, health: sent.parse("health") }, reversed: place % 2 == 1 }
+        const SORTS: [(&str, TrunkSort, bool); 8] = [
+            ("priority", TrunkSort::Priority, false),
+            ("-priority", TrunkSort::Priority, true),
+            ("name", TrunkSort::Name, false),
+            ("-name", TrunkSort::Name, true),
+            ("created_at", TrunkSort::Age, false),
+            ("-created_at", TrunkSort::Age, true),
+            ("cost_per_minute", TrunkSort::Cost, false),
+            ("-cost_per_minute", TrunkSort::Cost, true),
+        ];
+        let place = sort(sent, &SORTS.map(|(name, ..)| name));
+        let (_, sort, reversed) = SORTS.get(place).copied().unwrap_or(("", TrunkSort::Priority, false));
+        let filter = TrunkFilter { status: sent.parse("status"), provider: sent.parse("provider"), sort };
+        Self { search: TrunkSearch { filter, health: sent.parse("health") }, reversed }
     }
 
     fn key(&self) -> SortKey {
@@ -497,6 +504,99 @@ impl ListQuery for AuditQuery {
     }
 }
 
+/// Which webhook endpoints, and in what order.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WebhookQuery {
+    enabled: Option<bool>,
+    newest_first: bool,
+}
+
+/// Which webhook endpoints are wanted.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "the fields are documentation; WebhookQuery is read by Parameters")]
+pub(crate) struct WebhookFilterQuery {
+    /// Only endpoints that are enabled, or only those that are not.
+    enabled: Option<bool>,
+    /// `created_at` (the oldest first) or `-created_at`.
+    #[param(pattern = "^-?created_at$", default = "created_at")]
+    sort: Option<String>,
+}
+
+impl ListQuery for WebhookQuery {
+    const UNKNOWN: UnknownParameters = UnknownParameters::Refuse;
+
+    type Filter = Option<bool>;
+
+    fn read(sent: &mut Parameters) -> Self {
+        let enabled = sent.read("enabled", "must be true or false");
+        Self { enabled, newest_first: is_reversed(sent, &["created_at", "-created_at"]) }
+    }
+
+    fn key(&self) -> SortKey {
+        WEBHOOK_ENDPOINTS_KEY
+    }
+
+    fn is_reversed(&self) -> bool {
+        self.newest_first
+    }
+
+    fn into_filter(self) -> Option<bool> {
+        self.enabled
+    }
+}
+
+/// Which deliveries of a webhook endpoint, and in what order.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DeliveryQuery {
+    filter: DeliveryFilter,
+    oldest_first: bool,
+}
+
+/// Which deliveries are wanted. `event_type` is looked for in 10,000 deliveries at a time: there may be more though a page is short, or
+/// empty, as long as it has a `next` link.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "the fields are documentation; DeliveryQuery is read by Parameters")]
+pub(crate) struct DeliveryFilterQuery {
+    /// Only those that are `pending`, `delivered` or `dead`.
+    #[param(inline, value_type = Option<model_schema::DeliveryState>)]
+    state: (),
+    /// Only those of events of this type.
+    #[param(inline, value_type = Option<model_schema::EventType>)]
+    event_type: (),
+    /// `-sequence` (the newest event first) or `sequence`.
+    #[param(pattern = "^-?sequence$", default = "-sequence")]
+    sort: Option<String>,
+}
+
+impl ListQuery for DeliveryQuery {
+    const UNKNOWN: UnknownParameters = UnknownParameters::Refuse;
+
+    type Filter = DeliveryFilter;
+
+    fn read(sent: &mut Parameters) -> Self {
+        let filter = DeliveryFilter { state: sent.parse("state"), kind: sent.parse("event_type") };
+        Self { filter, oldest_first: is_reversed(sent, &["-sequence", "sequence"]) }
+    }
+
+    fn key(&self) -> SortKey {
+        WEBHOOK_DELIVERIES_KEY
+    }
+
+    fn is_reversed(&self) -> bool {
+        self.oldest_first
+    }
+
+    fn into_filter(self) -> DeliveryFilter {
+        self.filter
+    }
+
+    fn why_no_skip(&self) -> Option<&'static str> {
+        (!self.filter.is_narrow()).then_some("does not go with event_type; follow the Link header's next")
+    }
+}
+
 macro_rules! sorted_only {
     ($( $(#[$meta:meta])* $name:ident, $shown:ident: $key:ident, $sort:literal, $pattern:literal; )+) => { $(
         $(#[$meta])*
@@ -622,6 +722,8 @@ mod tests {
             ("/api-keys", known::<KeyQuery>()),
             ("/audit-log", known::<AuditQuery>()),
             ("/sessions", known::<SortedByAge>()),
+            ("/webhook-endpoints", known::<WebhookQuery>()),
+            ("/webhook-endpoints/{id}/deliveries", known::<DeliveryQuery>()),
             ("/credits/ledger", known::<SortedByEntry>()),
             ("/trunks/{id}/health", known::<SortedByBegin>()),
         ] {

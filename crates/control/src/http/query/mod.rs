@@ -7,8 +7,9 @@ mod parameters;
 
 pub(crate) use filters::{
     AgeQuery, AuditFilterQuery, AuditQuery, AuditSortQuery, BeginQuery, CallExportQuery, CallFilterQuery, CallFormat,
-    CallQuery, CallsToExport, EntryQuery, KeyFilterQuery, KeyQuery, NumberFilterQuery, NumberQuery, RefusalFilterQuery,
-    RefusalQuery, SortedByAge, SortedByBegin, SortedByEntry, TrunkFilterQuery, TrunkQuery, UserFilterQuery, UserQuery,
+    CallQuery, CallsToExport, DeliveryFilterQuery, DeliveryQuery, EntryQuery, KeyFilterQuery, KeyQuery,
+    NumberFilterQuery, NumberQuery, RefusalFilterQuery, RefusalQuery, SortedByAge, SortedByBegin, SortedByEntry,
+    TrunkFilterQuery, TrunkQuery, UserFilterQuery, UserQuery, WebhookFilterQuery, WebhookQuery,
 };
 pub(in crate::http) use filters::{direction, time};
 pub(crate) use list::{AskedExport, AskedList, List, PageQuery, describe};

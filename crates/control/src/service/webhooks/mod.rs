@@ -4,7 +4,7 @@ mod schedule;
 mod signature;
 mod worker;
 
-use crate::service::{Caller, Core, id_bits};
+use crate::service::{Caller, Core, ListRequest, Page, id_bits};
 use crate::wire::{Invalid, NewWebhookEndpoint, WebhookEndpointEdit};
 use crate::{Outgoing, UrlError};
 use serde_json::json;
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tandem_model::{EventId, Secret, Timestamp, WebhookEndpointId};
 use tandem_store::{
-    ChangeWebhookError, DatabaseError, DeliveryState, FindWebhookError, InsertWebhookError, Replay, Stale,
+    ChangeWebhookError, DatabaseError, DeliveryFilter, FindWebhookError, InsertWebhookError, Replay, Stale,
     WebhookBacklog, WebhookDelivery, WebhookEndpoint,
 };
 use tokio::sync::Semaphore;
@@ -82,10 +82,11 @@ impl Webhooks {
     pub(crate) async fn list(
         &self,
         caller: &Caller,
-        skip: u32,
-        limit: u32,
-    ) -> Result<Vec<WebhookEndpoint>, DatabaseError> {
-        self.core.store.webhook_endpoints(caller.account_id(), skip, limit).await
+        request: &ListRequest<Option<bool>>,
+    ) -> Result<Page<WebhookEndpoint>, DatabaseError> {
+        let (store, account, enabled) = (&self.core.store, caller.account_id(), request.filter);
+        let listed = store.list_webhook_endpoints(account, enabled, &request.part);
+        request.answer(listed, store.count_webhook_endpoints(account, enabled)).await
     }
 
     /// One endpoint.
@@ -177,16 +178,17 @@ impl Webhooks {
         Ok((endpoint, secret))
     }
 
-    /// Deliveries of an endpoint, the newest first.
+    /// Deliveries of an endpoint, those of the newest events first.
     pub(crate) async fn deliveries(
         &self,
         caller: &Caller,
         id: WebhookEndpointId,
-        state: Option<DeliveryState>,
-        skip: u32,
-        limit: u32,
-    ) -> Result<Vec<WebhookDelivery>, FindWebhookError> {
-        self.core.store.webhook_deliveries(caller.account_id(), id, state, skip, limit).await
+        request: &ListRequest<DeliveryFilter>,
+    ) -> Result<Page<WebhookDelivery>, FindWebhookError> {
+        self.read(caller, id).await?;
+        let (store, account, filter) = (&self.core.store, caller.account_id(), request.filter);
+        let listed = store.list_webhook_deliveries(account, id, filter, &request.part);
+        Ok(request.answer(listed, store.count_webhook_deliveries(account, id, filter)).await?)
     }
 
     /// Sends again what was delivered or given up; gives how many deliveries.
