@@ -132,7 +132,8 @@ async fn revoke_wherever_it_is(store: &Store, id: ApiKeyId) -> Result<Account, F
     for owner in every(async |skip| store.accounts(skip, MAX_PAGE).await).await? {
         match store.revoke_api_key(&act(), owner.id, id).await {
             Ok(()) => return Ok(owner),
-            Err(RevokeApiKeyError::NotFound) => {}
+            // No version is named here.
+            Err(RevokeApiKeyError::NotFound | RevokeApiKeyError::Stale(_)) => {}
             Err(RevokeApiKeyError::Database(error)) => return Err(error.into()),
         }
     }
