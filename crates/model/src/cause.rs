@@ -92,6 +92,38 @@ impl HangupCause {
         }
     }
 
+    /// What a peer means by a Q.850 number, 1 to 127; `None` for others, which Q.850 does not have. One that has no cause of its own here is
+    /// the unspecified one of its class, as Q.850 §2.2.7 has the switches of ISDN take what they do not know. Never one of ours that Q.850
+    /// does not know, except for a protocol error.
+    #[must_use]
+    pub const fn from_q850(number: u16) -> Option<Self> {
+        Some(match number {
+            1 => Self::UnallocatedNumber,
+            2 | 3 => Self::NoRouteToDestination,
+            16 => Self::NormalClearing,
+            17 => Self::UserBusy,
+            18 => Self::NoUserResponding,
+            19 => Self::NoAnswer,
+            21 => Self::CallRejected,
+            22 => Self::NumberChanged,
+            25 => Self::ExchangeRoutingError,
+            28 => Self::InvalidNumberFormat,
+            34 => Self::NoCircuitAvailable,
+            38 => Self::NetworkOutOfOrder,
+            88 => Self::IncompatibleDestination,
+            102 => Self::RecoveryOnTimerExpiry,
+            // Classes: normal event, resource unavailable, service not available, not implemented, invalid message, protocol error,
+            // interworking.
+            1..=31 => Self::NormalUnspecified,
+            32..=47 => Self::TemporaryFailure,
+            48..=63 => Self::ServiceOrOptionUnavailable,
+            64..=79 => Self::ServiceOrOptionNotImplemented,
+            80..=111 => Self::ProtocolError,
+            112..=127 => Self::Interworking,
+            0 | 128.. => return None,
+        })
+    }
+
     /// The cause of a final answer of 300 to 699 (RFC 3398 §8.2.6.1).
     #[must_use]
     pub const fn from_sip_status(status: u16) -> Self {
@@ -112,5 +144,38 @@ impl HangupCause {
             413 | 414 | 416 | 420 | 421 | 423 | 505 | 513 => Self::Interworking,
             _ => Self::NormalUnspecified,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_we_say_in_a_reason_is_what_we_hear_in_it() {
+        // Ours that Q.850 does not know share their number with one that it knows.
+        let ours = |cause: HangupCause| {
+            matches!(
+                cause,
+                HangupCause::Canceled
+                    | HangupCause::AuthenticationFailed
+                    | HangupCause::MaxDuration
+                    | HangupCause::CreditExhausted
+                    | HangupCause::MediaTimeout
+                    | HangupCause::NodeShutdown
+                    | HangupCause::NodeRestarted
+                    | HangupCause::Stale
+            )
+        };
+        for cause in HangupCause::ALL.iter().copied() {
+            let heard = HangupCause::from_q850(u16::from(cause.q850())).unwrap();
+            assert_eq!(heard == cause, !ours(cause), "{cause} is heard as {heard}");
+        }
+    }
+
+    #[test]
+    fn numbers_beyond_q850_mean_nothing() {
+        assert!((1..=127).all(|number| HangupCause::from_q850(number).is_some()));
+        assert!([0, 128, 200, 603, u16::MAX].into_iter().all(|number| HangupCause::from_q850(number).is_none()));
     }
 }

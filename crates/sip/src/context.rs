@@ -203,13 +203,16 @@ impl Context {
         self.outbox.push_back(Output::Transmit(Transmit { flow, payload }));
     }
 
-    /// Answers a request that did not parse.
-    pub(crate) fn answer_refusal(&mut self, refusal: &crate::message::Refusal, flow: &Flow) {
+    /// Answers a request that did not parse, with its own refusal unless there is a reply that comes first.
+    pub(crate) fn answer_refusal(&mut self, refusal: &crate::message::Refusal, reply: Option<Reply>, flow: &Flow) {
         let Some(via) = refusal.vias.first() else { return };
         let tag = self.stateless_tag(self.fingerprints.of(&[refusal.call_id.as_str().as_bytes()]));
         let mut response = refusal.to_response(&tag);
         let reply_flow = reply_flow(flow, via);
         set_source(&mut response, flow);
+        if let Some(reply) = reply {
+            (response.status, response.reason, response.headers) = (reply.status, None, reply.headers);
+        }
         response.headers.push(self.server_name.clone());
         let payload = response.to_bytes().into();
         self.outbox.push_back(Output::Transmit(Transmit { flow: reply_flow, payload }));

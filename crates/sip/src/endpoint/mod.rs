@@ -32,7 +32,7 @@ use crate::deadlines::Deadlines;
 use crate::dialog::{Dialog, DialogRecord};
 use crate::fingerprint::RandomKeyMap;
 use crate::flow_counts::FlowCounts;
-use crate::message::{Body, Header, HeaderName, Message, Method, ParseError, StatusCode, Token, Uri};
+use crate::message::{Body, Flaw, Header, HeaderName, Message, Method, ParseError, StatusCode, Token, Uri};
 use crate::names;
 use crate::random::Randomness;
 use crate::session::{self, Calling, Phase, ReasonHeader, ReinviteNotNow, Ringing, Session, Silence, Usage};
@@ -132,7 +132,13 @@ impl Endpoint {
             }
             Err(ParseError::Answerable(refusal)) => {
                 self.drops.malformed += 1;
-                self.context.answer_refusal(&refusal, &flow);
+                // Which headers a method must have matters to who takes it (§8.2.1 comes before §8.2.2): 405 for a SUBSCRIBE without
+                // Event, not 489, which is for notifiers (RFC 6665 §4.2.1.2).
+                let is_of_method = matches!(refusal.flaw, Flaw::Missing(HeaderName::Event | HeaderName::ReferTo));
+                let method = Some(&refusal.cseq.method).filter(|_| is_of_method);
+                let reply =
+                    method.and_then(|method| incoming::refuse_method(&self.context, method, &self.user_methods));
+                self.context.answer_refusal(&refusal, reply, &flow);
                 return;
             }
         };

@@ -32,6 +32,17 @@ fn methods_that_are_known_get_405_with_allow_and_others_501() {
         assert_eq!(refusal.header("Server"), "Tandem");
         assert!(refusal.header("To").contains(";tag="));
     }
+    // What a method must have is asked of those who take it.
+    for method in ["SUBSCRIBE", "NOTIFY", "REFER"] {
+        let refusal = answer(&request(method, "a", 1, "", "Contact: <sip:peer@192.0.2.2>\n", ""));
+        assert_eq!(refusal.start_line(), "SIP/2.0 405 Method Not Allowed", "{method}");
+        assert_eq!(refusal.header("Allow"), "INVITE, ACK, CANCEL, BYE, OPTIONS");
+    }
+    let mut config = EndpointConfig::new("Tandem", Identity::default());
+    config.user_methods = vec![Method::Subscribe];
+    let mut lab = Lab::with(config);
+    lab.receive(&request("SUBSCRIBE", "a", 1, "", "Contact: <sip:peer@192.0.2.2>\n", ""));
+    assert_eq!(lab.kinds(), ["489"], "who takes SUBSCRIBE wants an Event");
     for method in ["invite", "NEWMETHOD"] {
         assert_eq!(answer(&request(method, "a", 1, "", "", "")).kind(), "501", "{method}");
     }

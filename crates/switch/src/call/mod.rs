@@ -54,6 +54,7 @@ use tandem_model::{
 };
 use tandem_sip::endpoint::{self, Event, SessionId};
 use tandem_sip::message::{Body, StatusCode};
+use tandem_sip::session::{ReasonHeader, ReasonProtocol};
 
 /// A call, from the order to the last record.
 #[derive(Debug)]
@@ -489,7 +490,12 @@ impl Call {
             }
             Event::Reinvite { session, body } => self.on_reinvite(leg, session, body.as_deref(), resources, now),
             Event::Acknowledged { body, .. } => self.on_acknowledged(leg, body.as_deref(), resources, now),
-            Event::Bye { .. } => self.far_end_left(leg, HangupCause::NormalClearing, resources, now),
+            Event::Bye { reason, .. } => {
+                // Before the answer it can but mean that its sender gives up, whatever it says.
+                let is_up = self.legs.get(leg).is_some_and(|leg| leg.answered_since().is_some());
+                let told = reason.filter(|_| is_up).and_then(|reason| cause_of(&reason));
+                self.far_end_left(leg, told.unwrap_or(HangupCause::NormalClearing), resources, now);
+            }
             Event::Canceled { .. } => self.far_end_left(leg, HangupCause::Canceled, resources, now),
             // The endpoint gave the dialog up: nobody is there to be told, or is being told already.
             Event::Ended { .. } => self.leg_lost(leg, UNREACHABLE, false, resources, now),
@@ -977,6 +983,11 @@ impl Call {
 }
 
 /// The port of an attempt whose address needs no looking up. Without a way to it there is none either: the attempt will fail.
+/// What a peer's Reason says, if it says so by Q.850. Codes of SIP are for those who compare branches of a fork.
+fn cause_of(reason: &ReasonHeader) -> Option<HangupCause> {
+    reason.cause.filter(|_| reason.protocol == ReasonProtocol::Q850).and_then(HangupCause::from_q850)
+}
+
 fn take_port(leg: LegKey, attempt: &Attempt, resources: &mut Resources) -> Result<Option<LegPort>, PortsExhausted> {
     let Some(address) = attempt.next_hop.host.ip() else {
         // It will need one, of whichever family.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tandem_model::{CallStatus, Connect, HungUpBy, LegStatus, Transport};
 
-use crate::far_end::Does::{Answer, Bye, Progress};
+use crate::far_end::Does::{Answer, Bye, ByeFor, Progress};
 use crate::lab::{Lab, address};
 use tandem_lab::setup::{NUMBER, PCMA, PCMU, order, sdp, trunk_id};
 
@@ -80,6 +80,32 @@ fn the_far_end_hangs_up() {
     assert_eq!((ended.record.status, ended.record.hung_up_by), (CallStatus::Completed, Some(HungUpBy::Callee)));
     assert_eq!((ended.cause(), ended.record.cost.unwrap().micros()), ("normal_clearing", 3_000));
     lab.finish();
+}
+
+#[test]
+fn a_bye_that_says_why_is_believed() {
+    for (number, cause) in [
+        (16, "normal_clearing"),
+        (31, "normal_unspecified"),
+        (38, "network_out_of_order"),
+        (27, "normal_unspecified"),
+        (44, "temporary_failure"),
+        (102, "recovery_on_timer_expiry"),
+        (0, "normal_clearing"),
+        (128, "normal_clearing"),
+        (u16::MAX, "normal_clearing"),
+    ] {
+        let mut lab = Lab::new();
+        let carrier = lab.far_end(vec![(0, Answer(Some(sdp(MEDIA, PCMU)))), (3_000, ByeFor(number))]);
+        lab.trunk(carrier, |_| {});
+        let call = lab.dial(order(NUMBER));
+        lab.pass(4_000);
+        let ended = lab.ended(call);
+        assert_eq!((ended.record.status, ended.record.hung_up_by), (CallStatus::Completed, Some(HungUpBy::Callee)));
+        assert_eq!((ended.cause(), ended.record.cost.unwrap().micros()), (cause, 3_000), "{number}");
+        assert_eq!(ended.legs[0].cause.unwrap().as_str(), cause);
+        lab.finish();
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tandem_model::Transport;
 use tandem_sip::endpoint::{Endpoint, EndpointConfig, Event, Flow, Identity, OutgoingInvite, Output, SessionId};
 use tandem_sip::message::{Body, Header, HeaderName, HeaderValue, NameAddr, StatusCode, Uri};
+use tandem_sip::session::ReasonHeader;
 
 use tandem_lab::setup::{Seeded, start};
 
@@ -23,6 +24,8 @@ pub(crate) enum Does {
     Reject(u16, Vec<(&'static str, String)>),
     /// BYE.
     Bye,
+    /// Hangs up with a Reason of this Q.850 number.
+    ByeFor(u16),
     /// A re-INVITE with this offer; without one it wants ours, and answers it with the second.
     Reinvite(Option<String>, Option<String>),
     /// CANCEL of its own INVITE.
@@ -208,6 +211,7 @@ impl FarEnd {
                 self.endpoint.reject(session, status(code), headers, now);
             }
             Does::Bye => self.endpoint.bye(session, None, now),
+            Does::ByeFor(cause) => self.endpoint.bye(session, Some(&ReasonHeader::q850(cause)), now),
             Does::Cancel => self.endpoint.cancel(session, None, now),
             Does::Reinvite(offer, answer) => {
                 self.answer = answer;
