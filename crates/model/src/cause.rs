@@ -114,13 +114,15 @@ impl HangupCause {
             102 => Self::RecoveryOnTimerExpiry,
             // Classes: normal event, resource unavailable, service not available, not implemented, invalid message, protocol error,
             // interworking.
-            1..=31 => Self::NormalUnspecified,
-            32..=47 => Self::TemporaryFailure,
-            48..=63 => Self::ServiceOrOptionUnavailable,
-            64..=79 => Self::ServiceOrOptionNotImplemented,
-            80..=111 => Self::ProtocolError,
-            112..=127 => Self::Interworking,
-            0 | 128.. => return None,
+            _ => match number {
+                1..=31 => Self::NormalUnspecified,
+                32..=47 => Self::TemporaryFailure,
+                48..=63 => Self::ServiceOrOptionUnavailable,
+                64..=79 => Self::ServiceOrOptionNotImplemented,
+                80..=111 => Self::ProtocolError,
+                112..=127 => Self::Interworking,
+                0 | 128.. => return None,
+            },
         })
     }
 

@@ -47,6 +47,8 @@ pub struct TrunkTraffic {
     pub outbound: LegTraffic,
     /// From our INVITE to the first 18x, or to the answer where none came before.
     pub setup_delay: Histogram,
+    /// From a caller's INVITE to our 200; the ringing of whoever is called for them is part of it.
+    pub answer_delay: Histogram,
     /// Of legs in both directions, counted when their port is closed.
     pub media: MediaTraffic,
 }
@@ -178,6 +180,11 @@ impl Traffic {
         self.trunk(trunk).setup_delay.observe(delay);
     }
 
+    /// A caller is answered, so long after their INVITE.
+    pub fn caller_answered(&mut self, trunk: Option<TrunkId>, delay: Duration) {
+        self.trunk(trunk).answer_delay.observe(delay);
+    }
+
     /// The port of a leg is closed.
     pub fn media_ended(&mut self, trunk: Option<TrunkId>, counted: &LegMedia) {
         let media = &mut self.trunk(trunk).media;
@@ -211,6 +218,7 @@ impl Default for TrunkTraffic {
             inbound: LegTraffic::default(),
             outbound: LegTraffic::default(),
             setup_delay: Histogram::new(SETUP_DELAYS),
+            answer_delay: Histogram::new(ANSWER_DELAYS),
             media: MediaTraffic {
                 packets_received: 0,
                 packets_sent: 0,
@@ -279,6 +287,22 @@ const SETUP_DELAYS: &[Duration] = &[
     Duration::from_secs(12),
     Duration::from_secs(20),
     Duration::from_secs(30),
+];
+
+/// What answers by itself does so within milliseconds, people within half a minute; by default they are given a minute.
+const ANSWER_DELAYS: &[Duration] = &[
+    Duration::from_millis(5),
+    Duration::from_millis(10),
+    Duration::from_millis(25),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(250),
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+    Duration::from_secs(20),
+    Duration::from_secs(30),
+    Duration::from_secs(60),
 ];
 
 /// A packet is 20 ms; a receiver buffers 20 to 60 ms, and what comes later than that is lost to the ear.

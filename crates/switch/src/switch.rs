@@ -335,7 +335,9 @@ impl Switch {
 
     fn handle_event(&mut self, event: Event, now: Now) {
         let session = match event {
-            Event::Invite { session, request } => return self.handle_invite(Arrival::new(session, *request), now),
+            Event::Invite { session, request } => {
+                return self.handle_invite(Arrival::new(session, *request, now.instant), now);
+            }
             Event::Response { request, outcome } => {
                 return self.probes.handle_response(request, outcome, &mut self.resources, now);
             }

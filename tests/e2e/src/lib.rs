@@ -25,6 +25,7 @@ mod sip_text;
 mod sipp;
 mod tandem;
 mod tcp;
+mod tls;
 mod wait;
 
 pub use api::{Answer, Api, text_at, trunk_body};
@@ -46,4 +47,5 @@ pub use sip_text::SipText;
 pub use sipp::{Scenario, Sipp, SippCalls, SippCounts, SippMessage};
 pub use tandem::{ADMIN_KEY, Finished, Options, Tandem, binary, environment, run};
 pub use tcp::{TcpCarrier, TcpConnection};
+pub use tls::{Authority, Certificate, Flaw, TlsSite};
 pub use wait::{eventually, pause};

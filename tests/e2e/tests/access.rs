@@ -5,8 +5,11 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tandem_e2e::{Api, Network, Options, Postgres, SecretSearch, Tandem, eventually, files_below, text_at};
+use tandem_e2e::{
+    Api, Authority, Flaw, Network, Options, Postgres, SecretSearch, Tandem, TlsSite, eventually, files_below, text_at,
+};
 
 const PLATFORM_KEY: &[u8] = include_bytes!("../../../crates/control/tests/data/platform/rsa.key");
 const OTHER_KEY: &[u8] = include_bytes!("../../../crates/control/tests/data/platform/other.key");
@@ -257,6 +260,74 @@ fn tokens_of_the_platform_are_taken_by_its_published_keys() {
         let answer = api.with_key(&forged).get("/trunks");
         assert_eq!((answer.status, answer.code()), (401, "unauthorized"), "{}", answer.text);
     }
+}
+
+/// A node that takes tokens of the platform by the keys at a URL, and trusts the authorities in a file; the token that its first request has.
+fn with_keys_at(network: &Network, url: &str, authorities: &Path) -> (Tandem, String) {
+    let options = Options::default()
+        .env("TANDEM_JWT_ISSUER", PLATFORM)
+        .env("TANDEM_JWT_AUDIENCE", "tandem")
+        .env("TANDEM_JWT_JWKS_URL", url)
+        .env("SSL_CERT_FILE", &authorities.display().to_string());
+    let tandem = Tandem::start(network, &options);
+    let account = "018f0000-0000-7000-8000-00000000000a";
+    let _ = cli(&tandem, &["account", "add", "platform's", "--id", account]);
+    (tandem, platform_token(account, "platform 1"))
+}
+
+fn platform_token(account: &str, kid: &str) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_secs();
+    let claims = json!({"iss": PLATFORM, "aud": "tandem", "sub": account, "iat": now, "exp": now + 600});
+    let header = Header { kid: Some(kid.to_owned()), ..Header::new(Algorithm::RS256) };
+    encode(&header, &claims, &EncodingKey::from_rsa_pem(PLATFORM_KEY).expect("a key in PEM")).expect("a token")
+}
+
+#[test]
+fn keys_behind_a_certificate_that_is_not_good_are_not_taken() {
+    let folder = tempfile::tempdir().expect("the temporary folder is writable");
+    let authority = Authority::default();
+    let authorities = folder.path().join("authorities.pem");
+    std::fs::write(&authorities, authority.pem()).expect("the folder is the test's own");
+    std::thread::scope(|scope| {
+        for flaw in [Flaw::SelfSigned, Flaw::OtherHost, Flaw::Expired] {
+            let (authority, authorities) = (&authority, &authorities);
+            scope.spawn(move || {
+                let network = Network::claim();
+                let site =
+                    TlsSite::start(network.host(3), &authority.certificate(network.host(3), flaw), &PLATFORM_KEYS);
+                let (tandem, token) = with_keys_at(&network, &site.url(), authorities);
+                let answer = tandem.api().with_key(&token).get("/trunks");
+                assert_eq!(
+                    (answer.status, answer.code()),
+                    (503, "platform_keys_unavailable"),
+                    "{flaw:?}: {}",
+                    answer.text
+                );
+                let counts =
+                    eventually("a client that leaves", SOON, || Some(site.counts()).filter(|counts| *counts != (0, 0)));
+                assert_eq!(counts, (0, 1), "{flaw:?}: nothing is asked of who cannot be told");
+                assert_eq!(tandem.api().get("/trunks").status, 200, "everybody else is let in");
+            });
+        }
+        scope.spawn(|| {
+            let network = Network::claim();
+            let host = network.host(3);
+            let site = TlsSite::start(host, &authority.certificate(host, Flaw::None), &PLATFORM_KEYS);
+            let (tandem, token) = with_keys_at(&network, &site.url(), &authorities);
+            let api = tandem.api().with_key(&token);
+            assert_eq!(api.get("/trunks").expect(200), json!([]));
+            assert_eq!(site.counts(), (1, 0));
+            // An unknown key has the set fetched anew, at most every ten seconds.
+            site.show(&authority.certificate(host, Flaw::SelfSigned));
+            let unknown = tandem.api().with_key(&platform_token(NOBODYS, "platform 2"));
+            eventually("a set that is not taken", Duration::from_secs(20), || {
+                // Or too often asked.
+                assert!([401, 429].contains(&unknown.get("/trunks").status), "it is no key that is known");
+                (site.counts() == (1, 1)).then_some(())
+            });
+            assert_eq!(api.get("/trunks").expect(200), json!([]), "what was known before still counts");
+        });
+    });
 }
 
 /// The set of keys that the platform publishes.

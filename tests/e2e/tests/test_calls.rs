@@ -31,11 +31,15 @@ fn a_test_call_tells_an_echo_from_a_tone_a_busy_line_and_one_that_rings_for_ever
     assert!(echo["level_dbm0"].as_i64().is_some_and(|level| (-16..=-6).contains(&level)), "{echo:#}");
     assert_eq!(echo["hangup_cause"], "normal_clearing");
 
+    assert!(echo["mos"].as_f64().is_some_and(|mos| (4.0..=4.41).contains(&mos)), "{echo:#}");
+    assert!(echo["jitter_us"].is_number() && echo["packets_lost"].is_number(), "{echo:#}");
+
     let other = check(&api, &trunk, "+12025550101");
     assert_eq!((&other["passed"], &other["heard"]), (&json!(false), &json!("sound")), "{other:#}");
 
     let busy = check(&api, &trunk, "+12025550102");
     assert_eq!((&busy["passed"], &busy["heard"], &busy["sip_status"]), (&json!(false), &Value::Null, &json!(486)));
+    assert_eq!(busy["mos"], Value::Null, "nothing was heard");
 
     // It is a call as any, which says what it was for.
     let id = echo["id"].as_str().unwrap_or_default();
@@ -53,4 +57,39 @@ fn a_test_call_tells_an_echo_from_a_tone_a_busy_line_and_one_that_rings_for_ever
     api.change_trunk(&trunk, &json!({"status": "inactive"}));
     let refused = api.post(&format!("/trunks/{trunk}/health-check"), &json!({"call": "+12025550100"}));
     assert_eq!(refused.code(), "no_route", "{}", refused.text);
+}
+
+#[test]
+fn the_command_shows_how_the_call_went_and_ends_as_it_did() {
+    let network = Network::claim();
+    let tandem = Tandem::start(&network, &Options::demo());
+    let api = format!("http://{}:8080", network.host(1));
+    let test = |more: &[&str], number: &str| {
+        tandem.cli(&[more, &["trunk", "test", "demo-first", "--call", number, "--api", &api]].concat())
+    };
+
+    let echo = test(&[], "+12025550100");
+    assert!(echo.status.success(), "{echo:?}");
+    let [.., heading, row] = echo.stdout.lines().collect::<Vec<_>>()[..] else { panic!("{echo:?}") };
+    let headings: Vec<&str> = heading.split_whitespace().collect();
+    let expected = ["CALL", "SIP", "SETUP", "ANSWER", "HEARD", "TONE", "LEVEL", "LOST", "JITTER", "MOS", "ENDED"];
+    assert_eq!(headings, expected, "{echo:?}");
+    for told in ["completed  200", "tone", "dBm0", "4.", "normal_clearing"] {
+        assert!(row.contains(told), "{told}: {row}");
+    }
+
+    // Who answers with a tone of their own is heard, and is no echo.
+    let other = test(&["--json"], "+12025550101");
+    assert_eq!(other.status.code(), Some(1), "{other:?}");
+    let told: Value = serde_json::from_str(&other.stdout).unwrap_or_else(|error| panic!("{error}: {other:?}"));
+    assert_eq!((&told["call"]["heard"], &told["call"]["passed"]), (&json!("sound"), &json!(false)), "{told:#}");
+    assert!(told["call"]["mos"].as_f64().is_some_and(|mos| (1.0..=4.41).contains(&mos)), "{told:#}");
+
+    let busy = test(&["--json"], "+12025550102");
+    assert_eq!(busy.status.code(), Some(1), "{busy:?}");
+    let told: Value = serde_json::from_str(&busy.stdout).unwrap_or_else(|error| panic!("{error}: {busy:?}"));
+    assert_eq!((&told["call"]["sip_status"], &told["call"]["passed"]), (&json!(486), &json!(false)), "{told:#}");
+    assert!(busy.stderr.contains("busy"), "{busy:?}");
+    let usage = tandem.cli(&["trunk", "test", "demo-first", "--call"]);
+    assert_eq!(usage.status.code(), Some(2), "{usage:?}");
 }

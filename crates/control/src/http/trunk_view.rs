@@ -1,6 +1,6 @@
 use crate::ProbeResult;
 use crate::http::model_schema;
-use crate::service::{ShownTrunk, TestedCall};
+use crate::service::{ShownTrunk, TestedCall, listening_quality};
 use crate::wire::money_number;
 use ipnet::IpNet;
 use serde::Serialize;
@@ -213,6 +213,9 @@ pub(crate) struct TestedCallView {
     packets_lost: Option<i64>,
     /// Interarrival jitter (RFC 3550), in microseconds.
     jitter_us: Option<u64>,
+    /// Mean opinion score of what came, from 1 to 4.41: the listening quality that the E-model (ITU-T G.107) expects of its codec and loss.
+    /// None when less than half a second came.
+    mos: Option<f64>,
 }
 
 /// How a probe went.
@@ -281,6 +284,7 @@ impl From<&TestedCall> for TestedCallView {
             packets_received: media.map(|media| media.packets_received),
             packets_lost: media.and_then(|media| media.packets_lost),
             jitter_us: media.and_then(|media| media.jitter_us),
+            mos: media.and_then(|media| listening_quality(leg.as_ref()?.codec, media)),
         }
     }
 }

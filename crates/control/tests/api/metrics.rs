@@ -66,6 +66,7 @@ fn counted() -> (Traffic, Vec<TrunkLoad>) {
         packets_refused: 0,
         remote_rtp: None,
     };
+    traffic.caller_answered(Some(trunk(1)), Duration::from_secs(7));
     traffic.media_ended(Some(trunk(1)), &media);
     traffic.media_ended(Some(trunk(1)), &LegMedia { packets_lost: Some(5), ..media });
     let account_id = AccountId::new(at(0), [9; 10]);
@@ -104,6 +105,8 @@ async fn what_the_switch_counted_is_shown_by_trunk() {
         (format!("tandem_connected_seconds_total{{trunk=\"{one}\",direction=\"outbound\"}}"), "12.5"),
         (format!("tandem_setup_delay_seconds_bucket{{trunk=\"{one}\",le=\"1\"}}"), "0"),
         (format!("tandem_setup_delay_seconds_bucket{{trunk=\"{one}\",le=\"2\"}}"), "1"),
+        (format!("tandem_answer_delay_seconds_bucket{{trunk=\"{one}\",le=\"5\"}}"), "0"),
+        (format!("tandem_answer_delay_seconds_bucket{{trunk=\"{one}\",le=\"10\"}}"), "1"),
         (format!("tandem_rtp_packets_received_total{{trunk=\"{one}\"}}"), "1250"),
         // A repeat is no loss that another leg could be excused by.
         (format!("tandem_rtp_packets_lost_total{{trunk=\"{one}\"}}"), "5"),

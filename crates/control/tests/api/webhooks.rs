@@ -2,9 +2,11 @@
 
 use crate::harness::Api;
 use crate::receiver::{Behaviour, Post};
+use axum::http::Method;
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 const URL: &str = "https://example.com/hooks";
 
@@ -168,7 +170,7 @@ async fn a_receiver_that_is_gone_is_left_alone() {
     assert_eq!(api.services.send_due_webhooks().await.unwrap(), 0);
 
     // Enabled again it gets what happens from then on.
-    let change = axum::http::Method::PATCH;
+    let change = Method::PATCH;
     let enabled = api.send(change, &endpoint.path(""), Some(json!({"enabled": true})), Some(&api.mine.key)).await;
     assert_eq!(enabled.expect(200)["disabled_reason"], Value::Null);
     state(&api, "CA1", "completed").await;
@@ -302,4 +304,31 @@ async fn endpoints_and_deliveries_are_lists_as_all_others() {
     for wrong in ["state=gone", "event_type=call.sung", "sort=at", "event_type=call.initiated&skip=1", "nothing=1"] {
         api.get(&first.path(&format!("/deliveries?{wrong}"))).await.expect_problem(422, "invalid_field");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_node_is_woken_by_an_endpoint() {
+    let api = Api::start().await;
+    let trunk = api.trunk(json!({})).await;
+    let services = api.services.clone();
+    let worker = tokio::spawn(async move { services.run_webhooks().await });
+    // It has looked by then, and looks again only after half a minute.
+    for number in 0..20 {
+        api.call(&trunk, &format!("CA-unheard-{number}")).await;
+    }
+    let taken = async || {
+        let waiting = async {
+            while !api.receiver.has_taken() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(15), waiting).await.expect("the worker was woken");
+        taken(&api.receiver.take())
+    };
+    let endpoint = Endpoint::make(&api, json!({"enabled": false})).await;
+    let edit = json!({"enabled": true});
+    api.send(Method::PATCH, &endpoint.path(""), Some(edit), Some(&api.mine.key)).await.expect(200);
+    api.call(&trunk, "CA1").await;
+    assert_eq!(taken().await.into_values().collect::<Vec<_>>(), [["call.initiated"]]);
+    worker.abort();
 }

@@ -198,7 +198,8 @@ fn call_table(tested: &Value) -> Table {
         none if none.is_empty() => none,
         number => format!("{number} {unit}"),
     };
-    let mut table = Table::new(&["CALL", "SIP", "SETUP", "ANSWER", "HEARD", "TONE", "LEVEL", "LOST", "ENDED"]);
+    let mut table =
+        Table::new(&["CALL", "SIP", "SETUP", "ANSWER", "HEARD", "TONE", "LEVEL", "LOST", "JITTER", "MOS", "ENDED"]);
     table.row([
         text(tested, "status"),
         text(tested, "sip_status"),
@@ -208,6 +209,11 @@ fn call_table(tested: &Value) -> Table {
         with("tone_ms", "ms"),
         with("level_dbm0", "dBm0"),
         text(tested, "packets_lost"),
+        tested
+            .get("jitter_us")
+            .and_then(Value::as_f64)
+            .map_or_else(String::new, |micros| format!("{:.1} ms", micros / 1_000.0)),
+        text(tested, "mos"),
         text(tested, "hangup_cause"),
     ]);
     table

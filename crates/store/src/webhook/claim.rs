@@ -74,6 +74,17 @@ pub enum DeliveryEnd {
 }
 
 impl Store {
+    /// Whether any account has an endpoint that takes events.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn has_webhook_endpoints(&self) -> Result<bool, DatabaseError> {
+        on_pool!(self, pools => Ok(sqlx::query("SELECT 1 AS one FROM webhook_endpoints WHERE enabled LIMIT 1")
+            .fetch_optional(&pools.reader)
+            .await?
+            .is_some()))
+    }
+
     /// The endpoints that have something to be sent now, at most `limit`.
     ///
     /// # Errors

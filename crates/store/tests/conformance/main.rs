@@ -223,6 +223,7 @@ suite!([sqlite: super::Sqlite, postgres: super::Postgres], [
     webhooks::gone_and_dead_endpoints_can_be_asked_again,
     webhooks::secrets_are_sealed_and_overlap,
     webhooks::accounts_do_not_see_each_others_webhooks,
+    webhooks::only_endpoints_that_take_events_count,
     webhooks::webhooks_have_bounds_and_end,
     webhooks::deliveries_are_listed_by_state_and_type_in_parts,
 ]);

@@ -257,6 +257,22 @@ pub(crate) async fn accounts_do_not_see_each_others_webhooks(store: &Store) {
     assert_eq!(store.webhook_backlog().await.unwrap().pending, 0);
 }
 
+pub(crate) async fn only_endpoints_that_take_events_count(store: &Store) {
+    assert!(!store.has_webhook_endpoints().await.unwrap());
+    let (account, id) = with_endpoint(store, 1).await;
+    assert!(store.has_webhook_endpoints().await.unwrap());
+    let enable = async |enabled: bool| {
+        let change = |endpoint: &mut WebhookEndpoint| {
+            endpoint.enabled = enabled;
+            Ok::<(), Infallible>(())
+        };
+        store.change_webhook_endpoint(&ACT, account, id, change).await.unwrap();
+        store.has_webhook_endpoints().await.unwrap()
+    };
+    assert!(!enable(false).await);
+    assert!(enable(true).await);
+}
+
 pub(crate) async fn webhooks_have_bounds_and_end(store: &Store) {
     let ours = with_endpoint(store, 1).await;
     let refused = store.insert_webhook_endpoint(&ACT, &endpoint(2, ours.0), &Secret::new("whsec_x"), 1).await;

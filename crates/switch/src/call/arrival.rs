@@ -6,7 +6,7 @@ use crate::resources::Resources;
 use crate::route::{Invited, RouteTable, RoutedTrunk, accounts_of};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tandem_model::{
     AccountId, Connect, DialOrder, DialTarget, EMERGENCY_NUMBERS, HangupCause, Identified, InboundReceipt, JsonText,
     Now, Reason, Receipt, Record, RefusalId, RefusalKind, RefusedInvite, RefusedPeer, TrunkStatus,
@@ -18,6 +18,8 @@ use tandem_sip::message::{Header, HeaderName, HeaderValue, SipUri, StatusCode, U
 #[derive(Debug)]
 pub(crate) struct Arrival {
     pub(super) session: SessionId,
+    /// When it came.
+    pub(super) at: Instant,
     pub(super) flow: Flow,
     pub(super) request_uri: String,
     pub(super) sip_call_id: String,
@@ -45,13 +47,14 @@ pub(super) struct NotTaken {
 }
 
 impl Arrival {
-    pub(crate) fn new(session: SessionId, request: InviteSummary) -> Self {
+    pub(crate) fn new(session: SessionId, request: InviteSummary, at: Instant) -> Self {
         let (host, user) = host_and_user(&request.request_uri);
         let (_, from_user) = host_and_user(&request.from.uri);
         let request_uri = told(&request.request_uri);
         Self {
             invited: Invited { source: request.flow.remote, host, user, from_user },
             session,
+            at,
             flow: request.flow,
             request_uri,
             sip_call_id: request.call_id,

@@ -404,6 +404,8 @@ impl Leg {
         self.record.answered_at = Some(now.utc);
         self.record.sip_status = Some(StatusCode::OK.as_u16());
         resources.traffic.leg_answered(self.record.trunk_id, self.record.direction);
+        let delay = now.instant.saturating_duration_since(arrival.at);
+        resources.traffic.caller_answered(self.record.trunk_id, delay);
         self.keep_answered_caller(&arrival, resources);
         self.guard_media(resources);
         resources.record_leg(&self.record);

@@ -81,6 +81,7 @@ fn calls_that_come_in_and_those_that_are_refused_are_counted() {
     assert_eq!((one.inbound.answered, one.outbound.answered), (1, 0));
     assert!(one.inbound.connected_us > 900_000);
     assert_eq!(one.setup_delay.count(), 0, "that is for INVITEs of ours");
+    assert_eq!((one.answer_delay.count(), one.answer_delay.sum()), (1, Duration::ZERO), "an echo answers at once");
     assert_eq!(counted.calls, BTreeMap::from([((CallDirection::Inbound, CallStatus::Completed), 1)]));
     let refused =
         [(true, 403), (false, 404)].map(|(is_stranger, sip_status)| (RefusedPeer { is_stranger, sip_status }, 1));

@@ -186,6 +186,11 @@ fn of_legs(places: &[(String, &TrunkTraffic)], exposition: &mut Exposition) {
     for (trunk, traffic) in places {
         delay.histogram(&[("trunk", trunk)], &traffic.setup_delay);
     }
+    let help = "Time from a caller's INVITE to our 200, the ringing of whoever is called for them included.";
+    let mut delay = exposition.family("tandem_answer_delay_seconds", Kind::Histogram, help);
+    for (trunk, traffic) in places {
+        delay.histogram(&[("trunk", trunk)], &traffic.answer_delay);
+    }
 }
 
 fn of_media(places: &[(String, &TrunkTraffic)], exposition: &mut Exposition) {

@@ -1,5 +1,6 @@
 //! Webhooks: the endpoints of an account, and their deliveries.
 
+mod pace;
 mod schedule;
 mod signature;
 mod worker;
@@ -16,7 +17,7 @@ use tandem_store::{
     ChangeWebhookError, DatabaseError, DeliveryFilter, FindWebhookError, InsertWebhookError, Replay, Stale,
     WebhookBacklog, WebhookDelivery, WebhookEndpoint,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 /// Webhook endpoints of the account, and what sends events to them.
 #[derive(Clone)]
@@ -26,6 +27,8 @@ pub(crate) struct Webhooks {
     /// Attempts of this node at once.
     places: Arc<Semaphore>,
     counts: Arc<Counts>,
+    /// Told when there may be an endpoint that was not there before.
+    wake: Arc<Notify>,
 }
 
 /// Attempts since the process began.
@@ -75,7 +78,13 @@ pub(crate) struct Tested {
 
 impl Webhooks {
     pub(super) fn new(core: Arc<Core>, outgoing: Arc<dyn Outgoing>) -> Self {
-        Self { core, outgoing, places: Arc::new(Semaphore::new(ATTEMPTS_AT_ONCE)), counts: Arc::default() }
+        Self {
+            core,
+            outgoing,
+            places: Arc::new(Semaphore::new(ATTEMPTS_AT_ONCE)),
+            counts: Arc::default(),
+            wake: Arc::default(),
+        }
     }
 
     /// Endpoints, oldest first.
@@ -127,6 +136,7 @@ impl Webhooks {
                 InsertWebhookError::Database(error) => error.into(),
             }
         })?;
+        self.wake.notify_one();
         Ok((endpoint, secret))
     }
 
@@ -150,6 +160,7 @@ impl Webhooks {
         };
         let act = caller.act(self.core.now());
         let changed = self.core.store.change_webhook_endpoint(&act, caller.account_id(), id, change).await;
+        self.wake.notify_one();
         changed.map_err(|error| match error {
             ChangeWebhookError::NotFound => EditWebhookError::NotFound,
             ChangeWebhookError::Refused(invalid) => invalid.into(),

@@ -1,5 +1,6 @@
 //! Sends what is due. What is sent when is decided by the store and by [`schedule`](super::schedule); this only joins the two.
 
+use super::pace::{Look, Pace};
 use super::{Webhooks, schedule, signature};
 use crate::service::envelope;
 use crate::{OutgoingAnswer, OutgoingError};
@@ -29,16 +30,23 @@ impl Webhooks {
     pub(crate) async fn run(&self) {
         let mut released = false;
         let mut is_failing = false;
+        let mut pace = Pace::default();
         loop {
             let round = async {
                 if !released {
                     self.core.store.release_webhook_claims().await?;
                     released = true;
                 }
-                self.claim().await
+                Ok::<_, DatabaseError>(match pace.look() {
+                    Look::Endpoints => {
+                        let any = self.core.store.has_webhook_endpoints().await?;
+                        (Vec::new(), pace.found_endpoints(any))
+                    }
+                    Look::Deliveries => (self.claim().await?, pace.found_deliveries()),
+                })
             };
             let pause = match round.await {
-                Ok(attempts) => {
+                Ok((attempts, pause)) => {
                     is_failing = false;
                     for attempt in attempts {
                         let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
@@ -48,7 +56,7 @@ impl Webhooks {
                             drop(place);
                         });
                     }
-                    LOOK_EVERY
+                    pause
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut is_failing, true) {
@@ -57,7 +65,10 @@ impl Webhooks {
                     RETRY_EVERY
                 }
             };
-            tokio::time::sleep(pause).await;
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.wake.notified() => pace = Pace::default(),
+            }
         }
     }
 
@@ -187,8 +198,6 @@ fn jitter() -> f64 {
 
 /// The endpoint wants nothing more, for good (RFC 9110 §15.5.11).
 const GONE: u16 = 410;
-/// How soon an event is sent.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How often a database that fails is asked.
 const RETRY_EVERY: Duration = Duration::from_secs(2);
 /// Endpoints that are looked at in one round.
