@@ -11,7 +11,7 @@ mod settings;
 mod switchboard;
 mod wire;
 
-pub use http::{ClientAddress, openapi, router};
+pub use http::{ClientAddress, openapi, router, waiting_router};
 pub use outgoing::{Names, Outgoing, OutgoingAnswer, OutgoingClient, OutgoingError, UrlError};
 pub use service::{
     KeySet, PASSWORD_LENGTH, PlatformKey, PlatformKeyError, PlatformKeys, PlatformTokenSettings, Services,

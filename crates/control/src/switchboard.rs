@@ -144,7 +144,8 @@ pub struct Readiness {
     pub ready: bool,
     /// The node is stopping: calls that are up go on, new ones are refused.
     pub draining: bool,
-    /// Why new calls are not taken: the code of a reason (`draining`, `journal_unwritable`, `low_disk`), or `call_path_unavailable`.
+    /// Why new calls are not taken: the code of a reason (`draining`, `journal_unwritable`, `low_disk`), or `call_path_unavailable`, or
+    /// `database_unavailable` while a node that starts waits for its database.
     pub refuses_because: Option<String>,
     /// The journal, which holds what the database does not have yet.
     pub journal: JournalState,

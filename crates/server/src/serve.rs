@@ -8,6 +8,7 @@ mod logging;
 mod platform;
 mod simulated_carrier;
 mod stop;
+mod waiting;
 
 use crate::config::{Config, MediaIo};
 use crate::runtime::{
@@ -100,10 +101,10 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     let number_plans = tokio::task::spawn_blocking(tandem_control::warm_up);
 
     // What can be refused is asked for first, so that a failed start changes nothing.
-    let signalling =
-        SignallingSockets::bind(config.sip_listen.iter().map(|listen| (listen.transport, listen.address)))?;
+    let signalling = bind_signalling(&config)?;
     let listener = tokio::net::TcpListener::bind(config.http_listen).await;
     let listener = listener.map_err(|source| ServeError::BindHttp { address: config.http_listen, source })?;
+    let listener = Arc::new(listener);
     let http_address = listener.local_addr()?;
     let most_ports = usize::try_from(files.saturating_sub(RESERVED_FILES) / FILES_PER_PORT).unwrap_or(usize::MAX);
     let media_addresses: Vec<IpAddr> = config.media.iter().collect();
@@ -117,7 +118,20 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     let policy = AddressPolicy::new(config.peer_allow.clone());
     let outgoing = OutgoingClient::new(Arc::new(names), policy, OUTGOING_TIMEOUT);
     let platform_tokens = platform::tokens(&config, &outgoing)?;
-    let store = open_store(&config).await?;
+    let (store, signalling) = match open_store(&config).await {
+        Err(ServeError::OpenStore(error)) if error.is_transient() => {
+            // Who sends SIP is told at once that nobody is there, and goes elsewhere.
+            drop(signalling);
+            let Some(store) = waiting::for_database(&config, &listener, error).await? else {
+                if let Some(carrier) = carrier {
+                    carrier.stop();
+                }
+                return Ok(());
+            };
+            (store, bind_signalling(&config)?)
+        }
+        opened => (opened?, signalling),
+    };
     let started = Change::new(NODE, "node.start", &store.node_id());
     store.record_acts(&[(Act::system("start", SystemClock::utc()), started)]).await?;
     let key = keys::admin_key(&store, &config, demo).await?;
@@ -222,6 +236,10 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     store.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+fn bind_signalling(config: &Config) -> Result<SignallingSockets, BindSignallingError> {
+    SignallingSockets::bind(config.sip_listen.iter().map(|listen| (listen.transport, listen.address)))
 }
 
 /// The way of media that is asked for, tried out.

@@ -177,6 +177,33 @@ pub enum OpenError {
     Database(#[source] DatabaseError),
 }
 
+impl OpenError {
+    /// Whether the same may work a moment later, without anybody correcting a setting: a server that is not there yet, or is full.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        match self {
+            Self::ServerUnreachable { .. } | Self::TooManyConnections { .. } => true,
+            Self::Database(error) => error.is_transient(),
+            Self::FolderMissing { .. }
+            | Self::NotWritable { .. }
+            | Self::DiskFull { .. }
+            | Self::NotADatabase { .. }
+            | Self::NewerSchema { .. }
+            | Self::ForeignSchema { .. }
+            | Self::Busy { .. }
+            | Self::LoginRefused { .. }
+            | Self::DatabaseMissing { .. }
+            | Self::SchemaForbidden { .. }
+            | Self::SchemaTaken { .. }
+            | Self::ReadOnlyServer { .. }
+            | Self::Encoding { .. }
+            | Self::WrongMasterKey
+            | Self::Seal(_)
+            | Self::Rotation(_) => false,
+        }
+    }
+}
+
 impl Store {
     /// Opens the database, creates it when it is not there, brings its schema up to date and checks the master key.
     ///

@@ -78,12 +78,21 @@ impl Tandem {
 
     /// Waits until it has ended, and starts it again on the same data.
     pub fn restart(&mut self) {
-        self.wait_for_exit(START);
-        self.child = serve(self.demo, &self.environment, self.folder.path());
+        self.start_again();
         self.wait_until_ready();
     }
 
-    fn wait_until_ready(&mut self) {
+    /// As [`Self::restart`], without waiting until it is ready.
+    pub fn start_again(&mut self) {
+        self.wait_for_exit(START);
+        self.child = serve(self.demo, &self.environment, self.folder.path());
+    }
+
+    /// Waits until it takes calls.
+    ///
+    /// # Panics
+    /// When it does not become ready; tells its log.
+    pub fn wait_until_ready(&mut self) {
         let deadline = Instant::now() + START;
         loop {
             if let Ok(Some(status)) = self.child.try_wait() {

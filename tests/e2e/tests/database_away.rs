@@ -32,6 +32,50 @@ fn nothing_is_lost_while_postgresql_is_frozen_for_a_minute() {
     postgres_away(Away::Frozen, LONG);
 }
 
+#[test]
+fn a_node_that_is_started_without_its_database_waits_for_it() {
+    let network = Network::claim();
+    let postgres = Postgres::start();
+    let mut tandem = Tandem::start(&network, &quiet().env("DATABASE_URL", &postgres.url()));
+    let api = roomy_account(&tandem);
+    let peer = Peer::start(network.sip(4));
+    let trunk = api.create_trunk("peer", peer.address(), &json!({}));
+    let held = text_at(&api.dial(&peer.uri("tone1000"), &json!({"sip_trunk_id": trunk})), "/id");
+    let _ = api.wait_for_status(&held, "answered", SOON);
+    tandem.kill();
+    postgres.halt();
+
+    tandem.start_again();
+    let waiting = eventually("a node that waits", STARTS, || {
+        api.try_send("GET", "/health/ready", None).ok().filter(|answer| answer.status == 503)
+    });
+    let told = &waiting.json;
+    assert_eq!((&told["ready"], &told["refuses_because"]), (&json!(false), &json!("database_unavailable")), "{told:#}");
+    assert_eq!(api.get("/health/live").expect(200), json!({"status": "live"}));
+    let refused = api.get("/trunks");
+    assert_eq!((refused.status, refused.code()), (503, "database_unavailable"), "{}", refused.text);
+    assert!(refused.headers.contains_key("retry-after") && refused.headers.contains_key("x-request-id"));
+    assert!(std::net::UdpSocket::bind(network.sip(1)).is_ok(), "nobody listens for SIP");
+    eventually("a line in the log", SOON, || {
+        tandem.log().contains("starts as soon as its database answers").then_some(())
+    });
+    // It may be told to stop, and starts to wait again.
+    tandem.terminate();
+    assert!(tandem.wait_for_exit(SOON).success(), "to wait is no failure");
+    tandem.start_again();
+    let _ = eventually("a node that waits", STARTS, || {
+        api.try_send("GET", "/health/ready", None).ok().filter(|answer| answer.status == 503)
+    });
+
+    postgres.resume();
+    tandem.wait_until_ready();
+    let call = api.wait_for_end(&held, STARTS);
+    assert_eq!(call["hangup_cause"], "node_restarted", "{call:#}");
+    let again = text_at(&api.dial(&peer.uri("tone1000"), &json!({"sip_trunk_id": trunk})), "/id");
+    let _ = api.wait_for_status(&again, "answered", SOON);
+    let _ = api.hang_up(&again).expect(200);
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Away {
     Stopped,
@@ -489,6 +533,8 @@ const AFTER: Duration = Duration::from_secs(2);
 const PER_SECOND: u32 = 20;
 /// What a request waits at most until the database is found to be away: two seconds, and what a busy machine adds.
 const PATIENCE: Duration = Duration::from_millis(3_500);
+/// A start on a busy machine.
+const STARTS: Duration = Duration::from_secs(20);
 /// Once that is known.
 const AT_ONCE: Duration = Duration::from_millis(100);
 /// In which everything is stored after it is back.

@@ -70,6 +70,16 @@ pub(crate) async fn envelope(State(surroundings): State<Surroundings>, mut reque
     response
 }
 
+/// Surrounds requests that are answered without the services: an id, and errors as problem documents.
+pub(crate) async fn bare(request: Request, next: Next) -> Response {
+    let request_id = request_id(&request);
+    let mut response = as_problem(next.run(request).await, &request_id);
+    if let Ok(value) = HeaderValue::from_str(&request_id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
+}
+
 /// Writes the body of an error. Errors of the framework, which have no problem with them, get one from their status.
 fn as_problem(mut response: Response, request_id: &str) -> Response {
     let status = response.status();

@@ -79,6 +79,16 @@ pub fn router(services: Services) -> Router {
         .with_state(services)
 }
 
+/// What a node answers that waits for its database at the start: that it is live and not ready, and to everything else 503.
+pub fn waiting_router() -> Router {
+    Router::new()
+        .route("/health/live", axum::routing::get(node::live))
+        .route("/health/ready", axum::routing::get(node::waiting))
+        .fallback(database_is_waited_for)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(axum::middleware::from_fn(envelope::bare))
+}
+
 /// The OpenAPI 3.1 document of every endpoint.
 #[must_use]
 pub fn openapi() -> OpenApi {
@@ -181,6 +191,13 @@ fn endpoints() -> OpenApiRouter<Services> {
         .routes(routes!(node::ready))
         .routes(routes!(node::document))
         .routes(needs(Read, routes!(metrics::read)))
+}
+
+async fn database_is_waited_for() -> Problem {
+    Problem::new(
+        ProblemCode::DatabaseUnavailable,
+        "the node is starting and waits for its database; try again in a moment",
+    )
 }
 
 async fn unknown_path() -> Problem {

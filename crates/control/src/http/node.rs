@@ -1,4 +1,5 @@
 use crate::http::openapi;
+use crate::http::problem::ProblemCode;
 use crate::{Readiness, Services};
 use axum::Json;
 use axum::body::Bytes;
@@ -45,6 +46,12 @@ pub(crate) async fn ready(State(services): State<Services>) -> (StatusCode, Json
     let readiness = services.node.readiness().await;
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(readiness))
+}
+
+/// That the node is starting and waits for its database.
+pub(crate) async fn waiting() -> (StatusCode, Json<Readiness>) {
+    let refuses_because = Some(ProblemCode::DatabaseUnavailable.as_str().to_owned());
+    (StatusCode::SERVICE_UNAVAILABLE, Json(Readiness { refuses_because, ..Readiness::default() }))
 }
 
 /// This document.

@@ -13,7 +13,7 @@ use tower::Layer;
 /// Serves HTTP until it is told to stop, then lets the requests that are under way finish.
 ///
 /// Slow or idle clients are bounded in number and time: they must not use up the files that calls and the database need.
-pub(super) async fn serve(listener: TcpListener, router: Router, mut stop: oneshot::Receiver<()>) {
+pub(super) async fn serve(listener: Arc<TcpListener>, router: Router, mut stop: oneshot::Receiver<()>) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();
     loop {
