@@ -69,6 +69,8 @@ uuid_id! {
     NumberId,
     /// An INVITE that was refused.
     RefusalId,
+    /// A number that is taken out of what an account has of past calls.
+    ErasureId,
     /// An event of an account, the same wherever it is sent.
     EventId,
     /// A change of an account's credit.

@@ -44,8 +44,8 @@ pub use health::{
     ParseHealthReasonError, ParseHealthStatusError, TrunkHealth,
 };
 pub use id::{
-    AccountId, ApiKeyId, BootId, CallId, CreditEntryId, EventId, LegId, NodeId, NumberId, ParseIdError, RefusalId,
-    SessionId, TrunkId, UserId, WebhookDeliveryId, WebhookEndpointId,
+    AccountId, ApiKeyId, BootId, CallId, CreditEntryId, ErasureId, EventId, LegId, NodeId, NumberId, ParseIdError,
+    RefusalId, SessionId, TrunkId, UserId, WebhookDeliveryId, WebhookEndpointId,
 };
 pub use inbound::{Closeness, InboundRouting, InboundRule, NumberPattern, ParseNumberPatternError};
 pub use json_text::JsonText;

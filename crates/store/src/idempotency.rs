@@ -54,10 +54,14 @@ impl IdempotencyKey {
     }
 
     fn place(&self) -> Place {
-        let (row, _) = self.hash.split_first_chunk().expect("a hash has more bytes than an id");
-        let row = Uuid::from_bytes(*row);
-        Place { table: "idempotency_keys", column: "answer", row, account: self.account }
+        answer_place(&self.hash, self.account).expect("a hash has more bytes than an id")
     }
+}
+
+/// Where the answer of the key of this hash is sealed; `None` of what is too short for a hash.
+pub(crate) fn answer_place(hash: &[u8], account: AccountId) -> Option<Place> {
+    let (row, _) = hash.split_first_chunk()?;
+    Some(Place { table: "idempotency_keys", column: "answer", row: Uuid::from_bytes(*row), account })
 }
 
 /// The hash of what makes two requests the same, each part with its length.

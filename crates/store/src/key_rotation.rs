@@ -420,4 +420,4 @@ const FORGED: &str = "forged";
 /// How often a node that runs says so.
 const SEEN_EVERY: Duration = Duration::from_secs(10);
 /// How long after it last said so a node counts as running.
-const SEEN_FOR: Duration = Duration::from_secs(35);
+pub(crate) const SEEN_FOR: Duration = Duration::from_secs(35);

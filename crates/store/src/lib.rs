@@ -11,6 +11,7 @@ mod backup;
 mod call;
 mod credit;
 mod database_url;
+mod erasure;
 mod error;
 mod event;
 mod idempotency;
@@ -50,6 +51,10 @@ pub use backup::{BackedUp, RestoreError, Restored};
 pub use call::{CALLS_KEY, CallFilter, CallKey, CallUpdate, InsertCallError, OpenExternalCall, UpdateCallError};
 pub use credit::{CREDIT_ENTRIES_KEY, ChangeCreditError};
 pub use database_url::{DatabaseUrl, ParseDatabaseUrlError};
+pub use erasure::{
+    ClaimedErasure, ERASURES_KEY, ErasedRows, Erasure, ErasureStep, ErasureWait, InsertErasureError,
+    MAX_OTHER_SPELLINGS, MAX_RUNNING_ERASURES, SPELLING_DIGITS,
+};
 pub use error::DatabaseError;
 pub use event::{EventPage, LISTENED_FOR, REMOVED_AT_ONCE};
 pub use idempotency::{ANSWER_LIFE, CLAIM_LIFE, Claim, IdempotencyKey, MAX_KEYS};

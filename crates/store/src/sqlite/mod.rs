@@ -25,7 +25,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteError, SqliteJournalMode, SqlitePoolOptions, SqliteRow,
     SqliteSynchronous,
 };
-use sqlx::{ConnectOptions, Connection, Row, Sqlite, SqlitePool, Transaction};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row, Sqlite, SqlitePool, Transaction};
 use std::fs::OpenOptions;
 use std::future::{Ready, ready};
 use std::io;
@@ -167,6 +167,29 @@ impl SqlitePools {
         rejected
     }
 
+    /// Folds the write-ahead log into the file and empties it: what was overwritten stands in it until then. While somebody reads an
+    /// older state that cannot be; it is tried for a moment, and the log's next turn does it.
+    pub(crate) async fn forget_written(&self) {
+        for _ in 0..FOLDING_ATTEMPTS {
+            let folded = async {
+                let mut connection = self.writer.acquire().await?;
+                // Whoever records calls waits for this connection: it waits for nobody.
+                sqlx::query("PRAGMA busy_timeout = 0").execute(&mut *connection).await?;
+                let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *connection).await;
+                let waits = i64::try_from(BUSY_TIMEOUT.as_millis()).unwrap_or(i64::MAX);
+                let patience = AssertSqlSafe(format!("PRAGMA busy_timeout = {waits}"));
+                sqlx::query(patience).execute(&mut *connection).await?;
+                row?.try_get::<i64, _>(0)
+            };
+            match folded.await {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) => tracing::debug!(%error, "the write-ahead log was not folded"),
+            }
+            tokio::time::sleep(FOLDING_PAUSE).await;
+        }
+    }
+
     /// The readers first: the connection that closes last folds the write-ahead log into the file. Once the writer is closed nobody
     /// records either.
     pub(crate) async fn close(&self) {
@@ -206,6 +229,8 @@ fn connect_options(path: &Path) -> SqliteConnectOptions {
         // and their positions, which are undone with them, then store those calls again. FULL would add an fsync per batch.
         .synchronous(SqliteSynchronous::Normal)
         .pragma("journal_size_limit", WAL_LIMIT_BYTES)
+        // What is overwritten or removed must not be found in the file: somebody may have asked for it to be erased.
+        .pragma("secure_delete", "on")
         // Statements hold numbers and names of people.
         .disable_statement_logging()
 }
@@ -342,6 +367,9 @@ const APPLICATION_ID: i64 = 0x544E_444D;
 const READERS: u32 = 4;
 /// How long a statement waits for another process (`tandem key create` beside a running server) to finish its write.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often it is tried to empty the write-ahead log, and how far apart: lists are read in less.
+const FOLDING_ATTEMPTS: u32 = 20;
+const FOLDING_PAUSE: Duration = Duration::from_millis(100);
 /// How long a request waits for a connection: longer than one busy wait of the writer before it.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a look at the file may take, which is far less than a millisecond when all is well.

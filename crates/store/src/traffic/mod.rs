@@ -13,6 +13,7 @@ mod sums;
 
 pub(crate) use change::{Grain, TrafficChange, TrafficKey, View};
 pub use prefix::DestinationPrefix;
+pub(crate) use prefix::ERASED;
 pub use query::{TimeStep, TrafficDetail, TrafficQuery, TrafficRow};
 pub(crate) use share::{CallFacts, LegFacts};
 pub(crate) use sums::SUMS;

@@ -9,6 +9,10 @@ pub struct DestinationPrefix(NonZeroU32);
 impl DestinationPrefix {
     /// Of a number with `+` or `00` before its country code (ITU-T E.164); `None` of any other text, whose country is not known.
     pub(crate) fn of_number(text: &str) -> Option<Self> {
+        if let Some(rest) = text.strip_prefix(ERASED) {
+            // What an erasure has left of a number says its prefix.
+            return rest.split_once('-').and_then(|(prefix, _)| Self::parse(prefix));
+        }
         let digits = text.strip_prefix('+').or_else(|| text.strip_prefix("00"))?;
         let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
         if !is_number || digits.starts_with('0') || !DIGITS.contains(&digits.len()) {
@@ -45,6 +49,9 @@ impl fmt::Debug for DestinationPrefix {
         write!(f, "+{}", self.0)
     }
 }
+
+/// How the pseudonym of a number that was erased begins; then come its prefix and a hyphen, where it has one, and letters.
+pub(crate) const ERASED: &str = "erased-";
 
 /// How many digits of a number are its prefix.
 fn prefix_length(digits: &str) -> usize {

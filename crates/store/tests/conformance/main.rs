@@ -7,6 +7,7 @@ mod api_keys;
 mod audit;
 mod calls;
 mod credits;
+mod erasures;
 mod events;
 mod idempotency;
 mod lists;
@@ -18,6 +19,7 @@ mod refusals;
 mod retention;
 mod samples;
 mod sessions;
+mod traces;
 mod traffic;
 mod trunk_health;
 mod trunk_prices;
@@ -112,6 +114,13 @@ suite!([sqlite: super::Sqlite, postgres: super::Postgres], [
     retention::what_is_older_goes_in_batches_and_the_rest_stays,
     retention::a_log_loses_its_oldest_entries_and_stays_a_chain,
     retention::an_account_keeps_what_is_set_for_it,
+    erasures::a_number_goes_from_everything_and_the_rest_stays,
+    erasures::what_began_later_stays,
+    erasures::what_is_configured_is_not_erased,
+    erasures::only_so_many_go_on_at_once_and_a_trial_leaves_none,
+    erasures::calls_that_are_up_are_waited_for,
+    erasures::journals_are_waited_for,
+    erasures::an_erasure_that_was_cut_off_goes_on_elsewhere,
     users::users_belong_to_one_account,
     users::a_user_is_found_by_address_with_the_password,
     users::the_last_admin_stays_one,
@@ -188,6 +197,7 @@ suite!([sqlite: super::Sqlite, postgres: super::Postgres], [
     traffic::what_is_written_at_once_by_many_adds_up,
     traffic::the_last_day_rolls_by_the_minute,
     traffic::what_was_counted_is_not_counted_again,
+    traffic::what_an_erased_number_has_added_stays,
     credits::credit_is_added_and_taken_and_written_down,
     credits::control_is_switched_on_and_off_and_the_balance_kept,
     credits::a_call_is_settled_once_however_often_it_is_written,

@@ -3,6 +3,7 @@
 use crate::samples::{
     ACT, account_id, at, call, call_id, external_call, leg, leg_id, trunk, trunk_id, with_account, with_trunk,
 };
+use crate::traces::{act, wall_clock, work};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,7 +11,9 @@ use tandem_model::{
     AccountId, CallDirection, CallRecord, CallStatus, CarriedBy, HangupCause, LegRecord, LegStatus, Money, Record,
     Timestamp, TrunkId,
 };
-use tandem_store::{CallFilter, CallKey, Part, Store, Sums, TimeStep, TrafficDetail, TrafficQuery, UpdateCallError};
+use tandem_store::{
+    CallFilter, CallKey, ErasureStep, Part, Store, Sums, TimeStep, TrafficDetail, TrafficQuery, UpdateCallError,
+};
 
 /// The same numbers in every run.
 struct Random(u64);
@@ -36,8 +39,13 @@ const NUMBERS: [(&str, &str); 5] = [
     ("echo", ""),
 ];
 
-fn prefix_of(number: &str) -> &'static str {
-    NUMBERS.iter().find(|(known, _)| *known == number).unwrap().1
+fn prefix_of(number: &str) -> String {
+    // What is left of a number that was erased says its prefix.
+    let erased = number.strip_prefix("erased-").and_then(|rest| rest.split_once('-'));
+    erased.map_or_else(
+        || NUMBERS.iter().find(|(known, _)| *known == number).unwrap().1.to_owned(),
+        |(prefix, _)| prefix.to_owned(),
+    )
 }
 
 /// A state of a call or of one of its legs, of any sort: begun, over, begun again.
@@ -141,7 +149,7 @@ fn told_of_call(call: &CallRecord) -> Told {
         let reached = matches!(cause.as_deref(), Some("user_busy" | "no_answer"));
         sums.attempts_effective = i64::from(answered || reached);
     }
-    (call.started_at, call.trunk_id, call.direction, cause, prefix_of(&call.to_number).to_owned(), sums)
+    (call.started_at, call.trunk_id, call.direction, cause, prefix_of(&call.to_number), sums)
 }
 
 fn told_of_leg(leg: &LegRecord) -> Told {
@@ -170,7 +178,7 @@ fn told_of_leg(leg: &LegRecord) -> Told {
     };
     let number = leg.request_uri.trim_start_matches("sip:").split('@').next().unwrap();
     let cause = leg.cause.filter(|_| over).map(|cause| cause.as_str().to_owned());
-    (leg.started_at, leg.trunk_id, leg.direction, cause, prefix_of(number).to_owned(), sums)
+    (leg.started_at, leg.trunk_id, leg.direction, cause, prefix_of(number), sums)
 }
 
 /// Every row of the log as it is stored.
@@ -302,6 +310,60 @@ pub(crate) async fn any_writes_add_up_to_what_the_rows_say(store: &Store) {
         }
     }
     assert!(stored_rows(store, ours).await.len() > 20 && !stored_rows(store, theirs).await.is_empty());
+}
+
+/// What calls with a number have added stays where it was counted, to the last row, and can be taken away again.
+pub(crate) async fn what_an_erased_number_has_added_stays(store: &Store) {
+    let ours = with_account(store, 1).await;
+    for number in [1, 2] {
+        store.insert_trunk(&ACT, &trunk(number, ours), 10).await.unwrap();
+    }
+    let mut random = Random(0x5eed_0002);
+    let mut write = async |from: u64| {
+        for number in from..from + 10 {
+            let call = call_state(&mut random, ours, number % 10);
+            let leg = leg_state(&mut random, &call, number % 3);
+            store.write_records(&[Record::Call(Box::new(call)), Record::Leg(Box::new(leg))]).await.unwrap();
+        }
+    };
+    write(0).await;
+    let logged = CallRecord {
+        carried_by: CarriedBy::External,
+        call_id: "client".to_owned(),
+        trunk_id: Some(trunk_id(1)),
+        to_number: NUMBERS[0].0.to_owned(),
+        ..call(50, ours)
+    };
+    store.insert_external_call(&ACT, &logged).await.unwrap();
+    let by_prefix = TrafficQuery {
+        by_detail: Some(TrafficDetail::Prefix),
+        by_time: Some(TimeStep::Hour),
+        by_trunk: true,
+        ..TrafficQuery::new(ours, at(-DAY / 1_000_000), at(4 * DAY / 1_000_000))
+    };
+    let shown = async || format!("{:?}", store.traffic(&by_prefix).await.unwrap());
+    let before = shown().await;
+    agrees_with_the_rows(store, ours).await;
+    let rows = stored_rows(store, ours).await;
+
+    store.insert_erasure(&act(), ours, &NUMBERS[0].0.parse().unwrap(), &[]).await.unwrap();
+    // Calls that never end are those of a node that is no more.
+    let long_after = wall_clock().saturating_add(Duration::from_secs(50 * 60 * 60));
+    assert_eq!(work(store, long_after).await, Some(ErasureStep::Finished));
+    assert_eq!(shown().await, before);
+    assert_eq!(stored_rows(store, ours).await, rows, "each row tells what it told");
+    let logged = store.call(ours, &CallKey::ClientId("client".into())).await.unwrap().unwrap();
+    assert!(logged.to_number.starts_with("erased-1202-"), "{}", logged.to_number);
+    store
+        .update_call(&ACT, ours, &CallKey::Id(logged.id), |call| {
+            call.quality_score = Some(2.5);
+            Ok::<_, Infallible>(())
+        })
+        .await
+        .unwrap();
+    agrees_with_the_rows(store, ours).await;
+    write(10).await;
+    agrees_with_the_rows(store, ours).await;
 }
 
 pub(crate) async fn what_is_written_at_once_by_many_adds_up(store: &Store) {
