@@ -4,10 +4,15 @@ use tandem_store::DatabaseError;
 use tokio::time::MissedTickBehavior;
 
 impl Services {
-    /// Does what nobody asks for: closes external calls that were forgotten, removes what has expired or is kept no longer, and counts
-    /// the calls of an earlier build. Never ends; drop it to stop.
+    /// Does what nobody asks for: closes external calls that were forgotten, removes what has expired or is kept no longer, erases
+    /// numbers, and counts the calls of an earlier build. Never ends; drop it to stop.
     pub async fn run_jobs(&self) {
-        tokio::join!(self.run_each_minute(), self.run_each_hour(), self.statistics.count_earlier_calls());
+        tokio::join!(
+            self.run_each_minute(),
+            self.run_each_hour(),
+            self.statistics.count_earlier_calls(),
+            self.erasures.run(),
+        );
     }
 
     async fn run_each_minute(&self) {
@@ -51,6 +56,14 @@ impl Services {
     /// [`DatabaseError`].
     pub async fn remove_old_data(&self) -> Result<u64, DatabaseError> {
         self.keeping.remove_old().await
+    }
+
+    /// Does what can be done of erasures now; tells whether some go on. [`Services::run_jobs`] does it as they are asked for.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn go_on_with_erasures(&self) -> Result<bool, DatabaseError> {
+        self.erasures.work().await
     }
 
     /// Closes external calls that nobody has written for four hours; gives how many. [`Services::run_jobs`] does it each minute.

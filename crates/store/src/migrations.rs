@@ -25,6 +25,7 @@ const SQLITE: &[Step] = &[
     (17, "webhooks", include_str!("../migrations/sqlite/0017_webhooks.sql")),
     (18, "credits", include_str!("../migrations/sqlite/0018_credits.sql")),
     (21, "erasures", include_str!("../migrations/sqlite/0021_erasures.sql")),
+    (22, "keeping", include_str!("../migrations/sqlite/0022_keeping.sql")),
     (23, "lists and credit events", include_str!("../migrations/sqlite/0023_lists_and_credit_events.sql")),
 ];
 
@@ -49,6 +50,7 @@ const POSTGRES: &[Step] = &[
     (17, "webhooks", include_str!("../migrations/postgres/0017_webhooks.sql")),
     (18, "credits", include_str!("../migrations/postgres/0018_credits.sql")),
     (21, "erasures", include_str!("../migrations/postgres/0021_erasures.sql")),
+    (22, "keeping", include_str!("../migrations/postgres/0022_keeping.sql")),
     (23, "lists and credit events", include_str!("../migrations/postgres/0023_lists_and_credit_events.sql")),
 ];
 

@@ -16,6 +16,7 @@ struct Things {
     session: String,
     hook: String,
     number: String,
+    erasure: String,
     nothing: String,
     peer: Peer,
 }
@@ -39,7 +40,7 @@ fn like_nothing(ask: impl Fn(&str) -> Answer, owners: &str, nothing: &str) -> An
 
 /// One endpoint as a stranger meets it. `None` when there is no case for it.
 fn meets_nothing(method: &str, path: &str, stranger: &Api, things: &Things) -> Option<()> {
-    let Things { account, trunk, call, refusal, key, user, session, hook, number, nothing, peer } = things;
+    let Things { account, trunk, call, refusal, key, user, session, hook, number, erasure, nothing, peer } = things;
     let not_found = |ask: &dyn Fn(&str) -> Answer, id: &str| {
         let answer = like_nothing(ask, id, nothing);
         assert_eq!(answer.status, 404, "{method} {path}: {}", answer.text);
@@ -103,6 +104,11 @@ fn meets_nothing(method: &str, path: &str, stranger: &Api, things: &Things) -> O
             assert_eq!(stranger.post("/numbers", &body).code(), "number_taken", "it is the owner's");
         }
         ("get", "/numbers/{}") => not_found(&get(""), number),
+        ("get", "/erasures") => {
+            assert!(!stranger.get("/erasures").expect(200).to_string().contains(erasure.as_str()), "{path}");
+        }
+        ("post", "/erasures") => drop(stranger.post("/erasures", &json!({"number": "+12025550142"})).expect(202)),
+        ("get", "/erasures/{}") => not_found(&get(""), erasure),
         ("patch", "/numbers/{}") => {
             let body = json!({"label": "mine now"}).to_string();
             not_found(&|id| stranger.send("PATCH", &format!("/numbers/{id}"), Some(body.clone())), number);
@@ -304,6 +310,7 @@ fn every_endpoint_hides_what_belongs_to_another_account() {
     let key = text_at(&owner.get("/api-keys").expect(200), "/0/id");
     let number = json!({"number": "+12025550199", "connect": {"type": "echo"}});
     let number = text_at(&owner.post("/numbers", &number).expect(201), "/id");
+    let erasure = text_at(&owner.post("/erasures", &json!({"number": "+12025550142"})).expect(202), "/id");
     let stranger = tandem.add_account("stranger", &["--tier", "pro"]);
     let before = [owner.get(&format!("/trunks/{trunk}")).expect(200), owner.call(&over)];
 
@@ -313,7 +320,7 @@ fn every_endpoint_hides_what_belongs_to_another_account() {
     let hook = text_at(&hook, "/id");
     let mut without_case = Vec::new();
     let nothing = "0198f000-0000-7000-8000-000000000000".to_owned();
-    let mut things = Things { account, trunk, call, refusal, key, user, session, hook, number, nothing, peer };
+    let mut things = Things { account, trunk, call, refusal, key, user, session, hook, number, erasure, nothing, peer };
     // Live and over: the former is known to the shard, the latter to the store.
     for call in [things.call.clone(), over.clone()] {
         things.call = call;

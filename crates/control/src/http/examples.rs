@@ -83,6 +83,7 @@ fn example(schema: &str) -> Option<Value> {
         "WebhookEndpointCreate" => json!({"url": "https://example.com/hooks", "event_types": ["call.*"]}),
         "WebhookEndpointUpdate" => json!({"enabled": false}),
         "RetentionUpdate" => json!({"calls_days": 365, "refusals_days": 30, "audit_log_days": null}),
+        "ErasureCreate" => json!({"number": "+12025550142", "also": ["2025550142"]}),
         "WebhookReplay" => json!({"since": "2026-01-31T12:00:00Z"}),
         _ => return None,
     })

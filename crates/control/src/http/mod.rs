@@ -20,6 +20,8 @@ mod credits;
 mod dialling;
 mod dry_run;
 mod envelope;
+mod erasure_view;
+mod erasures;
 mod etag;
 mod event_view;
 mod events;
@@ -165,6 +167,9 @@ fn endpoints() -> OpenApiRouter<Services> {
         .routes(needs(Admin, routes!(audit_log::list)))
         .routes(needs(Admin, routes!(audit_log::export)))
         .routes(needs(Admin, routes!(retention::read, retention::update)))
+        .routes(needs(Read, routes!(erasures::list)))
+        .routes(needs(Admin, routes!(erasures::create)))
+        .routes(needs(Read, routes!(erasures::read)))
         .routes(needs(Read, routes!(events::stream)))
         .routes(needs(Read, routes!(webhooks::list)))
         .routes(needs(Write, routes!(webhooks::create)))

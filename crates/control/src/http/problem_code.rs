@@ -167,6 +167,11 @@ problem_codes! {
         advice: "Make another user an admin first.",
         example: "this is the only admin of the account; make another user an admin first",
     }
+    ErasureLimitReached = "erasure_limit_reached", CONFLICT, "Too many erasures go on" {
+        meaning: "As many erasures of the account go on at once as may: each walks through all its calls.",
+        advice: "Wait until some are finished, which `GET /erasures` shows.",
+        example: "100 erasures of the account go on; wait until some are finished",
+    }
     NumberLimitReached = "number_limit_reached", CONFLICT, "The account has all its numbers" {
         meaning: "The account has 10,000 numbers, which is as many as it may have.",
         advice: "Remove numbers that are not used. Whole blocks are better taken by a rule of the trunk, as `+1202555*`.",
@@ -216,6 +221,12 @@ problem_codes! {
         meaning: "Another trunk of the account has this name.",
         advice: "Choose another name.",
         example: "name is the name of another trunk of the account; the names of its trunks are unique",
+    }
+    NumberInUse = "number_in_use", UNPROCESSABLE_ENTITY, "The number is in use" {
+        meaning: "A number that was to be erased is one of the account's own, or its trunks or numbers name it: what is configured is \
+                  no trace of somebody, and the number would come back with the next call.",
+        advice: "Take the number out of what `detail` names, then ask again.",
+        example: "number is one of the account's own numbers, which are no traces of somebody; remove it from /numbers first",
     }
     NumberTaken = "number_taken", UNPROCESSABLE_ENTITY, "The number is taken" {
         meaning: "An account of this node has this number. Each belongs to one account; whose it is, is not told.",

@@ -30,9 +30,18 @@ pub(crate) struct DaysView {
     /// Calls that have ended, with their legs and timelines, from when they began. Statistics and costs stay.
     #[schema(minimum = 1, maximum = 36500)]
     calls_days: Option<u32>,
+    /// Timelines of calls, from when the call began; the calls stay.
+    #[schema(minimum = 1, maximum = 36500)]
+    timelines_days: Option<u32>,
     /// Refused INVITEs.
     #[schema(minimum = 1, maximum = 36500)]
     refusals_days: Option<u32>,
+    /// Events; at most 7 days when nothing is set.
+    #[schema(minimum = 3, maximum = 7)]
+    events_days: Option<u32>,
+    /// The health of trunks; at most 32 days when nothing is set.
+    #[schema(minimum = 1, maximum = 32)]
+    trunk_health_days: Option<u32>,
     /// Entries of the account's audit log.
     #[schema(minimum = 1, maximum = 36500)]
     audit_log_days: Option<u32>,
@@ -45,7 +54,13 @@ pub(crate) struct RetentionUpdate {
     #[schema(minimum = 1, maximum = 36500)]
     calls_days: Option<u32>,
     #[schema(minimum = 1, maximum = 36500)]
+    timelines_days: Option<u32>,
+    #[schema(minimum = 1, maximum = 36500)]
     refusals_days: Option<u32>,
+    #[schema(minimum = 3, maximum = 7)]
+    events_days: Option<u32>,
+    #[schema(minimum = 1, maximum = 32)]
+    trunk_health_days: Option<u32>,
     #[schema(minimum = 1, maximum = 36500)]
     audit_log_days: Option<u32>,
 }
@@ -128,10 +143,10 @@ pub(crate) async fn update(
 
 impl From<ShownRetention> for RetentionView {
     fn from(ShownRetention { set, in_force }: ShownRetention) -> Self {
-        let days = |Retention { calls_days, refusals_days, audit_log_days }| DaysView {
-            calls_days,
-            refusals_days,
-            audit_log_days,
+        let days = |kept: Retention| {
+            let Retention { calls_days, timelines_days, refusals_days, events_days, trunk_health_days, audit_log_days } =
+                kept;
+            DaysView { calls_days, timelines_days, refusals_days, events_days, trunk_health_days, audit_log_days }
         };
         Self { set: days(set), in_force: days(in_force) }
     }

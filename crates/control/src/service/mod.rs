@@ -7,6 +7,7 @@ mod audit_log;
 mod calls;
 mod credits;
 mod dialling;
+mod erasures;
 mod events;
 mod external_calls;
 mod health;
@@ -47,6 +48,7 @@ pub(crate) use audit_log::{AuditLog, AuditSearch, ReadAuditError};
 pub(crate) use calls::{CallExport, Calls, CreateCallError, FindCallError, UpdateCallError, was_answered};
 pub(crate) use credits::{Credits, EditCreditError, ShownCredit};
 pub(crate) use dialling::{DialCallError, Dialling, ExplainError, HangUpError};
+pub(crate) use erasures::{Erasures, FindErasureError};
 pub(crate) use events::{EventFilter, Events, EventsWanted, OpenEventsError, Told, envelope};
 pub(crate) use external_calls::MAX_OPEN_CALLS;
 pub(crate) use health::{Health, ShownHealth};
@@ -87,6 +89,7 @@ pub struct UseCases {
     pub(crate) api_keys: ApiKeys,
     pub(crate) audit_log: AuditLog,
     pub(crate) keeping: Keeping,
+    pub(crate) erasures: Erasures,
     pub(crate) users: Users,
     pub(crate) sessions: Sessions,
     pub(crate) trunks: Trunks,
@@ -127,6 +130,7 @@ impl Services {
             api_keys: ApiKeys::new(Arc::clone(&core)),
             audit_log: AuditLog::new(Arc::clone(&core)),
             keeping: Keeping::new(Arc::clone(&core)),
+            erasures: Erasures::new(Arc::clone(&core)),
             users: Users::new(Arc::clone(&core), passwords.clone()),
             sessions: Sessions::new(Arc::clone(&core), passwords, tokens),
             trunks: Trunks::new(Arc::clone(&core)),

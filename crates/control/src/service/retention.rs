@@ -1,7 +1,8 @@
 use crate::service::{Caller, Core, Forbidden};
 use crate::wire::RetentionEdit;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tandem_model::{AccountId, Timestamp};
 use tandem_store::{Act, Change, ChangeRetentionError, DatabaseError, MAX_PAGE, NODE, Retention, Stale, Store};
@@ -10,6 +11,8 @@ use tandem_store::{Act, Change, ChangeRetentionError, DatabaseError, MAX_PAGE, N
 #[derive(Clone)]
 pub(crate) struct Keeping {
     core: Arc<Core>,
+    /// Rows that this process has removed, by [`Kind`].
+    removed: Arc<[AtomicU64; Kind::ALL.len()]>,
 }
 
 /// What is set, and what is in force.
@@ -31,8 +34,14 @@ pub(crate) enum RetentionError {
 }
 
 impl Keeping {
-    pub(super) const fn new(core: Arc<Core>) -> Self {
-        Self { core }
+    pub(super) fn new(core: Arc<Core>) -> Self {
+        Self { core, removed: Arc::default() }
+    }
+
+    /// Rows that were removed since the process began, by kind.
+    pub(crate) fn removed(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self.removed.iter().map(|count| count.load(Ordering::Relaxed));
+        Kind::ALL.map(Kind::as_str).into_iter().zip(counts)
     }
 
     /// For how long the data of the account is kept, or of every account for which nothing else is set.
@@ -79,13 +88,18 @@ impl Keeping {
 
     async fn remove_old_of(&self, account: AccountId, kept: Retention, now: Timestamp) -> Result<u64, DatabaseError> {
         let store = &self.core.store;
-        let calls = remove(store, Kind::Calls, account, kept.calls_days, now).await?;
-        let refusals = remove(store, Kind::Refusals, account, kept.refusals_days, now).await?;
-        let entries = remove(store, Kind::AuditLog, account, kept.audit_log_days, now).await?;
-        let all = calls + refusals + entries;
+        let mut removed = Map::new();
+        let mut all = 0;
+        for (kind, count) in Kind::ALL.into_iter().zip(self.removed.iter()) {
+            let rows = remove(store, kind, account, kind.days(kept), now).await?;
+            count.fetch_add(rows, Ordering::Relaxed);
+            removed.insert(kind.as_str().to_owned(), rows.into());
+            all += rows;
+        }
         if all > 0 {
-            tracing::info!(%account, calls, refusals, audit_log = entries, "data that is no longer kept was removed");
-            tell(store, account, now, calls, refusals, entries).await?;
+            let removed = Value::Object(removed);
+            tracing::info!(%account, %removed, "data that is no longer kept was removed");
+            tell(store, account, now, removed).await?;
         }
         Ok(all)
     }
@@ -100,15 +114,7 @@ impl From<ChangeRetentionError> for RetentionError {
     }
 }
 
-async fn tell(
-    store: &Store,
-    account: AccountId,
-    now: Timestamp,
-    calls: u64,
-    refusals: u64,
-    entries: u64,
-) -> Result<(), DatabaseError> {
-    let removed = json!({"calls": calls, "refusals": refusals, "audit_log": entries});
+async fn tell(store: &Store, account: AccountId, now: Timestamp, removed: Value) -> Result<(), DatabaseError> {
     let change = Change::new(account, "retention.apply", &account).made(json!({"removed": removed}));
     store.record_acts(&[(Act::system("retention", now), change)]).await
 }
@@ -117,8 +123,38 @@ async fn tell(
 #[derive(Clone, Copy)]
 enum Kind {
     Calls,
+    Timelines,
     Refusals,
+    Events,
+    TrunkHealth,
     AuditLog,
+}
+
+impl Kind {
+    const ALL: [Self; 6] =
+        [Self::Calls, Self::Timelines, Self::Refusals, Self::Events, Self::TrunkHealth, Self::AuditLog];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Calls => "calls",
+            Self::Timelines => "timelines",
+            Self::Refusals => "refusals",
+            Self::Events => "events",
+            Self::TrunkHealth => "trunk_health",
+            Self::AuditLog => "audit_log",
+        }
+    }
+
+    const fn days(self, kept: Retention) -> Option<u32> {
+        match self {
+            Self::Calls => kept.calls_days,
+            Self::Timelines => kept.timelines_days,
+            Self::Refusals => kept.refusals_days,
+            Self::Events => kept.events_days,
+            Self::TrunkHealth => kept.trunk_health_days,
+            Self::AuditLog => kept.audit_log_days,
+        }
+    }
 }
 
 /// Removes until less is found than was asked for, with pauses, so that whoever records calls does not wait for long.
@@ -133,17 +169,25 @@ async fn remove(
     let before = Timestamp::from_unix_micros(now.unix_micros().saturating_sub(i64::from(days) * MICROS_A_DAY));
     let mut all = 0;
     loop {
-        let (removed, asked) = match kind {
-            Kind::Calls => (store.remove_calls_before(account, before, CALLS_AT_ONCE).await?, CALLS_AT_ONCE),
-            Kind::Refusals => (store.remove_refusals_before(account, before, ROWS_AT_ONCE).await?, ROWS_AT_ONCE),
-            Kind::AuditLog => (store.truncate_audit_log(account, before, ROWS_AT_ONCE).await?, ROWS_AT_ONCE),
+        let ((found, removed), asked) = match kind {
+            Kind::Calls => (same(store.remove_calls_before(account, before, CALLS_AT_ONCE).await?), CALLS_AT_ONCE),
+            Kind::Timelines => (store.remove_timelines_before(account, before, CALLS_AT_ONCE).await?, CALLS_AT_ONCE),
+            Kind::Events => (same(store.remove_events_of(account, before, ROWS_AT_ONCE).await?), ROWS_AT_ONCE),
+            Kind::TrunkHealth => (same(store.remove_health_of(account, before, ROWS_AT_ONCE).await?), ROWS_AT_ONCE),
+            Kind::Refusals => (same(store.remove_refusals_before(account, before, ROWS_AT_ONCE).await?), ROWS_AT_ONCE),
+            Kind::AuditLog => (same(store.truncate_audit_log(account, before, ROWS_AT_ONCE).await?), ROWS_AT_ONCE),
         };
-        all += u64::from(removed);
-        if removed < asked {
+        all += removed;
+        if found < asked {
             return Ok(all);
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// Where everything that is found is removed.
+fn same(removed: u32) -> (u32, u64) {
+    (removed, removed.into())
 }
 
 fn whose(caller: &Caller, of_node: bool) -> Result<AccountId, Forbidden> {

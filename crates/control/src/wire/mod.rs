@@ -7,6 +7,7 @@ mod call;
 mod connect;
 mod credit;
 mod dial;
+mod erasure;
 mod fields;
 mod headers;
 mod inbound_routing;
@@ -24,6 +25,7 @@ pub(crate) use address::next_hop_address;
 pub(crate) use call::{CallChange, NewCall};
 pub(crate) use credit::{CreditGrant, CreditSetting};
 pub(crate) use dial::DialRequest;
+pub(crate) use erasure::NewErasure;
 pub(crate) use fields::{FieldError, Invalid, Parsed, nearest};
 pub(crate) use money::money_number;
 pub use number::warm_up;
@@ -56,6 +58,7 @@ pub(crate) fn known_fields() -> Vec<(&'static str, Vec<&'static str>)> {
         ("CreditGrant", Fields::known(CreditGrant::read)),
         ("CreditSetting", Fields::known(CreditSetting::read)),
         ("HealthCheckRequest", Fields::known(|fields| Some(HealthCheck::read(fields)))),
+        ("ErasureCreate", Fields::known(NewErasure::read)),
         ("RetentionUpdate", Fields::known(RetentionEdit::read)),
         ("SignIn", Fields::known(Credentials::read)),
         ("SessionRefresh", Fields::known(Refresh::read)),
@@ -88,6 +91,7 @@ pub(crate) fn parses(schema: &str, body: serde_json::Map<String, serde_json::Val
         "WebhookEndpointCreate" => NewWebhookEndpoint::parse(body).map(drop),
         "WebhookEndpointUpdate" => WebhookEndpointEdit::parse(body).map(drop),
         "WebhookReplay" => WebhookReplay::parse(body).map(drop),
+        "ErasureCreate" => NewErasure::parse(body).map(drop),
         "RetentionUpdate" => RetentionEdit::parse(body).map(drop),
         _ => return None,
     })

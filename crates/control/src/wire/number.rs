@@ -42,7 +42,7 @@ pub(crate) fn is_user_part(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/".contains(&byte))
 }
 
-fn without_punctuation(text: &str) -> Result<String, String> {
+pub(super) fn without_punctuation(text: &str) -> Result<String, String> {
     if text.len() > MAX_WRITTEN_NUMBER {
         return Err(format!("must have at most {MAX_WRITTEN_NUMBER} characters"));
     }

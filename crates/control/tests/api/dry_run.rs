@@ -114,6 +114,7 @@ impl Things {
             ("PUT", "/calls/{call_id}" | "/calls/{id}") => {
                 (format!("/calls/{external}"), json!({"status": "completed", "metadata": {"a": 1}}), 200)
             }
+            ("POST", "/erasures") => (path.to_owned(), json!({"number": "+12025550142"}), 202),
             ("POST", "/calls/dial" | "/routing/explain") => (path.to_owned(), dial, 200),
             ("POST", "/calls/{id}/hangup") => (format!("/calls/{live}/hangup"), none, 200),
             ("POST", "/numbers") => {

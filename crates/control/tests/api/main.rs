@@ -10,6 +10,7 @@ mod database_away;
 mod dialling;
 mod document;
 mod dry_run;
+mod erasures;
 mod errors;
 mod events;
 mod harness;

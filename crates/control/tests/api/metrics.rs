@@ -26,7 +26,7 @@ async fn ask(api: &Api, from: &str, key: Option<&str>, more: Option<(&str, &str)
     api.send_request(request).await
 }
 
-async fn read(api: &Api) -> String {
+pub(crate) async fn read(api: &Api) -> String {
     let reply = ask(api, "127.0.0.1", None, None).await;
     assert_eq!(reply.headers[header::CONTENT_TYPE], "text/plain; version=0.0.4; charset=utf-8");
     reply.expect(200).as_str().unwrap().to_owned()

@@ -1,9 +1,20 @@
 use crate::harness::{ACT, Api, at, call_body, refused_invite};
 use axum::http::Method;
 use serde_json::{Value, json};
-use tandem_model::Record;
+use tandem_control::Clock;
+use tandem_model::{CallEvent, CallId, EventKind, JsonText, Record};
 
 const DAY: i64 = 24 * 60 * 60;
+
+/// All the kinds, those that are not named without days.
+fn kept(named: Value) -> Value {
+    let mut all = json!({
+        "calls_days": null, "timelines_days": null, "refusals_days": null, "events_days": null, "trunk_health_days": null,
+        "audit_log_days": null,
+    });
+    all.as_object_mut().unwrap().extend(named.as_object().unwrap().clone());
+    all
+}
 
 async fn ids(api: &Api, path: &str, id: &str) -> Vec<String> {
     let listed = api.get(path).await.expect(200);
@@ -31,7 +42,7 @@ async fn what_is_no_longer_kept_is_gone_on_the_day_and_not_before() {
     api.store.write_records(&[Record::Refusal(Box::new(refused))]).await.unwrap();
 
     let shown = api.put("/retention", json!({"calls_days": 30, "refusals_days": 7})).await.expect(200);
-    assert_eq!(shown["set"], json!({"calls_days": 30, "refusals_days": 7, "audit_log_days": null}));
+    assert_eq!(shown["set"], kept(json!({"calls_days": 30, "refusals_days": 7})));
     // A second short of 30 days.
     api.clock.advance(30 * DAY);
     let before = ids(&api, "/calls", "call_id").await;
@@ -48,7 +59,12 @@ async fn what_is_no_longer_kept_is_gone_on_the_day_and_not_before() {
     api.post("/calls", call_body(&trunk, json!({"call_id": "old"}))).await.expect(201);
 
     let log = api.get("/audit-log?action=retention.apply").await.expect(200);
-    assert_eq!(log[0]["after"]["removed"], json!({"calls": 1, "refusals": 0, "audit_log": 0}));
+    assert_eq!(
+        log[0]["after"]["removed"],
+        json!({
+            "calls": 1, "timelines": 0, "refusals": 0, "events": 0, "trunk_health": 0, "audit_log": 0,
+        })
+    );
     assert_eq!(
         log[0]["actor"],
         json!({
@@ -92,7 +108,7 @@ async fn an_account_keeps_as_the_node_does_unless_it_says_otherwise() {
     api.send(Method::PUT, "/retention?of=node", of_node, Some(operator.expose())).await.expect(200);
     api.put("/retention", json!({"refusals_days": 5})).await.expect(200);
     let shown = api.get("/retention").await.expect(200);
-    assert_eq!(shown["in_force"], json!({"calls_days": 400, "refusals_days": 5, "audit_log_days": null}));
+    assert_eq!(shown["in_force"], kept(json!({"calls_days": 400, "refusals_days": 5})));
     let shown = api.put("/retention", json!({"refusals_days": null})).await.expect(200);
     assert_eq!(shown["in_force"]["refusals_days"], 30);
     api.put("/retention?of=node", json!({"calls_days": 1})).await.expect_problem(403, "forbidden");
@@ -101,8 +117,71 @@ async fn an_account_keeps_as_the_node_does_unless_it_says_otherwise() {
     for (body, field) in [
         (json!({"calls_days": 0}), "calls_days"),
         (json!({"refusals_days": 36_501}), "refusals_days"),
+        (json!({"events_days": 2}), "events_days"),
+        (json!({"events_days": 8}), "events_days"),
+        (json!({"trunk_health_days": 33}), "trunk_health_days"),
         (json!({"calls_day": 1}), "calls_day"),
     ] {
         api.put("/retention", body).await.expect_wrong_field(field);
     }
+}
+
+#[tokio::test]
+async fn timelines_and_events_go_before_their_calls() {
+    let api = Api::start().await;
+    let trunk = api.trunk(json!({})).await;
+    let account = api.mine.account.id;
+    // What is written is dated by the wall, and what is old is judged by the clock of the test.
+    api.store.listen(account).await.unwrap();
+    let mut calls: Vec<CallId> = Vec::new();
+    for day in 1..=3 {
+        let moment = format!("2026-02-0{day}T12:00:00Z");
+        api.clock.advance(DAY);
+        let ended =
+            json!({"call_id": day.to_string(), "started_at": moment, "status": "completed", "ended_at": moment});
+        let call = api.post("/calls", call_body(&trunk, ended)).await.expect(201);
+        let call_id = call["id"].as_str().unwrap().parse().unwrap();
+        let step = CallEvent {
+            call_id,
+            account_id: account,
+            number: 1,
+            leg_id: None,
+            at: at(0),
+            kind: EventKind::Initiated,
+            detail: JsonText::new(&serde_json::Map::new()),
+        };
+        api.store.write_records(&[Record::Event(step)]).await.unwrap();
+        calls.push(call_id);
+    }
+    let steps = async || {
+        let mut steps = Vec::new();
+        for call in &calls {
+            steps.push(api.store.call_events(account, *call).await.unwrap().len());
+        }
+        steps
+    };
+    assert_eq!(steps().await, [1, 1, 1]);
+    assert!(!api.store.events_after(account, 0, 10).await.unwrap().events.is_empty());
+    api.put("/retention", json!({"timelines_days": 10, "events_days": 3})).await.expect(200);
+    // Ten days and a second after the second of them.
+    api.clock.advance(9 * DAY + 1);
+    let removed = api.services.remove_old_data().await.unwrap();
+    assert_eq!((steps().await, removed), (vec![0, 0, 1], 2));
+    assert_eq!(api.services.remove_old_data().await.unwrap(), 0);
+    // By the wall they were written later than the clock of the test says.
+    let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    api.clock
+        .advance(i64::try_from(wall.as_secs()).unwrap() - api.clock.now().unix_micros() / 1_000_000 + 3 * DAY + 60);
+    api.services.remove_old_data().await.unwrap();
+    assert!(api.store.events_after(account, 0, 10).await.unwrap().events.is_empty());
+    assert_eq!(steps().await, [0, 0, 0]);
+    assert_eq!(ids(&api, "/calls", "call_id").await.len(), 3, "the calls stay");
+    let text = crate::metrics::read(&api).await;
+    for line in [
+        "tandem_retention_removed_rows_total{kind=\"timelines\"} 3",
+        "tandem_retention_removed_rows_total{kind=\"calls\"} 0",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+    assert!(!text.contains("tandem_retention_removed_rows_total{kind=\"events\"} 0"));
 }

@@ -35,6 +35,8 @@ async fn another_accounts_ids_are_unknown_everywhere() {
     let hook = api.post("/webhook-endpoints", json!({"url": "https://example.com/"})).await.expect(201);
     let hook = hook["id"].as_str().unwrap().to_owned();
     let number = json!({"number": "+12025550100", "connect": {"type": "echo"}});
+    let erasure = api.post("/erasures", json!({"number": "+12025550143"})).await.expect(202);
+    let erasure = erasure["id"].as_str().unwrap().to_owned();
     let number = api.post("/numbers", number).await.expect(201)["id"].as_str().unwrap().to_owned();
     let nowhere = "018f0000-0000-7000-8000-000000000000";
     let before = everything(&api).await;
@@ -70,6 +72,9 @@ async fn another_accounts_ids_are_unknown_everywhere() {
             ("GET", "/calls/{id}" | "/calls/{id}/legs" | "/calls/{id}/timeline" | "/calls/{id}/route") => {
                 (None, vec![&live, "CA1"], Stranger::NotFound)
             }
+            ("GET", "/erasures") => (None, vec![], Stranger::OwnOnly),
+            ("POST", "/erasures") => (Some(json!({"number": "+12025550142"})), vec![], Stranger::OwnOnly),
+            ("GET", "/erasures/{id}") => (None, vec![&erasure], Stranger::NotFound),
             ("GET", "/events") => (None, vec![], Stranger::OwnOnly),
             ("GET", "/webhook-endpoints") => (None, vec![], Stranger::OwnOnly),
             ("POST", "/webhook-endpoints") => (Some(json!({"url": "https://example.com/"})), vec![], Stranger::OwnOnly),

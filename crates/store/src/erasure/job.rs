@@ -89,6 +89,31 @@ impl Store {
         if self.pass_on(claimed, phase, now).await? { Ok(ErasureStep::Advanced) } else { Ok(ErasureStep::Lost) }
     }
 
+    /// Gives an erasure back, as it was last written down.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]; it is free after a while all the same.
+    pub async fn release_erasure(&self, claimed: ClaimedErasure) -> Result<(), DatabaseError> {
+        on_pool!(self, pools => sqlx::query("UPDATE erasures SET claimed_until = 0 WHERE id = $1 AND claimed_boot = $2")
+            .bind(claimed.erasure.id.as_uuid())
+            .bind(self.boot_id().as_uuid())
+            .execute(&pools.writer)
+            .await
+            .map(drop)?);
+        Ok(())
+    }
+
+    /// Whether any erasure goes on, on whichever node.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn has_erasures(&self) -> Result<bool, DatabaseError> {
+        Ok(on_pool!(self, pools => sqlx::query("SELECT 1 AS one FROM erasures WHERE subject IS NOT NULL LIMIT 1")
+            .fetch_optional(&pools.reader)
+            .await?
+            .is_some()))
+    }
+
     /// This node has stored all that it recorded before then. To be said while there are erasures, by each node that runs; they wait
     /// for it. Nothing is written when none of them has to know.
     ///

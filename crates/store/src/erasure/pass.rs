@@ -146,7 +146,7 @@ impl Store {
                         .bind(at)
                         .bind(id)
                         .bind(to)
-                        .bind(CALLS_AT_ONCE)
+                        .bind(i64::from(CALLS_AT_ONCE))
                         .fetch_all(&mut *snapshot)
                         .await?
                 };
@@ -192,7 +192,7 @@ impl Store {
             .bind(claimed.progress.cursor.at)
             .bind(claimed.progress.cursor.id)
             .bind(claimed.erasure.requested_at.unix_micros())
-            .bind(ROWS_AT_ONCE)
+            .bind(i64::from(ROWS_AT_ONCE))
             .fetch_all(&pools.reader)
             .await?;
             let mut transaction = pools.begin_calls().await?;
@@ -231,7 +231,7 @@ impl Store {
             )
             .bind(claimed.erasure.account_id.as_uuid())
             .bind(claimed.progress.cursor.at)
-            .bind(ROWS_AT_ONCE)
+            .bind(i64::from(ROWS_AT_ONCE))
             .fetch_all(&pools.reader)
             .await?;
             let mut transaction = pools.begin_calls().await?;
@@ -272,7 +272,7 @@ impl Store {
             .bind(claimed.progress.cursor.at)
             .bind(after)
             .bind(claimed.erasure.requested_at.unix_micros())
-            .bind(ROWS_AT_ONCE)
+            .bind(i64::from(ROWS_AT_ONCE))
             .fetch_all(&pools.reader)
             .await?;
             let key = sqlx::query(READ_DATA_KEY).bind(account.as_uuid()).fetch_one(&pools.reader).await?;
@@ -313,7 +313,7 @@ impl Store {
             )
             .bind(claimed.erasure.account_id.as_uuid())
             .bind(claimed.progress.cursor.id)
-            .bind(ROWS_AT_ONCE)
+            .bind(i64::from(ROWS_AT_ONCE))
             .fetch_all(&pools.reader)
             .await?;
             let mut transaction = pools.begin_calls().await?;
@@ -345,7 +345,7 @@ impl Store {
             )
             .bind(claimed.erasure.account_id.as_uuid())
             .bind(claimed.progress.cursor.id)
-            .bind(ROWS_AT_ONCE)
+            .bind(i64::from(ROWS_AT_ONCE))
             .fetch_all(&pools.reader)
             .await?;
             let mut transaction = pools.begin_calls().await?;
@@ -396,7 +396,7 @@ impl Store {
             .bind(account.as_uuid())
             .bind(claimed.progress.cursor.at)
             .bind(claimed.erasure.requested_at.unix_micros())
-            .bind(ROWS_AT_ONCE)
+            .bind(i64::from(ROWS_AT_ONCE))
             .fetch_all(&pools.reader)
             .await?;
             let mut redacted: Vec<u64> = Vec::new();
@@ -675,8 +675,8 @@ const PAGE_OF_TIMELINES: &str = "SELECT call_log_id, events FROM call_timelines 
      ORDER BY started_at, id LIMIT $5)";
 
 /// Looked at without writing: some megabytes, and tens of milliseconds.
-const CALLS_AT_ONCE: i64 = 500;
+const CALLS_AT_ONCE: u32 = 500;
 /// A transaction of some milliseconds.
 pub(super) const CALLS_A_TRANSACTION: usize = 20;
 /// A transaction of some milliseconds.
-const ROWS_AT_ONCE: i64 = 500;
+const ROWS_AT_ONCE: u32 = 500;

@@ -62,7 +62,7 @@ pub(crate) async fn an_account_keeps_what_is_set_for_it(store: &Store) {
     let set = store.change_retention(&ACT, ours, |set| set.refusals_days = Some(7)).await.unwrap();
     assert_eq!(store.retention(ours).await.unwrap(), set);
     let in_force = set.or(store.retention(NODE).await.unwrap());
-    assert_eq!(in_force, Retention { calls_days: Some(400), refusals_days: Some(7), audit_log_days: None });
+    assert_eq!(in_force, Retention { calls_days: Some(400), refusals_days: Some(7), ..Retention::default() });
     assert_eq!(store.retention(account_id(2)).await.unwrap(), Retention::default());
     let dry = Act { dry_run: true, ..ACT.clone() };
     store.change_retention(&dry, ours, |set| set.refusals_days = None).await.unwrap();

@@ -77,7 +77,7 @@ pub(crate) async fn leave(store: &Store, account: AccountId, first: u64) {
         ..external_call(first + 90, account, trunk_id(first))
     };
     store.insert_external_call(&ACT, &logged).await.unwrap();
-    store.grant_credit(&ACT, account, Money::from_micros(5), &format!("for (202) 555-0142")).await.unwrap();
+    store.grant_credit(&ACT, account, Money::from_micros(5), "for (202) 555-0142").await.unwrap();
     let key = IdempotencyKey::new(account, "somebody", "key");
     let now = wall_clock();
     assert!(matches!(store.claim_idempotency_key(&key, &[b"a"], now).await.unwrap(), Claim::Granted { .. }));

@@ -3,6 +3,7 @@
 mod access;
 mod exposition;
 mod families;
+mod keeping;
 mod process;
 mod requests;
 mod webhooks;
@@ -45,6 +46,7 @@ pub(super) async fn read(
     families::of_node(&readiness, counted.is_some(), &mut exposition);
     families::of_traffic(counted.as_deref(), &mut exposition);
     webhooks::expose(&services, &mut exposition).await;
+    keeping::expose(&services, &mut exposition);
     let streams = services.events.open_streams() as u64;
     exposition.gauge("tandem_event_streams", "Clients that are told events as they happen.", streams);
     let help = "Passwords compared with a hash, each of which takes a processor for tens of milliseconds.";

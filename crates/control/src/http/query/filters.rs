@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use std::fmt::Display;
 use tandem_model::{CallDirection, CallStatus, Role, Timestamp, TrunkId};
 use tandem_store::{
-    API_KEYS_KEY, AUDIT_LOG_KEY, AuditFilter, CALLS_KEY, CREDIT_ENTRIES_KEY, CallFilter, DeliveryFilter,
+    API_KEYS_KEY, AUDIT_LOG_KEY, AuditFilter, CALLS_KEY, CREDIT_ENTRIES_KEY, CallFilter, DeliveryFilter, ERASURES_KEY,
     HEALTH_HISTORY_KEY, NUMBERS_KEY, REFUSALS_KEY, RefusalFilter, SortKey, TrunkFilter, TrunkSort, USERS_KEY,
     WEBHOOK_DELIVERIES_KEY, WEBHOOK_ENDPOINTS_KEY,
 };
@@ -642,6 +642,8 @@ sorted_only! {
     SortedByAge, AgeQuery: API_KEYS_KEY, "-created_at", "^-?created_at$";
     /// A ledger, without filters.
     SortedByEntry, EntryQuery: CREDIT_ENTRIES_KEY, "-at", "^-?at$";
+    /// A list of what was asked for, without filters.
+    SortedByRequest, RequestQuery: ERASURES_KEY, "-requested_at", "^-?requested_at$";
     /// A list of spans of time, without filters.
     SortedByBegin, BeginQuery: HEALTH_HISTORY_KEY, "-began_at", "^-?began_at$";
 }
@@ -725,6 +727,7 @@ mod tests {
             ("/webhook-endpoints", known::<WebhookQuery>()),
             ("/webhook-endpoints/{id}/deliveries", known::<DeliveryQuery>()),
             ("/credits/ledger", known::<SortedByEntry>()),
+            ("/erasures", known::<SortedByRequest>()),
             ("/trunks/{id}/health", known::<SortedByBegin>()),
         ] {
             let operation = &document["paths"][format!("/api/v1/telephony{path}")]["get"];

@@ -8,8 +8,9 @@ mod parameters;
 pub(crate) use filters::{
     AgeQuery, AuditFilterQuery, AuditQuery, AuditSortQuery, BeginQuery, CallExportQuery, CallFilterQuery, CallFormat,
     CallQuery, CallsToExport, DeliveryFilterQuery, DeliveryQuery, EntryQuery, KeyFilterQuery, KeyQuery,
-    NumberFilterQuery, NumberQuery, RefusalFilterQuery, RefusalQuery, SortedByAge, SortedByBegin, SortedByEntry,
-    TrunkFilterQuery, TrunkQuery, UserFilterQuery, UserQuery, WebhookFilterQuery, WebhookQuery,
+    NumberFilterQuery, NumberQuery, RefusalFilterQuery, RefusalQuery, RequestQuery, SortedByAge, SortedByBegin,
+    SortedByEntry, SortedByRequest, TrunkFilterQuery, TrunkQuery, UserFilterQuery, UserQuery, WebhookFilterQuery,
+    WebhookQuery,
 };
 pub(in crate::http) use filters::{direction, time};
 pub(crate) use list::{AskedExport, AskedList, List, PageQuery, describe};
