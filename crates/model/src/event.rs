@@ -35,6 +35,12 @@ text_enum! {
         CreditAdjusted = "credit.adjusted",
         /// A call was refused or ended as the credit does not pay for it, for the first time since some was added.
         CreditExhausted = "credit.exhausted",
+        /// An alert was raised.
+        AlertRaised = "alert.raised",
+        /// Somebody has taken an alert on.
+        AlertAcknowledged = "alert.acknowledged",
+        /// An alert is over.
+        AlertResolved = "alert.resolved",
     }
 }
 

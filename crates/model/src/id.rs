@@ -79,6 +79,10 @@ uuid_id! {
     WebhookEndpointId,
     /// An event on its way to one endpoint.
     WebhookDeliveryId,
+    /// Something that somebody should look at.
+    AlertId,
+    /// A mail to one address.
+    MailId,
     /// This installation, kept in the data directory.
     NodeId,
     /// One start of the process.

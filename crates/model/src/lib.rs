@@ -5,6 +5,7 @@
 mod access;
 mod account;
 mod address_policy;
+mod alert;
 mod call;
 mod cause;
 mod codec;
@@ -29,6 +30,10 @@ mod trunk;
 pub use access::{ParsePermissionError, ParseRoleError, Permission, Permissions, Role};
 pub use account::{Account, AccountLimits, ParseTierError, Tier};
 pub use address_policy::AddressPolicy;
+pub use alert::{
+    Alert, AlertRule, AlertRuleSettings, AlertSetting, AlertSettings, AlertSeverity, AlertState, AlertThresholds,
+    ParseAlertRuleError, ParseAlertSeverityError, ParseAlertStateError,
+};
 pub use call::{
     CallEvent, CallRecord, CallStatus, CarriedBy, EventKind, HungUpBy, LegKind, LegMedia, LegRecord, LegStatus,
     LiveCall, ParseCallStatusError, Record,
@@ -44,8 +49,8 @@ pub use health::{
     ParseHealthReasonError, ParseHealthStatusError, TrunkHealth,
 };
 pub use id::{
-    AccountId, ApiKeyId, BootId, CallId, CreditEntryId, ErasureId, EventId, LegId, NodeId, NumberId, ParseIdError,
-    RefusalId, SessionId, TrunkId, UserId, WebhookDeliveryId, WebhookEndpointId,
+    AccountId, AlertId, ApiKeyId, BootId, CallId, CreditEntryId, ErasureId, EventId, LegId, MailId, NodeId, NumberId,
+    ParseIdError, RefusalId, SessionId, TrunkId, UserId, WebhookDeliveryId, WebhookEndpointId,
 };
 pub use inbound::{Closeness, InboundRouting, InboundRule, NumberPattern, ParseNumberPatternError};
 pub use json_text::JsonText;
@@ -57,7 +62,9 @@ pub use receipt::{
 };
 pub use secret::Secret;
 pub use time::{Now, ParseTimestampError, Timestamp};
-pub use traffic::{Histogram, LegTraffic, MediaTraffic, RefusedPeer, Traffic, TrunkLoad, TrunkPlace, TrunkTraffic};
+pub use traffic::{
+    AccountLoad, Histogram, LegTraffic, MediaTraffic, RefusedPeer, Traffic, TrunkLoad, TrunkPlace, TrunkTraffic,
+};
 pub use transport::{ParseTransportError, SrtpPolicy, Transport};
 pub use trunk::{
     CallDirection, DEFAULT_OPTIONS_INTERVAL, DEFAULT_PROGRESS_TIMEOUT, DEFAULT_RTP_TIMEOUT, DtmfMode,

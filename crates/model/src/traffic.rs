@@ -103,6 +103,19 @@ pub struct TrunkLoad {
     pub health: HealthStatus,
     /// Whether calls can go out over it: as it is configured, by its health and by its circuit.
     pub takes_calls: bool,
+    /// Probes in a row without a good answer; `None` when it is not probed by itself.
+    pub failed_probes: Option<u32>,
+}
+
+/// What an account carries now, of what it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AccountLoad {
+    /// Which.
+    pub id: AccountId,
+    /// Calls, with those that something else carries.
+    pub active: u32,
+    /// Calls that it may have at once.
+    pub max: u32,
 }
 
 impl Traffic {

@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tandem_media::engine;
 use tandem_model::{
-    AccountId, CallId, CallRecord, CreditTerms, DialOrder, HangupCause, HealthReport, HealthStatus, LegId, LiveCall,
-    LiveCredit, MeasuredHealth, Reason, Receipt, Record, RefusalId, Timestamp, Traffic, TrunkHealth, TrunkId,
+    AccountId, AccountLoad, CallId, CallRecord, CreditTerms, DialOrder, HangupCause, HealthReport, HealthStatus, LegId,
+    LiveCall, LiveCredit, MeasuredHealth, Reason, Receipt, Record, RefusalId, Timestamp, Traffic, TrunkHealth, TrunkId,
     TrunkLoad, TrunkState,
 };
 use tandem_sip::endpoint::{self, Flow};
@@ -83,6 +83,11 @@ pub enum Command {
         /// For the reply.
         reply: ReplyId,
     },
+    /// What each account carries: [`Reply::AccountLoads`].
+    AccountLoads {
+        /// For the reply.
+        reply: ReplyId,
+    },
     /// What the calls of an account hold of its credit: [`Reply::Credit`].
     Credit {
         /// Whose.
@@ -141,6 +146,8 @@ pub enum Reply {
     Credit(Option<LiveCredit>),
     /// All that was counted, and each trunk's load, by id.
     Traffic(Box<Traffic>, Vec<TrunkLoad>),
+    /// What each account carries, in no order.
+    AccountLoads(Vec<AccountLoad>),
 }
 
 /// What a probe of a trunk found.

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::Instant;
 use tandem_media::engine;
 use tandem_model::{
-    AccountId, CallId, HangupCause, HealthStatus, HungUpBy, LiveCall, Now, Timestamp, Transport, TrunkId, TrunkLoad,
-    TrunkState,
+    AccountId, AccountLoad, CallId, HangupCause, HealthStatus, HungUpBy, LiveCall, Now, Timestamp, Transport, TrunkId,
+    TrunkLoad, TrunkState,
 };
 use tandem_sip::endpoint::{self, Endpoint, EndpointConfig, Event, Flow};
 use tandem_sip::message::Message;
@@ -168,6 +168,10 @@ impl Switch {
                 let traffic = Box::new(self.resources.traffic.clone());
                 let loads = self.trunk_loads(now);
                 self.reply(reply, Reply::Traffic(traffic, loads));
+            }
+            Command::AccountLoads { reply } => {
+                let loads = self.account_loads();
+                self.reply(reply, Reply::AccountLoads(loads));
             }
             Command::Credit { account_id, reply } => {
                 let credit = self.resources.credit.live(account_id);
@@ -448,9 +452,16 @@ impl Switch {
                 max: entry.trunk.max_concurrent_calls,
                 health: state.health.map_or(HealthStatus::Unknown, |measured| measured.health.status),
                 takes_calls: state.unroutable_reason.is_none(),
+                failed_probes: self.resources.health.failed_probes(entry.trunk.id),
             }
         };
         self.resources.table.trunks().map(load).collect()
+    }
+
+    fn account_loads(&self) -> Vec<AccountLoad> {
+        let accounts = self.resources.table.accounts();
+        let active = |id| self.resources.capacity.account_active(id);
+        accounts.map(|(id, account)| AccountLoad { id, active: active(id), max: account.max_calls }).collect()
     }
 
     /// Such a call is never refused: it happens whether there is room for it or not.

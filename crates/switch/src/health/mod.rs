@@ -98,6 +98,11 @@ impl HealthBook {
         self.watches.get(&trunk)?.patience()
     }
 
+    /// Probes of a trunk in a row without a good answer; `None` when it is never probed by itself.
+    pub(crate) fn failed_probes(&self, trunk: TrunkId) -> Option<u32> {
+        self.watches.get(&trunk)?.failed_probes()
+    }
+
     /// All that is known of the health of a trunk.
     pub(crate) fn measured(&self, trunk: TrunkId, capacity: &Capacity, now: Now) -> Option<MeasuredHealth> {
         let (breaker, breaker_until) = capacity.breaker(trunk, now.instant);

@@ -280,6 +280,14 @@ impl Watch {
         }
     }
 
+    /// Probes in a row without a good answer; `None` when it is never probed by itself.
+    pub(crate) const fn failed_probes(&self) -> Option<u32> {
+        match self.interval {
+            Some(_) => Some(self.failures),
+            None => None,
+        }
+    }
+
     /// What is to be kept: when the status changed, and else once a minute.
     pub(crate) fn take_report(&mut self, now: Now) -> Option<HealthReport> {
         if now.utc.since(self.span_began) >= LONGEST_SPAN {

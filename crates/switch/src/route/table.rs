@@ -155,6 +155,11 @@ impl RouteTable {
         self.accounts.get(&id)
     }
 
+    /// All accounts, in no order.
+    pub fn accounts(&self) -> impl Iterator<Item = (AccountId, &RoutedAccount)> {
+        self.accounts.iter().map(|(id, account)| (*id, account))
+    }
+
     /// From which addresses trunks may call, as far as they are written as addresses.
     pub(crate) const fn sources(&self) -> &Sources {
         &self.sources
