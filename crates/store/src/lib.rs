@@ -5,6 +5,7 @@
 
 mod account;
 mod act;
+mod alert;
 mod api_key;
 mod audit;
 mod backup;
@@ -18,6 +19,7 @@ mod idempotency;
 mod journal;
 mod key_rotation;
 mod list;
+mod mail;
 mod master_key;
 mod migrations;
 mod number;
@@ -45,6 +47,7 @@ mod webhook;
 
 pub use account::{AccountChange, InsertAccountError, UpdateAccountError};
 pub use act::{Act, Actor, ActorKind};
+pub use alert::{ALERTS_KEY, AlertFilter, ChangeAlertError, HourlyCost, OpenAlert, RecentTraffic};
 pub use api_key::{API_KEYS_KEY, ApiKey, InsertApiKeyError, KeyOwner, MAX_LIVE_KEYS, NewApiKey, RevokeApiKeyError};
 pub use audit::{AUDIT_LOG_KEY, AuditEntry, AuditFilter, Change, Fault, Finding, MAX_FINDINGS, NODE, Verified};
 pub use backup::{BackedUp, RestoreError, Restored};
@@ -61,6 +64,7 @@ pub use idempotency::{ANSWER_LIFE, CLAIM_LIFE, Claim, IdempotencyKey, MAX_KEYS};
 pub use journal::JournalPosition;
 pub use key_rotation::{RotateError, RotationStep};
 pub use list::{Listed, MAX_COUNTED, MAX_EXAMINED, Part, Position, SortKey};
+pub use mail::{ClaimedMail, ComposeMail, MailBacklog, MailEnd, MailText};
 pub use master_key::{MasterKey, MasterKeyError, MasterKeyId};
 pub use number::{ChangeNumberError, InsertNumberError, MAX_NUMBERS, NUMBERS_KEY, NumberChange};
 pub use records::{Rejected, RejectedReason, WriteError, Written};

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it goes wrong")]
 
 mod accounts;
+mod alerts;
 mod api_keys;
 mod audit;
 mod calls;
@@ -96,6 +97,14 @@ suite!([sqlite: super::Sqlite, postgres: super::Postgres], [
     accounts::accounts_are_listed_by_name,
     accounts::a_change_touches_only_what_it_names,
     accounts::the_admin_account_is_made_once_and_left_alone,
+    alerts::of_two_who_see_the_same_one_raises,
+    alerts::what_a_person_resolved_is_not_raised_while_it_holds,
+    alerts::alerts_are_told_as_events,
+    alerts::alerts_are_listed_by_state_rule_subject_and_time,
+    alerts::settings_of_alerts_are_kept,
+    alerts::figures_of_alerts_are_read_from_the_statistics,
+    alerts::mails_are_written_with_what_they_tell_and_taken_once,
+    alerts::an_account_is_not_flooded_with_mails,
     api_keys::a_key_opens_its_account_until_it_is_revoked,
     api_keys::a_key_from_elsewhere_is_taken_once,
     api_keys::keys_that_are_no_keys_are_refused,
