@@ -10,9 +10,27 @@ impl Services {
         tokio::join!(
             self.run_each_minute(),
             self.run_each_hour(),
+            self.run_alerts(),
             self.statistics.count_earlier_calls(),
             self.erasures.run(),
         );
+    }
+
+    async fn run_alerts(&self) {
+        let mut interval = tokio::time::interval(ALERTS_EVERY);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut is_failing = false;
+        loop {
+            interval.tick().await;
+            match self.look_for_alerts().await {
+                Ok(()) => is_failing = false,
+                Err(error) => {
+                    if !std::mem::replace(&mut is_failing, true) {
+                        tracing::warn!(%error, "alerts were not looked for; that is tried again");
+                    }
+                }
+            }
+        }
     }
 
     async fn run_each_minute(&self) {
@@ -32,6 +50,9 @@ impl Services {
             if let Err(error) = self.webhooks.remove_old().await {
                 tracing::warn!(%error, "old events were not removed; that is tried again");
             }
+            if let Err(error) = self.alerts.tell_left_out().await {
+                tracing::warn!(%error, "what was left out of mails was not told; that is tried again");
+            }
             if let Err(error) = self.close_stale_calls().await {
                 tracing::warn!(%error, "stale calls were not closed; they are tried again");
             }
@@ -43,10 +64,21 @@ impl Services {
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             interval.tick().await;
+            if let Err(error) = self.alerts.remove_old().await {
+                tracing::warn!(%error, "old alerts were not removed; that is tried again");
+            }
             if let Err(error) = self.remove_old_data().await {
                 tracing::warn!(%error, "data that is no longer kept was not removed; that is tried again");
             }
         }
+    }
+
+    /// Looks once at what alerts are raised by, and raises and clears what is to be. [`Services::run_jobs`] does it every ten seconds.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]; the next look finds what this one has not written.
+    pub async fn look_for_alerts(&self) -> Result<(), DatabaseError> {
+        self.alerts.turn().await
     }
 
     /// Removes what is no longer kept; gives how many calls, refusals and entries of the audit log. [`Services::run_jobs`] does it each
@@ -75,6 +107,8 @@ impl Services {
     }
 }
 
+/// How often alerts are looked for: sooner than anybody could see to them, and seldom enough to cost nothing.
+const ALERTS_EVERY: Duration = Duration::from_secs(10);
 /// How often old data is looked for: days are told in days.
 const OLD_DATA_EVERY: Duration = Duration::from_secs(60 * 60);
 /// How often stale calls are looked for: a slot is held at most this much longer than four hours.

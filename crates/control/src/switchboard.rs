@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tandem_model::{
-    AccountId, CallId, CallRecord, DialOrder, LiveCall, LiveCredit, Receipt, Traffic, Trunk, TrunkHealth, TrunkId,
-    TrunkLoad, TrunkState,
+    AccountId, AccountLoad, CallId, CallRecord, DialOrder, LiveCall, LiveCredit, Receipt, Traffic, Trunk, TrunkHealth,
+    TrunkId, TrunkLoad, TrunkState,
 };
 use utoipa::ToSchema;
 
@@ -76,6 +76,12 @@ pub trait Switchboard: Send + Sync + 'static {
     /// # Errors
     /// [`Unavailable`] when the call path did not answer in time.
     async fn traffic(&self) -> Result<(Traffic, Vec<TrunkLoad>), Unavailable>;
+
+    /// What each account that the call path knows carries now, in no order.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the call path did not answer in time.
+    async fn account_loads(&self) -> Result<Vec<AccountLoad>, Unavailable>;
 
     /// Whether new calls are taken, and the numbers of the node.
     async fn readiness(&self) -> Readiness;

@@ -10,8 +10,8 @@ use tandem_control::{
     Readiness, Services, Switchboard, Unavailable, UrlError, router,
 };
 use tandem_model::{
-    AccountId, CallId, CallRecord, DialOrder, LiveCall, LiveCredit, Money, Receipt, Timestamp, Traffic, Trunk, TrunkId,
-    TrunkLoad, TrunkState,
+    AccountId, AccountLoad, CallId, CallRecord, DialOrder, LiveCall, LiveCredit, Money, Receipt, Timestamp, Traffic,
+    Trunk, TrunkId, TrunkLoad, TrunkState,
 };
 use tandem_store::Store;
 use tower::ServiceExt;
@@ -129,6 +129,10 @@ impl Switchboard for AtRest {
     }
 
     async fn traffic(&self) -> Result<(Traffic, Vec<TrunkLoad>), Unavailable> {
+        Err(Unavailable)
+    }
+
+    async fn account_loads(&self) -> Result<Vec<AccountLoad>, Unavailable> {
         Err(Unavailable)
     }
 

@@ -84,6 +84,14 @@ fn example(schema: &str) -> Option<Value> {
         "WebhookEndpointUpdate" => json!({"enabled": false}),
         "RetentionUpdate" => json!({"calls_days": 365, "refusals_days": 30, "audit_log_days": null}),
         "ErasureCreate" => json!({"number": "+12025550142", "also": ["2025550142"]}),
+        "AlertNote" => json!({"note": "the carrier knows, ticket 4711"}),
+        "AlertSettingsUpdate" => json!({
+            "trunk_utilisation": {"threshold_percent": 90},
+            "cost_spike": {"threshold_factor": 5, "minimum_amount": 50},
+            "probes_failing": {"enabled": false},
+            "success_rate": null,
+            "mail_to": ["noc@example.com"],
+        }),
         "WebhookReplay" => json!({"since": "2026-01-31T12:00:00Z"}),
         _ => return None,
     })

@@ -4,6 +4,9 @@ mod access_problem;
 mod access_schema;
 mod access_view;
 mod admission;
+mod alert_schema;
+mod alert_view;
+mod alerts;
 mod api_keys;
 mod audit_log;
 mod audit_view;
@@ -121,6 +124,7 @@ pub fn openapi() -> OpenApi {
         (name = "numbers", description = "Numbers of the account, and what becomes of calls to them."),
         (name = "calls", description = "The call log, live calls, and calls that something else carries."),
         (name = "refusals", description = "INVITEs that were refused, so that no call began."),
+        (name = "alerts", description = "What somebody should look at."),
         (name = "events", description = "What happens, as it happens: by a stream, or by webhooks."),
         (name = "statistics", description = "What calls add up to."),
         (name = "routing", description = "How calls find their way."),
@@ -158,6 +162,11 @@ fn endpoints() -> OpenApiRouter<Services> {
         .routes(needs(Read, routes!(calls::legs)))
         .routes(needs(Read, routes!(refusals::list)))
         .routes(needs(Read, routes!(refusals::read)))
+        .routes(needs(Read, routes!(alerts::list)))
+        .routes(needs(Read, routes!(alerts::read)))
+        .routes(needs(Write, routes!(alerts::acknowledge)))
+        .routes(needs(Write, routes!(alerts::resolve)))
+        .routes(needs(Admin, routes!(alerts::settings, alerts::update_settings)))
         .routes(needs(Read, routes!(credits::read)))
         .routes(needs(Read, routes!(credits::ledger)))
         .routes(needs(Admin, routes!(credits::grant, credits::set)))

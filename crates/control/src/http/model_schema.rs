@@ -68,4 +68,10 @@ text_schema! {
     DeliveryState of tandem_store::DeliveryState,
     /// [`tandem_model::EventType`].
     EventType of tandem_model::EventType,
+    /// [`tandem_model::AlertRule`].
+    AlertRule of tandem_model::AlertRule,
+    /// [`tandem_model::AlertState`].
+    AlertState of tandem_model::AlertState,
+    /// [`tandem_model::AlertSeverity`].
+    AlertSeverity of tandem_model::AlertSeverity,
 }

@@ -157,6 +157,11 @@ problem_codes! {
         advice: "End the call where it is carried, then log its end with `PUT /calls/{call_id}`.",
         example: "the call is only logged here; end it where it is carried, then log the end with PUT",
     }
+    AlertOver = "alert_over", CONFLICT, "The alert is over" {
+        meaning: "The alert was resolved, by somebody or because what was measured says so.",
+        advice: "Nothing is to be done: should it be so again, an alert is raised anew.",
+        example: "the alert is over; should it be so again, it is raised anew",
+    }
     CallOver = "call_over", CONFLICT, "The call is over" {
         meaning: "The call has ended already, perhaps a moment ago.",
         advice: "Nothing is to be done. `GET /calls/{id}` tells how it ended.",

@@ -2,6 +2,7 @@
 
 mod access;
 mod acts;
+mod alerts;
 mod api_keys;
 mod audit_log;
 mod calls;
@@ -43,6 +44,7 @@ use tandem_model::{AddressPolicy, Timestamp};
 use tandem_store::{DatabaseError, Store};
 
 pub(crate) use access::{Access, ActForError, Asked, AuthenticateError, Caller, Forbidden};
+pub(crate) use alerts::{Alerts, FindAlertError, advice};
 pub(crate) use api_keys::{ApiKeys, CreateKeyError, FindKeyError};
 pub(crate) use audit_log::{AuditLog, AuditSearch, ReadAuditError};
 pub(crate) use calls::{CallExport, Calls, CreateCallError, FindCallError, UpdateCallError, was_answered};
@@ -97,6 +99,7 @@ pub struct UseCases {
     pub(crate) health: Health,
     pub(crate) calls: Calls,
     pub(crate) refusals: Refusals,
+    pub(crate) alerts: Alerts,
     pub(crate) credits: Credits,
     pub(crate) dialling: Dialling,
     pub(crate) statistics: Statistics,
@@ -115,7 +118,7 @@ impl Services {
     #[must_use]
     pub fn new(store: Store, switchboard: Arc<dyn Switchboard>, settings: ControlSettings) -> Self {
         let peers = AddressPolicy::new(settings.peer_allow);
-        let currency = settings.currency.into();
+        let currency: Arc<str> = settings.currency.into();
         let acts = Acts::new(store.clone());
         let core = Arc::new(Core { store, switchboard, peers, clock: settings.clock, acts: acts.clone() });
         let tokens = Arc::new(SessionTokens::new(&core.store));
@@ -138,6 +141,7 @@ impl Services {
             health: Health::new(Arc::clone(&core)),
             calls: Calls::new(Arc::clone(&core)),
             refusals: Refusals::new(Arc::clone(&core)),
+            alerts: Alerts::new(Arc::clone(&core), Arc::clone(&currency), false),
             credits: Credits::new(Arc::clone(&core), settings.credit_value),
             dialling: Dialling::new(Arc::clone(&core)),
             statistics: Statistics::new(Arc::clone(&core)),

@@ -170,7 +170,7 @@ fn name_of(value: &Value) -> Result<String, String> {
 }
 
 /// In lower case. What cannot be an address is refused; whether mail arrives there, only mail can tell.
-fn email_of(value: &Value) -> Result<String, String> {
+pub(super) fn email_of(value: &Value) -> Result<String, String> {
     let email = text_of(value, &(1..=MAX_EMAIL_CHARACTERS))?;
     let is_plain = !email.chars().any(|character| character.is_whitespace() || character.is_control());
     match email.split_once('@') {

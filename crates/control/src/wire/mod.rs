@@ -3,6 +3,7 @@
 mod access;
 mod address;
 mod advanced_config;
+mod alert;
 mod call;
 mod connect;
 mod credit;
@@ -22,6 +23,7 @@ mod webhook;
 
 pub(crate) use access::{Credentials, NewKey, NewUser, PasswordChange, Refresh, UserEdit};
 pub(crate) use address::next_hop_address;
+pub(crate) use alert::{AlertNote, AlertSettingsEdit};
 pub(crate) use call::{CallChange, NewCall};
 pub(crate) use credit::{CreditGrant, CreditSetting};
 pub(crate) use dial::DialRequest;
@@ -60,6 +62,8 @@ pub(crate) fn known_fields() -> Vec<(&'static str, Vec<&'static str>)> {
         ("HealthCheckRequest", Fields::known(|fields| Some(HealthCheck::read(fields)))),
         ("ErasureCreate", Fields::known(NewErasure::read)),
         ("RetentionUpdate", Fields::known(RetentionEdit::read)),
+        ("AlertNote", Fields::known(AlertNote::read)),
+        ("AlertSettingsUpdate", Fields::known(AlertSettingsEdit::read)),
         ("SignIn", Fields::known(Credentials::read)),
         ("SessionRefresh", Fields::known(Refresh::read)),
         ("WebhookEndpointCreate", Fields::known(NewWebhookEndpoint::read)),
@@ -92,6 +96,8 @@ pub(crate) fn parses(schema: &str, body: serde_json::Map<String, serde_json::Val
         "WebhookEndpointUpdate" => WebhookEndpointEdit::parse(body).map(drop),
         "WebhookReplay" => WebhookReplay::parse(body).map(drop),
         "ErasureCreate" => NewErasure::parse(body).map(drop),
+        "AlertNote" => AlertNote::parse(body).map(drop),
+        "AlertSettingsUpdate" => AlertSettingsEdit::parse(body).map(drop),
         "RetentionUpdate" => RetentionEdit::parse(body).map(drop),
         _ => return None,
     })

@@ -1,5 +1,5 @@
 use crate::document::operations;
-use crate::harness::{Api, call_body, full, trunk_body};
+use crate::harness::{Api, call_body, full, raised_alert, trunk_body};
 use axum::body::Body;
 use axum::http::{Method, Request, header};
 use serde_json::{Value, json};
@@ -48,6 +48,7 @@ struct Things {
     /// The account, and the key of an admin of the node.
     hook: String,
     delivery: String,
+    alert: String,
     account: String,
     node_key: String,
 }
@@ -92,6 +93,7 @@ impl Things {
             access_token,
             hook,
             delivery,
+            alert: raised_alert(api, "1").await,
             account: api.mine.account.id.to_string(),
             node_key: node_key.expose().to_owned(),
         }
@@ -99,7 +101,7 @@ impl Things {
 
     /// How an operation is tried: its path, its body, and the status of its answer. `None` for one that nobody has thought of.
     fn case(&self, method: &str, path: &str) -> Option<(String, Value, u16)> {
-        let Self { trunk, idle, external, number, live, key, user, session, hook, delivery, account, .. } = self;
+        let Self { trunk, idle, external, number, live, key, user, session, hook, delivery, alert, account, .. } = self;
         let none = Value::Null;
         let dial = json!({"to_number": "+12025550100", "connect": {"type": "echo"}});
         let path = path.strip_prefix("/api/v1/telephony")?;
@@ -138,6 +140,10 @@ impl Things {
             ("PATCH", "/accounts/{id}/credits") => {
                 (format!("/accounts/{account}/credits"), json!({"credit_control": "on"}), 200)
             }
+            ("POST", "/alerts/{id}/acknowledge" | "/alerts/{id}/resolve") => {
+                (path.replace("{id}", alert), json!({"note": "x"}), 200)
+            }
+            ("PUT", "/alert-settings") => (path.to_owned(), json!({"mail_to": ["noc@example.com"]}), 200),
             ("PUT", "/retention") => (path.to_owned(), json!({"calls_days": 30}), 200),
             ("POST", "/webhook-endpoints") => (path.to_owned(), json!({"url": "https://example.com/a"}), 201),
             ("PATCH", "/webhook-endpoints/{id}") => {

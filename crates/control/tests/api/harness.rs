@@ -15,10 +15,11 @@ use tandem_control::{
     Readiness, Services, Switchboard, Unavailable, router,
 };
 use tandem_model::{
-    Account, AccountId, CallDirection, CallEvent, CallId, CallRecord, CallStatus, CarriedBy, DialOrder, EventKind,
-    HealthStatus, Identified, IdentifiedBy, InboundReceipt, JsonText, LegId, LegKind, LegRecord, LegStatus, LiveCall,
-    LiveCredit, Money, Reason, Receipt, Refusal, RefusalId, RefusalKind, RefusedInvite, Tier, Timestamp, Traffic,
-    Transport, Trunk, TrunkHealth, TrunkId, TrunkLoad, TrunkState,
+    Account, AccountId, AccountLoad, Alert, AlertId, AlertRule, AlertState, CallDirection, CallEvent, CallId,
+    CallRecord, CallStatus, CarriedBy, DialOrder, EventKind, HealthStatus, Identified, IdentifiedBy, InboundReceipt,
+    JsonText, LegId, LegKind, LegRecord, LegStatus, LiveCall, LiveCredit, Money, Reason, Receipt, Refusal, RefusalId,
+    RefusalKind, RefusedInvite, Tier, Timestamp, Traffic, Transport, Trunk, TrunkHealth, TrunkId, TrunkLoad,
+    TrunkState,
 };
 use tandem_store::{Act, DatabaseUrl, MasterKey, Store, StoreOptions};
 use tempfile::TempDir;
@@ -225,6 +226,30 @@ impl Api {
     }
 }
 
+/// An alert about a trunk of the account, as a rule would raise it.
+pub(crate) async fn raised_alert(api: &Api, trunk: &str) -> String {
+    let alert = Alert {
+        id: AlertId::new(at(0), [4; 10]),
+        account_id: api.mine.account.id,
+        rule: AlertRule::ProbesFailing,
+        subject: format!("trunks/{trunk}"),
+        severity: AlertRule::ProbesFailing.severity(),
+        state: AlertState::Raised,
+        summary: "3 probes of the trunk \"main\" in a row had no good answer.".to_owned(),
+        measured: JsonText::from_stored("{}"),
+        threshold: 3,
+        node_id: api.store.node_id(),
+        raised_at: at(0),
+        acknowledged_at: None,
+        acknowledged_by: None,
+        resolved_at: None,
+        resolved_by: None,
+        note: None,
+    };
+    assert!(api.store.raise_alert(&alert, None).await.unwrap());
+    alert.id.to_string()
+}
+
 fn services(
     store: &Store,
     switchboard: &Arc<ScriptedSwitchboard>,
@@ -351,6 +376,7 @@ pub(crate) struct Script {
     pub(crate) routing_changes: usize,
     pub(crate) readiness: Readiness,
     pub(crate) traffic: (Traffic, Vec<TrunkLoad>),
+    pub(crate) account_loads: Vec<AccountLoad>,
     /// How often it was asked for.
     pub(crate) readiness_asked: usize,
     pub(crate) panics: bool,
@@ -468,6 +494,10 @@ impl Switchboard for ScriptedSwitchboard {
 
     async fn traffic(&self) -> Result<(Traffic, Vec<TrunkLoad>), Unavailable> {
         self.answer(|script| script.traffic.clone())
+    }
+
+    async fn account_loads(&self) -> Result<Vec<AccountLoad>, Unavailable> {
+        self.answer(|script| script.account_loads.clone())
     }
 
     async fn readiness(&self) -> Readiness {

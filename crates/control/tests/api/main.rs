@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 #![expect(clippy::needless_pass_by_value, reason = "JSON literals are written where they are used")]
 
+mod alerts;
 mod audit;
 mod calls;
 mod credits;

@@ -78,6 +78,7 @@ fn counted() -> (Traffic, Vec<TrunkLoad>) {
         max,
         health: HealthStatus::Degraded,
         takes_calls: active > 0,
+        failed_probes: Some(0),
     };
     (traffic, vec![load(trunk(1), "main \"one\"", 8, 10), load(trunk(2), "spare", 0, 4)])
 }

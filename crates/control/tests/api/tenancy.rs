@@ -1,5 +1,5 @@
 use crate::document::operations;
-use crate::harness::{Api, call_body, refused_invite, trunk_body};
+use crate::harness::{Api, call_body, raised_alert, refused_invite, trunk_body};
 use axum::http::Method;
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr};
@@ -38,6 +38,7 @@ async fn another_accounts_ids_are_unknown_everywhere() {
     let erasure = api.post("/erasures", json!({"number": "+12025550143"})).await.expect(202);
     let erasure = erasure["id"].as_str().unwrap().to_owned();
     let number = api.post("/numbers", number).await.expect(201)["id"].as_str().unwrap().to_owned();
+    let alert = raised_alert(&api, &trunk).await;
     let nowhere = "018f0000-0000-7000-8000-000000000000";
     let before = everything(&api).await;
 
@@ -91,6 +92,13 @@ async fn another_accounts_ids_are_unknown_everywhere() {
             ("POST", "/webhook-endpoints/{id}/deliveries/{delivery_id}/replay") => {
                 (Some(json!({})), vec![&hook], Stranger::NotFound)
             }
+            ("GET", "/alerts") => (None, vec![], Stranger::OwnOnly),
+            ("GET", "/alerts/{id}") => (None, vec![&alert], Stranger::NotFound),
+            ("POST", "/alerts/{id}/acknowledge" | "/alerts/{id}/resolve") => {
+                (Some(json!({"note": "mine now"})), vec![&alert], Stranger::NotFound)
+            }
+            ("GET", "/alert-settings") => (None, vec![], Stranger::OwnOnly),
+            ("PUT", "/alert-settings") => (Some(json!({"mail_to": ["me@example.com"]})), vec![], Stranger::OwnOnly),
             ("GET", "/refusals/{id}") => (None, vec![&refusal], Stranger::NotFound),
             ("PUT", "/calls/{id}") => (Some(json!({"quality_score": 5})), vec![&live, "CA1"], Stranger::NotFound),
             ("POST", "/calls/{id}/hangup") => (Some(json!({})), vec![&live, "CA1"], Stranger::NotFound),
@@ -172,6 +180,10 @@ async fn another_accounts_ids_are_unknown_everywhere() {
             // Their own, of which nothing is set.
             if path.ends_with("/retention") {
                 assert_eq!(reply["set"]["calls_days"], Value::Null);
+                continue;
+            }
+            if path.ends_with("/alert-settings") {
+                assert_eq!(reply["mail_to"], json!([]));
                 continue;
             }
             if path.ends_with("/calls/export") {

@@ -1,6 +1,7 @@
 //! `GET /metrics`: the numbers of the node for Prometheus.
 
 mod access;
+mod alerts;
 mod exposition;
 mod families;
 mod keeping;
@@ -45,6 +46,7 @@ pub(super) async fn read(
     let mut exposition = Exposition::default();
     families::of_node(&readiness, counted.is_some(), &mut exposition);
     families::of_traffic(counted.as_deref(), &mut exposition);
+    alerts::expose(&services, &mut exposition);
     webhooks::expose(&services, &mut exposition).await;
     keeping::expose(&services, &mut exposition);
     let streams = services.events.open_streams() as u64;

@@ -10,9 +10,9 @@ use axum::http::request::Parts;
 use std::fmt::Display;
 use tandem_model::{CallDirection, CallStatus, Role, Timestamp, TrunkId};
 use tandem_store::{
-    API_KEYS_KEY, AUDIT_LOG_KEY, AuditFilter, CALLS_KEY, CREDIT_ENTRIES_KEY, CallFilter, DeliveryFilter, ERASURES_KEY,
-    HEALTH_HISTORY_KEY, NUMBERS_KEY, REFUSALS_KEY, RefusalFilter, SortKey, TrunkFilter, TrunkSort, USERS_KEY,
-    WEBHOOK_DELIVERIES_KEY, WEBHOOK_ENDPOINTS_KEY,
+    ALERTS_KEY, API_KEYS_KEY, AUDIT_LOG_KEY, AlertFilter, AuditFilter, CALLS_KEY, CREDIT_ENTRIES_KEY, CallFilter,
+    DeliveryFilter, ERASURES_KEY, HEALTH_HISTORY_KEY, NUMBERS_KEY, REFUSALS_KEY, RefusalFilter, SortKey, TrunkFilter,
+    TrunkSort, USERS_KEY, WEBHOOK_DELIVERIES_KEY, WEBHOOK_ENDPOINTS_KEY,
 };
 use utoipa::IntoParams;
 use uuid::Uuid;
@@ -225,6 +225,76 @@ impl ListQuery for RefusalQuery {
 
     fn why_no_skip(&self) -> Option<&'static str> {
         (!self.filter.is_narrow()).then_some("does not go with from, to and reason; follow the Link header's next")
+    }
+}
+
+/// Which alerts, and in what order.
+#[derive(Clone, Debug)]
+pub(crate) struct AlertQuery {
+    filter: AlertFilter,
+    oldest_first: bool,
+}
+
+/// Which alerts are wanted. `state`, `rule`, `severity` and `subject` are looked for in 10,000 alerts at a time: there may be more though
+/// a page is short, or empty, as long as it has a `next` link.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "the fields are documentation; AlertQuery is read by Parameters")]
+pub(crate) struct AlertFilterQuery {
+    /// Only alerts in one of these states.
+    #[param(style = Form, explode = false, inline, value_type = Option<Vec<model_schema::AlertState>>)]
+    state: (),
+    /// Only alerts of this rule.
+    #[param(inline, value_type = Option<model_schema::AlertRule>)]
+    rule: (),
+    /// Only alerts of this severity.
+    #[param(inline, value_type = Option<model_schema::AlertSeverity>)]
+    severity: (),
+    /// Only alerts about this, as `trunks/` with an id.
+    #[param(min_length = 1, max_length = 100)]
+    subject: Option<String>,
+    /// Only those that were raised then or later.
+    #[param(value_type = Option<String>, format = DateTime)]
+    raised_after: (),
+    /// Only those that were raised earlier.
+    #[param(value_type = Option<String>, format = DateTime)]
+    raised_before: (),
+    /// `-raised_at` (the newest first) or `raised_at`.
+    #[param(pattern = "^-?raised_at$", default = "-raised_at")]
+    sort: Option<String>,
+}
+
+impl ListQuery for AlertQuery {
+    const UNKNOWN: UnknownParameters = UnknownParameters::Refuse;
+
+    type Filter = AlertFilter;
+
+    fn read(sent: &mut Parameters) -> Self {
+        let filter = AlertFilter {
+            states: sent.several("state", str::parse),
+            rule: sent.parse("rule"),
+            severity: sent.parse("severity"),
+            subject: sent.read_with("subject", |text| plain(text, 100)),
+            from: sent.read_with("raised_after", time),
+            before: sent.read_with("raised_before", time),
+        };
+        Self { filter, oldest_first: is_reversed(sent, &["-raised_at", "raised_at"]) }
+    }
+
+    fn key(&self) -> SortKey {
+        ALERTS_KEY
+    }
+
+    fn is_reversed(&self) -> bool {
+        self.oldest_first
+    }
+
+    fn into_filter(self) -> AlertFilter {
+        self.filter
+    }
+
+    fn why_no_skip(&self) -> Option<&'static str> {
+        (!self.filter.is_narrow()).then_some("goes only with time; else follow the Link header's next")
     }
 }
 
@@ -718,6 +788,7 @@ mod tests {
         for (path, known) in [
             ("/calls", known::<CallQuery>()),
             ("/refusals", known::<RefusalQuery>()),
+            ("/alerts", known::<AlertQuery>()),
             ("/trunks", known::<TrunkQuery>()),
             ("/numbers", known::<NumberQuery>()),
             ("/users", known::<UserQuery>()),

@@ -6,11 +6,11 @@ mod list;
 mod parameters;
 
 pub(crate) use filters::{
-    AgeQuery, AuditFilterQuery, AuditQuery, AuditSortQuery, BeginQuery, CallExportQuery, CallFilterQuery, CallFormat,
-    CallQuery, CallsToExport, DeliveryFilterQuery, DeliveryQuery, EntryQuery, KeyFilterQuery, KeyQuery,
-    NumberFilterQuery, NumberQuery, RefusalFilterQuery, RefusalQuery, RequestQuery, SortedByAge, SortedByBegin,
-    SortedByEntry, SortedByRequest, TrunkFilterQuery, TrunkQuery, UserFilterQuery, UserQuery, WebhookFilterQuery,
-    WebhookQuery,
+    AgeQuery, AlertFilterQuery, AlertQuery, AuditFilterQuery, AuditQuery, AuditSortQuery, BeginQuery, CallExportQuery,
+    CallFilterQuery, CallFormat, CallQuery, CallsToExport, DeliveryFilterQuery, DeliveryQuery, EntryQuery,
+    KeyFilterQuery, KeyQuery, NumberFilterQuery, NumberQuery, RefusalFilterQuery, RefusalQuery, RequestQuery,
+    SortedByAge, SortedByBegin, SortedByEntry, SortedByRequest, TrunkFilterQuery, TrunkQuery, UserFilterQuery,
+    UserQuery, WebhookFilterQuery, WebhookQuery,
 };
 pub(in crate::http) use filters::{direction, time};
 pub(crate) use list::{AskedExport, AskedList, List, PageQuery, describe};
