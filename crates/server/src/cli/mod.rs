@@ -1,6 +1,7 @@
 //! The command line.
 
 mod account;
+mod alerts;
 mod api;
 mod audit;
 mod backup;
@@ -95,6 +96,8 @@ enum Command {
     Calls(calls::CallsArgs),
     /// Show the calls that came in and were refused, by the API of a running server
     Refusals(refusals::RefusalsArgs),
+    /// Show what somebody should look at, by the API of a running server
+    Alerts(alerts::AlertsArgs),
     /// Run the simulated carrier on its own
     Carrier {
         /// Its two addresses
@@ -154,6 +157,7 @@ impl Cli {
             Command::Call(arguments) => arguments.perform(&settings, output),
             Command::Calls(arguments) => arguments.perform(&settings, output),
             Command::Refusals(arguments) => arguments.perform(&settings, output),
+            Command::Alerts(arguments) => arguments.perform(&settings, output),
             Command::Carrier { listen } => Ok(crate::serve::carrier(&settings.config(Preset::Demo)?, listen)?),
             Command::Openapi => Ok(output.json(&tandem_control::openapi())?),
             Command::Completions { shell } => {

@@ -77,6 +77,7 @@ const fn only_asks(command: &Command) -> bool {
         | Command::Inspect { .. }
         | Command::TrunkStates { .. }
         | Command::Count { .. }
+        | Command::AccountLoads { .. }
         | Command::Credit { .. }
         | Command::Traffic { .. } => true,
         Command::Dial { .. }

@@ -15,8 +15,8 @@ use tandem_control::{
     Readiness, Switchboard, Unavailable,
 };
 use tandem_model::{
-    AccountId, CallId, CallRecord, DialOrder, LiveCall, LiveCredit, Receipt, Traffic, Trunk, TrunkId, TrunkLoad,
-    TrunkState,
+    AccountId, AccountLoad, CallId, CallRecord, DialOrder, LiveCall, LiveCredit, Receipt, Traffic, Trunk, TrunkId,
+    TrunkLoad, TrunkState,
 };
 use tandem_netio::IoPath;
 use tandem_switch::{Answer, Command, Counts, ProbeFailure, Reply, ReplyId};
@@ -189,6 +189,12 @@ impl Switchboard for ShardSwitchboard {
         let reply = self.ask(REPLY_TIMEOUT, |reply| Command::Traffic { reply }).await?;
         let Reply::Traffic(traffic, loads) = reply else { return Err(mismatched(&reply)) };
         Ok((*traffic, loads))
+    }
+
+    async fn account_loads(&self) -> Result<Vec<AccountLoad>, Unavailable> {
+        let reply = self.ask(REPLY_TIMEOUT, |reply| Command::AccountLoads { reply }).await?;
+        let Reply::AccountLoads(loads) = reply else { return Err(mismatched(&reply)) };
+        Ok(loads)
     }
 
     async fn readiness(&self) -> Readiness {
