@@ -17,6 +17,7 @@ struct Things {
     hook: String,
     number: String,
     erasure: String,
+    alert: String,
     nothing: String,
     peer: Peer,
 }
@@ -40,7 +41,8 @@ fn like_nothing(ask: impl Fn(&str) -> Answer, owners: &str, nothing: &str) -> An
 
 /// One endpoint as a stranger meets it. `None` when there is no case for it.
 fn meets_nothing(method: &str, path: &str, stranger: &Api, things: &Things) -> Option<()> {
-    let Things { account, trunk, call, refusal, key, user, session, hook, number, erasure, nothing, peer } = things;
+    let Things { account, trunk, call, refusal, key, user, session, hook, number, erasure, alert, nothing, peer } =
+        things;
     let not_found = |ask: &dyn Fn(&str) -> Answer, id: &str| {
         let answer = like_nothing(ask, id, nothing);
         assert_eq!(answer.status, 404, "{method} {path}: {}", answer.text);
@@ -189,6 +191,17 @@ fn meets_nothing(method: &str, path: &str, stranger: &Api, things: &Things) -> O
             assert!(!all.contains(trunk.as_str()) && !all.contains(key.as_str()), "{all}");
             assert_eq!(stranger.get(&format!("{}?log=node", short(path))).status, 403);
         }
+        ("get", "/alerts") => assert_eq!(stranger.get(short(path)).expect(200), json!([])),
+        ("get", "/alerts/{}") => not_found(&get(""), alert),
+        ("post", "/alerts/{}/acknowledge" | "/alerts/{}/resolve") => {
+            let rest = path.rsplit('/').next().unwrap_or_default();
+            not_found(&|id| stranger.post(&format!("/alerts/{id}/{rest}"), &json!({})), alert);
+        }
+        ("get" | "put", "/alert-settings") => {
+            let _ = stranger.put("/alert-settings", &json!({"user_id": user, "mail_to": []})).expect(422);
+            let _ = stranger.put("/alert-settings", &json!({"mail_to": ["me@example.com"]})).expect(200);
+            assert_eq!(stranger.get("/alert-settings").expect(200)["mail_to"], json!(["me@example.com"]));
+        }
         ("get" | "put", "/retention") => {
             // One's own only: the node's is the operator's.
             let _ = stranger.put("/retention", &json!({"user_id": user, "calls_days": 1})).expect(422);
@@ -298,6 +311,8 @@ fn every_endpoint_hides_what_belongs_to_another_account() {
     let grant = json!({"amount": 1.5, "note": "of the owner"});
     let _ = owner.post(&format!("/accounts/{account}/credits"), &grant).expect(201);
     let trunk = owner.create_trunk("mine", peer.address(), &json!({}));
+    // Nobody is there: its probes fail, and an alert is raised meanwhile.
+    let _ = owner.create_trunk("nobody", network.sip(9), &json!({"advanced_config": {"options_interval": 1}}));
     let call = text_at(&owner.dial(&peer.uri("echo"), &json!({"sip_trunk_id": trunk})), "/id");
     let _ = owner.wait_for_status(&call, "answered", Duration::from_secs(3));
     let over = text_at(&owner.dial(&peer.uri("s486"), &json!({"sip_trunk_id": trunk})), "/id");
@@ -311,6 +326,9 @@ fn every_endpoint_hides_what_belongs_to_another_account() {
     let number = json!({"number": "+12025550199", "connect": {"type": "echo"}});
     let number = text_at(&owner.post("/numbers", &number).expect(201), "/id");
     let erasure = text_at(&owner.post("/erasures", &json!({"number": "+12025550142"})).expect(202), "/id");
+    let alert = tandem_e2e::eventually("alert of the trunk where nobody is", Duration::from_secs(30), || {
+        owner.get("/alerts").json.pointer("/0/id").and_then(Value::as_str).map(str::to_owned)
+    });
     let stranger = tandem.add_account("stranger", &["--tier", "pro"]);
     let before = [owner.get(&format!("/trunks/{trunk}")).expect(200), owner.call(&over)];
 
@@ -320,7 +338,8 @@ fn every_endpoint_hides_what_belongs_to_another_account() {
     let hook = text_at(&hook, "/id");
     let mut without_case = Vec::new();
     let nothing = "0198f000-0000-7000-8000-000000000000".to_owned();
-    let mut things = Things { account, trunk, call, refusal, key, user, session, hook, number, erasure, nothing, peer };
+    let mut things =
+        Things { account, trunk, call, refusal, key, user, session, hook, number, erasure, alert, nothing, peer };
     // Live and over: the former is known to the shard, the latter to the store.
     for call in [things.call.clone(), over.clone()] {
         things.call = call;
