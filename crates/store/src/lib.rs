@@ -47,7 +47,9 @@ mod webhook;
 
 pub use account::{AccountChange, InsertAccountError, UpdateAccountError};
 pub use act::{Act, Actor, ActorKind};
-pub use alert::{ALERTS_KEY, AlertFilter, ChangeAlertError, HourlyCost, OpenAlert, RecentTraffic};
+pub use alert::{
+    ALERTS_KEY, AlertFilter, ChangeAlertError, ChangeAlertSettingsError, HourlyCost, OpenAlert, RecentTraffic,
+};
 pub use api_key::{API_KEYS_KEY, ApiKey, InsertApiKeyError, KeyOwner, MAX_LIVE_KEYS, NewApiKey, RevokeApiKeyError};
 pub use audit::{AUDIT_LOG_KEY, AuditEntry, AuditFilter, Change, Fault, Finding, MAX_FINDINGS, NODE, Verified};
 pub use backup::{BackedUp, RestoreError, Restored};

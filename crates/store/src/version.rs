@@ -2,7 +2,7 @@ use crate::{Act, ApiKey, Retention, User, WebhookEndpoint};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
-use tandem_model::{CallRecord, CarriedBy, PhoneNumber, Timestamp, Trunk};
+use tandem_model::{AlertSettings, CallRecord, CarriedBy, PhoneNumber, Timestamp, Trunk};
 
 /// What has a version: another whenever somebody has changed what clients can change of it. None is ever 0.
 pub trait Versioned {
@@ -83,6 +83,13 @@ impl Versioned for CallRecord {
                 self.cost.map(|cost| cost.micros()),
             ])),
         }
+    }
+}
+
+impl Versioned for AlertSettings {
+    /// Of what is set, not of what a rule has where nothing is.
+    fn version(&self) -> u64 {
+        hashed(&json!(self))
     }
 }
 

@@ -2,6 +2,7 @@ use crate::Services;
 use crate::http::alert_schema::{AlertIsOver, AlertNote as NoteBody, AlertSettingsUpdate, NoSuchAlert};
 use crate::http::alert_view::{AlertSettingsView, AlertView};
 use crate::http::body::{JsonObject, OptionalJsonObject};
+use crate::http::etag::Tagged;
 use crate::http::problem::{Problem, ProblemCode};
 use crate::http::problem_schema::{InvalidFields, NoAnswer, Unauthorized};
 use crate::http::query::{AlertFilterQuery, AlertQuery, AskedList, List, PageQuery};
@@ -10,7 +11,7 @@ use crate::wire::{AlertNote, AlertSettingsEdit};
 use axum::Json;
 use axum::extract::{Path, State};
 use tandem_model::AlertId;
-use tandem_store::ChangeAlertError;
+use tandem_store::{ChangeAlertError, ChangeAlertSettingsError, Versioned};
 
 /// Alerts, newest first.
 ///
@@ -131,8 +132,9 @@ pub(crate) async fn resolve(
 pub(crate) async fn settings(
     State(services): State<Services>,
     caller: Caller,
-) -> Result<Json<AlertSettingsView>, Problem> {
-    Ok(Json(services.alerts.settings(&caller).await?.into()))
+) -> Result<Tagged<Json<AlertSettingsView>>, Problem> {
+    let settings = services.alerts.settings(&caller).await?;
+    Ok(Tagged(settings.version(), Json(settings.into())))
 }
 
 /// Change what the account is told of. An alert of a rule that is switched off is over.
@@ -153,9 +155,10 @@ pub(crate) async fn update_settings(
     State(services): State<Services>,
     caller: Caller,
     JsonObject(body): JsonObject,
-) -> Result<Json<AlertSettingsView>, Problem> {
+) -> Result<Tagged<Json<AlertSettingsView>>, Problem> {
     let edit = AlertSettingsEdit::parse(body)?;
-    Ok(Json(services.alerts.change_settings(&caller, edit).await?.into()))
+    let settings = services.alerts.change_settings(&caller, edit).await?;
+    Ok(Tagged(settings.version(), Json(settings.into())))
 }
 
 /// What is no UUID is no alert of anybody.
@@ -168,6 +171,15 @@ impl From<FindAlertError> for Problem {
         match error {
             FindAlertError::NotFound => Self::no_such("alert"),
             FindAlertError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<ChangeAlertSettingsError> for Problem {
+    fn from(error: ChangeAlertSettingsError) -> Self {
+        match error {
+            ChangeAlertSettingsError::Stale(error) => error.into(),
+            ChangeAlertSettingsError::Database(error) => error.into(),
         }
     }
 }

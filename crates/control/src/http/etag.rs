@@ -62,7 +62,7 @@ fn tag_of(version: u64) -> HeaderValue {
 }
 
 /// The operations that heed `If-Match`.
-const VERSIONED: [(&str, &str); 11] = [
+const VERSIONED: [(&str, &str); 12] = [
     ("PUT", "/trunks/{id}"),
     ("DELETE", "/trunks/{id}"),
     ("PATCH", "/users/{id}"),
@@ -74,6 +74,7 @@ const VERSIONED: [(&str, &str); 11] = [
     ("DELETE", "/webhook-endpoints/{id}"),
     ("DELETE", "/api-keys/{id}"),
     ("PUT", "/retention"),
+    ("PUT", "/alert-settings"),
 ];
 /// No row has it.
 const NO_VERSION: u64 = 0;

@@ -162,6 +162,7 @@ async fn one_of_each(api: &Api) -> Vec<(&'static str, String)> {
         ("/webhook-endpoints/{id}", made("/webhook-endpoints", json!({"url": "https://example.com/hooks"})).await),
         ("/api-keys/{id}", made("/api-keys", json!({"name": "x", "scopes": ["read"]})).await),
         ("/retention", "/retention".to_owned()),
+        ("/alert-settings", "/alert-settings".to_owned()),
         ("/users/{id}", made("/users", json!({"email": "zoe@example.com", "role": "viewer"})).await),
     ]
 }

@@ -11,6 +11,7 @@ mod settings;
 pub use figures::{HourlyCost, RecentTraffic};
 pub use people::{ALERTS_KEY, AlertFilter, ChangeAlertError};
 pub use rules::OpenAlert;
+pub use settings::ChangeAlertSettingsError;
 pub(crate) use settings::FIND_SETTINGS;
 
 use crate::DatabaseError;

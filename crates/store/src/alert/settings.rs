@@ -1,12 +1,26 @@
 //! What accounts want to be told of.
 
 use crate::audit::ActTransaction;
+use crate::error::from_database;
 use crate::pool::on_pool;
 use crate::row::{Columns, to_json};
-use crate::{Act, Change, DatabaseError, Store};
+use crate::{Act, Change, DatabaseError, Stale, Store};
 use serde_json::json;
 use std::collections::HashMap;
 use tandem_model::{AccountId, AlertSettings};
+
+/// Why the settings of an account were not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeAlertSettingsError {
+    /// They have another version than was named.
+    #[error(transparent)]
+    Stale(#[from] Stale),
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+from_database!(ChangeAlertSettingsError);
 
 impl Store {
     /// What an account has said about its alerts.
@@ -37,17 +51,18 @@ impl Store {
     /// Changes what an account wants to be told of; gives what is set then.
     ///
     /// # Errors
-    /// [`DatabaseError`].
+    /// [`ChangeAlertSettingsError`].
     pub async fn change_alert_settings(
         &self,
         act: &Act,
         account: AccountId,
         change: impl FnOnce(&mut AlertSettings) + Send,
-    ) -> Result<AlertSettings, DatabaseError> {
+    ) -> Result<AlertSettings, ChangeAlertSettingsError> {
         on_pool!(self, pools => {
             let mut transaction = pools.begin().await?;
             let row = sqlx::query(FIND_SETTINGS).bind(account.as_uuid()).fetch_optional(&mut *transaction).await?;
             let before: AlertSettings = row.map_or_else(|| Ok(AlertSettings::default()), |row| row.json("settings"))?;
+            act.expects(&before)?;
             let mut after = before.clone();
             change(&mut after);
             sqlx::query(

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tandem_model::{Alert, AlertId, AlertRule, AlertSettings, AlertState, Timestamp};
-use tandem_store::{AlertFilter, ChangeAlertError, ComposeMail, DatabaseError};
+use tandem_store::{AlertFilter, ChangeAlertError, ChangeAlertSettingsError, ComposeMail, DatabaseError};
 use watch::Watch;
 
 /// Alerts of the account, and what raises them.
@@ -91,7 +91,7 @@ impl Alerts {
         &self,
         caller: &Caller,
         edit: AlertSettingsEdit,
-    ) -> Result<AlertSettings, DatabaseError> {
+    ) -> Result<AlertSettings, ChangeAlertSettingsError> {
         let act = caller.act(self.core.now());
         self.core.store.change_alert_settings(&act, caller.account_id(), |settings| edit.apply(settings)).await
     }
