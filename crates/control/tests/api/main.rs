@@ -21,6 +21,7 @@ mod jobs;
 mod lists;
 mod metrics;
 mod node;
+mod nothing_of_the_inside;
 mod numbers;
 mod pages;
 mod people;
