@@ -1,22 +1,77 @@
-//! An example of every request body, for people who read the document and for programs that try it out.
+//! An example of every body, of requests and of answers, for people who read the document and for programs that try it out.
 
-use serde_json::{Value, json};
-use utoipa::openapi::path::PathItem;
-use utoipa::openapi::{OpenApi, RefOr};
+use serde_json::{Map, Value, json};
+use std::sync::LazyLock;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::schema::ArrayItems;
+use utoipa::openapi::{OpenApi, Ref, RefOr, Schema};
 
 /// Writes the examples into the document.
 pub(super) fn write_into(document: &mut OpenApi) {
     for item in document.paths.paths.values_mut() {
-        let PathItem { put, post, patch, .. } = item;
-        for operation in [put, post, patch].into_iter().flatten() {
+        let PathItem { get, put, post, patch, delete, .. } = item;
+        for operation in [get, put, post, patch, delete].into_iter().flatten() {
+            write_answers(operation);
             let Some(RefOr::T(body)) = &mut operation.request_body else { continue };
             for content in body.content.values_mut() {
                 let RefOr::T(content) = content else { continue };
                 let Some(RefOr::Ref(schema)) = &content.schema else { continue };
-                content.example = schema.ref_location.rsplit('/').next().and_then(example);
+                content.example = example(name(schema));
             }
         }
     }
+}
+
+/// Those of what an operation answers when it has done what was asked.
+fn write_answers(operation: &mut Operation) {
+    let id = operation.operation_id.clone().unwrap_or_default();
+    let answers = operation.responses.responses.iter_mut().filter(|(status, _)| status.starts_with('2'));
+    for (_, answer) in answers {
+        let RefOr::T(answer) = answer else { continue };
+        for (kind, content) in &mut answer.content {
+            let RefOr::T(content) = content else { continue };
+            content.example = match &content.schema {
+                Some(RefOr::Ref(schema)) => answer_of(name(schema)),
+                Some(RefOr::T(Schema::Array(list))) => match &list.items {
+                    ArrayItems::RefOrSchema(item) => match &**item {
+                        RefOr::Ref(schema) => answer_of(name(schema)).map(|row| json!([row])),
+                        RefOr::T(_) => None,
+                    },
+                    ArrayItems::False => None,
+                },
+                Some(RefOr::T(_)) | None => text_of(&id, kind),
+            };
+        }
+    }
+}
+
+fn name(schema: &Ref) -> &str {
+    schema.ref_location.rsplit('/').next().unwrap_or_default()
+}
+
+/// An answer of the schema of this name, as the node gives it.
+fn answer_of(schema: &str) -> Option<Value> {
+    static ANSWERS: LazyLock<Map<String, Value>> = LazyLock::new(|| {
+        serde_json::from_str(include_str!("answers.json")).expect("the file is JSON, as a test of the document shows")
+    });
+    ANSWERS.get(schema).cloned()
+}
+
+/// The beginning of an answer that is text, or that has no schema.
+fn text_of(operation: &str, kind: &str) -> Option<Value> {
+    Some(match (operation, kind) {
+        ("export_calls", "text/csv") => {
+            "id,call_id,direction,status,from_number,to_number\r\n0198f2b6-9d10-7b22-8c4d-5e6f70819203,CA-2026-000017,outbound,completed,\
+             +12025550190,+442079460000\r\n"
+                .into()
+        }
+        ("read_analytics", "text/csv") => {
+            "began_at,trunk_id,trunk_name,prefix,cause,attempts\r\n2026-01-31T00:00:00.000000Z,,,,,1250\r\n".into()
+        }
+        ("read_metrics", _) => "# TYPE tandem_calls gauge\ntandem_calls 6\n# EOF\n".into(),
+        ("read_document", _) => json!({"openapi": "3.1.0", "info": {"title": "Tandem"}, "paths": {}}),
+        _ => return None,
+    })
 }
 
 /// A body of the schema of this name, as one would send it.
@@ -101,6 +156,7 @@ fn example(schema: &str) -> Option<Value> {
 mod tests {
     use crate::http::openapi;
     use crate::wire;
+    use serde_json::{Value, json};
 
     #[test]
     fn every_body_has_an_example_that_its_own_parser_takes() {
@@ -121,5 +177,80 @@ mod tests {
             }
         }
         assert!(parsed >= 14, "{parsed}");
+    }
+
+    #[test]
+    fn every_answer_has_an_example_of_its_own_schema() {
+        let document = serde_json::to_value(openapi()).unwrap();
+        let mut checked = 0;
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                for (status, answer) in operation["responses"].as_object().unwrap() {
+                    if !status.starts_with('2') {
+                        continue;
+                    }
+                    for (kind, content) in answer["content"].as_object().into_iter().flatten() {
+                        let place = format!("{method} {path} {status} as {kind}");
+                        let example = &content["example"];
+                        assert!(!example.is_null(), "{place} has no example");
+                        let schema = json!({
+                            "$schema": "https://json-schema.org/draft/2020-12/schema",
+                            "allOf": [content["schema"]],
+                            "components": document["components"],
+                        });
+                        let validator = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
+                        let faults: Vec<String> = validator
+                            .iter_errors(example)
+                            .map(|fault| format!("{}: {fault}", fault.instance_path()))
+                            .collect();
+                        assert!(faults.is_empty(), "{place}: {faults:#?}");
+                        let mut unknown = Vec::new();
+                        strangers(&document, &content["schema"], example, &mut unknown);
+                        assert!(unknown.is_empty(), "{place} has members that its schema does not know: {unknown:?}");
+                        checked += 1;
+                    }
+                }
+            }
+        }
+        assert!(checked >= 60, "{checked}");
+    }
+
+    /// Members of an example that its schema does not know.
+    fn strangers(document: &Value, schema: &Value, example: &Value, found: &mut Vec<String>) {
+        let mut known = serde_json::Map::new();
+        properties(document, schema, &mut known);
+        match example {
+            Value::Object(members) if !known.is_empty() => {
+                for (name, value) in members {
+                    match known.get(name) {
+                        Some(schema) => strangers(document, schema, value, found),
+                        // What is open to all, as a reason with members per code.
+                        None if is_open(document, schema) => {}
+                        None => found.push(name.clone()),
+                    }
+                }
+            }
+            Value::Array(rows) => rows.iter().for_each(|row| strangers(document, &schema["items"], row, found)),
+            _ => {}
+        }
+    }
+
+    /// The properties of an object, also where it is put together of several, or may be `null`.
+    fn properties(document: &Value, schema: &Value, known: &mut serde_json::Map<String, Value>) {
+        let schema = resolved(document, schema);
+        known.extend(schema["properties"].as_object().cloned().unwrap_or_default());
+        for parts in ["allOf", "oneOf", "anyOf"] {
+            schema[parts].as_array().into_iter().flatten().for_each(|part| properties(document, part, known));
+        }
+    }
+
+    fn is_open(document: &Value, schema: &Value) -> bool {
+        let described = resolved(document, schema)["description"].as_str().unwrap_or_default();
+        described.contains("members per code")
+    }
+
+    fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
+        let target = schema["$ref"].as_str().and_then(|target| target.strip_prefix('#'));
+        target.and_then(|target| document.pointer(target)).unwrap_or(schema)
     }
 }

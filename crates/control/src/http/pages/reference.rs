@@ -93,7 +93,13 @@ impl Operation<'_> {
         if let Some((kind, schema)) = body.first() {
             html.raw("<p>Body: ").append(&type_of(schema)).raw(" as <code>").text(kind).raw("</code></p>\n");
         }
+        write_example("An example of the body", &self.told["requestBody"], html);
         self.write_answers(document, html);
+        for (status, answer) in self.told["responses"].as_object().into_iter().flatten() {
+            if status.starts_with('2') {
+                write_example("An example of the answer", answer, html);
+            }
+        }
     }
 
     fn write_parameters(&self, document: &Value, html: &mut Html) {
@@ -133,6 +139,24 @@ impl Operation<'_> {
             html.raw("</td></tr>\n");
         }
         html.raw("</table>\n");
+    }
+}
+
+/// What a body looks like, folded away.
+fn write_example(title: &'static str, body: &Value, html: &mut Html) {
+    for (kind, content) in body["content"].as_object().into_iter().flatten() {
+        let example = &content["example"];
+        if example.is_null() {
+            continue;
+        }
+        html.raw("<details><summary>").raw(title).raw(" as <code>").text(kind).raw("</code></summary>\n<pre>");
+        match example {
+            Value::String(text) => html.text(text),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+                html.text(&format!("{example:#}"))
+            }
+        };
+        html.raw("</pre></details>\n");
     }
 }
 
