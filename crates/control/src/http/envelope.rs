@@ -1,6 +1,6 @@
 use crate::Services;
 use crate::http::admission::Admission;
-use crate::http::metrics::Requests;
+use crate::http::metrics::{self, Requests};
 use crate::http::problem::{Problem, ProblemCode};
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
@@ -42,7 +42,9 @@ pub(crate) async fn envelope(State(surroundings): State<Surroundings>, mut reque
     let method = request.method().clone();
     let span = tracing::info_span!("request", %request_id, %method, route, call_id = tracing::field::Empty);
     request.extensions_mut().insert(RequestId(Arc::clone(&request_id)));
-    request.extensions_mut().insert(requests.clone());
+    if route == metrics::PATH {
+        request.extensions_mut().insert(requests.clone());
+    }
 
     let admitting = surroundings.clone();
     let answer = async move {

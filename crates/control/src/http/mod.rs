@@ -20,6 +20,7 @@ mod conventions;
 mod credit_schema;
 mod credit_view;
 mod credits;
+mod csv;
 mod dialling;
 mod dry_run;
 mod envelope;

@@ -1,8 +1,9 @@
 use crate::Services;
+use crate::http::csv;
 use crate::http::problem::Problem;
 use crate::http::problem_schema::{InvalidFields, NoAnswer, NoSuchTrunk, Unauthorized};
 use crate::http::statistics_query::{AnalyticsParameters, AnalyticsRequest, Format, PeriodQuery};
-use crate::http::statistics_view::{AnalyticsView, BucketView, CSV_HEAD, DashboardView, TrunkStatsView};
+use crate::http::statistics_view::{AnalyticsView, BucketView, CSV_COLUMNS, DashboardView, TrunkStatsView};
 use crate::http::trunks::trunk_id;
 use crate::service::{Bucket, Caller, Period, ReadStatisticsError};
 use axum::Json;
@@ -86,9 +87,14 @@ pub(crate) async fn analytics(
     let analytics = services.statistics.analytics(&caller, query).await?;
     Ok(match format {
         Format::Json => Json(AnalyticsView::new(analytics, &services.currency)).into_response(),
-        Format::Csv => lines("text/csv; charset=utf-8", Some(CSV_HEAD), analytics.buckets, |part| part.csv() + "\r\n"),
+        Format::Csv => {
+            let head = csv::lines([CSV_COLUMNS]).unwrap_or_default();
+            lines(csv::CSV, Some(head), analytics.buckets, |part| csv::lines([part.csv()]).unwrap_or_default())
+        }
         Format::Ndjson => lines("application/x-ndjson", None, analytics.buckets, |part| {
-            serde_json::to_string(part).expect("a part has text keys only") + "\n"
+            let mut line = serde_json::to_vec(part).expect("a part has text keys only");
+            line.push(b'\n');
+            line
         }),
     })
 }
@@ -96,11 +102,10 @@ pub(crate) async fn analytics(
 /// An answer that is written a line at a time, as fast as the client takes it.
 fn lines(
     kind: &'static str,
-    head: Option<&'static str>,
+    head: Option<Vec<u8>>,
     buckets: Vec<Bucket>,
-    print: impl Fn(&BucketView) -> String + Send + 'static,
+    print: impl Fn(&BucketView) -> Vec<u8> + Send + 'static,
 ) -> Response {
-    let head = head.map(|head| format!("{head}\r\n"));
     let lines = head.into_iter().chain(buckets.into_iter().map(move |bucket| print(&BucketView::new(bucket))));
     let body = Body::from_stream(futures_util::stream::iter(lines.map(Ok::<_, Infallible>)));
     ([(header::CONTENT_TYPE, kind)], body).into_response()

@@ -1,4 +1,5 @@
 use crate::http::call_view::CallView;
+use crate::http::csv;
 use crate::http::model_schema;
 use crate::http::trunk_view::{percent, utilization_percent};
 use crate::service::{Analytics, Bucket, Dashboard, Figures, TrunkStatistics};
@@ -290,10 +291,10 @@ impl BucketView {
         }
     }
 
-    /// Its line of CSV, in the order of [`CSV_HEAD`].
-    pub(crate) fn csv(&self) -> String {
+    /// Its line of CSV, in the order of [`CSV_COLUMNS`].
+    pub(crate) fn csv(&self) -> [String; CSV_COLUMNS.len()] {
         let figures = &self.figures;
-        let columns = [
+        [
             text(self.began_at.map(|at| at.to_string())),
             text(self.trunk_id.map(|id| id.to_string())),
             text(self.trunk_name.clone()),
@@ -315,8 +316,7 @@ impl BucketView {
             figures.call_cost.to_string(),
             figures.monthly_cost.as_ref().map(Number::to_string).unwrap_or_default(),
             figures.total_cost.to_string(),
-        ];
-        columns.join(",")
+        ]
     }
 }
 
@@ -344,33 +344,35 @@ impl FiguresView {
     }
 }
 
-/// The first line of CSV (RFC 4180).
-pub(crate) const CSV_HEAD: &str = "began_at,trunk_id,trunk_name,prefix,cause,calls,answered_calls,failed_calls,attempts,\
-     answered_attempts,failed_attempts,asr_percent,ner_percent,acd_seconds,pdd_ms,mos,minutes,billed_seconds,call_cost,\
-     monthly_cost,total_cost";
+/// The columns of CSV.
+pub(crate) const CSV_COLUMNS: [&str; 21] = [
+    "began_at",
+    "trunk_id",
+    "trunk_name",
+    "prefix",
+    "cause",
+    "calls",
+    "answered_calls",
+    "failed_calls",
+    "attempts",
+    "answered_attempts",
+    "failed_attempts",
+    "asr_percent",
+    "ner_percent",
+    "acd_seconds",
+    "pdd_ms",
+    "mos",
+    "minutes",
+    "billed_seconds",
+    "call_cost",
+    "monthly_cost",
+    "total_cost",
+];
 
 fn number(value: Option<f64>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }
 
-/// A text that is quoted where it must be. One that a spreadsheet would take for a formula gets an apostrophe before it.
 fn text(value: Option<String>) -> String {
-    let Some(mut value) = value else { return String::new() };
-    if value.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        value.insert(0, '\'');
-    }
-    if value.contains([',', '"', '\r', '\n']) { format!("\"{}\"", value.replace('"', "\"\"")) } else { value }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_text_in_csv_is_one_column_and_no_formula() {
-        assert_eq!(text(Some("carrier".into())), "carrier");
-        assert_eq!(text(Some("a, \"b\"".into())), "\"a, \"\"b\"\"\"");
-        assert_eq!(text(Some("=HYPERLINK(1)".into())), "'=HYPERLINK(1)");
-        assert_eq!(text(None), "");
-    }
+    value.map(|text| csv::text(&text)).unwrap_or_default()
 }

@@ -162,6 +162,12 @@ impl NotTaken {
         Self { kind: RefusalKind::NoTrunkAvailable, reason, status: StatusCode::FORBIDDEN }
     }
 
+    /// The rule that came nearest, where none named the number.
+    fn nearest(&self) -> Option<&str> {
+        let Reason::NoInboundRule { nearest } = &self.reason else { return None };
+        Some(nearest.as_str()).filter(|nearest| !nearest.is_empty())
+    }
+
     fn no_rule(nearest: Option<&tandem_model::NumberPattern>) -> Self {
         let nearest = nearest.map(ToString::to_string).unwrap_or_default();
         Self { kind: RefusalKind::NoRoute, reason: Reason::NoInboundRule { nearest }, status: StatusCode::NOT_FOUND }
@@ -244,7 +250,8 @@ pub(crate) fn refuse_unidentified(
         let not_taken = NotTaken { kind: RefusalKind::NoTrunkAvailable, reason, status };
         let only = <[_; 1]>::try_from(own).ok().map(|[only]| Entrance::new(Arc::clone(only), Vec::new()));
         // The same reference for all of them: it is what the peer was told.
-        record(id, arrival, account_id, only.as_ref(), steps, None, &not_taken, resources, now);
+        let refused = Refused { id, account_id, entrance: only.as_ref(), steps, rule: None, not_taken: &not_taken };
+        refused.record(arrival, resources, now);
     }
 }
 
@@ -272,7 +279,9 @@ pub(super) fn refuse(
         vec![format!("{} ({})", trunk.name, trunk.id)],
         resources,
     );
-    record(id, arrival, trunk.account_id, Some(entrance), &entrance.steps, rule, not_taken, resources, now);
+    let account_id = trunk.account_id;
+    let refused = Refused { id, account_id, entrance: Some(entrance), steps: &entrance.steps, rule, not_taken };
+    refused.record(arrival, resources, now);
 }
 
 fn log(
@@ -291,47 +300,50 @@ fn log(
 
 const STRANGER: &str = "no trunk names this address";
 
-#[expect(clippy::too_many_arguments, reason = "a record says all there is to say")]
-fn record(
+/// An INVITE that was refused, as one of the accounts concerned is told of it.
+struct Refused<'a> {
     id: RefusalId,
-    arrival: &Arrival,
     account_id: AccountId,
-    entrance: Option<&Entrance>,
-    steps: &[Identified],
+    /// The trunk, where it is known.
+    entrance: Option<&'a Entrance>,
+    steps: &'a [Identified],
+    /// The rule of the trunk that named the number, if one did.
     rule: Option<String>,
-    not_taken: &NotTaken,
-    resources: &mut Resources,
-    now: Now,
-) {
-    let (to, from) = match entrance {
-        Some(entrance) => arrival.numbers(entrance),
-        None => (arrival.invited.user.clone(), arrival.invited.from_user.clone()),
-    };
-    let nearest = if let Reason::NoInboundRule { nearest } = &not_taken.reason { Some(nearest.clone()) } else { None };
-    let nearest = nearest.filter(|nearest| !nearest.is_empty());
-    let receipt = Receipt {
-        account_id,
-        decided_at: now.utc,
-        to: to.clone(),
-        from: Some(from.clone()),
-        inbound: Some(InboundReceipt { nearest, ..arrival.receipt(entrance, steps, rule) }),
-        routing_revision: resources.table.revision(),
-        considered: Vec::new(),
-        attempts: Vec::new(),
-        refusal: Some(parties::refusal(not_taken.kind, not_taken.reason.clone())),
-    };
-    resources.record(Record::Refusal(Box::new(RefusedInvite {
-        id,
-        account_id,
-        at: now.utc,
-        trunk_id: entrance.map(|entrance| entrance.trunk.trunk.id),
-        from_number: from,
-        to_number: to,
-        sip_call_id: arrival.sip_call_id.clone(),
-        sip_status: not_taken.status.as_u16(),
-        reason: not_taken.reason.code().to_owned(),
-        receipt: JsonText::new(&receipt),
-    })));
+    not_taken: &'a NotTaken,
+}
+
+impl Refused<'_> {
+    fn record(self, arrival: &Arrival, resources: &mut Resources, now: Now) {
+        let Self { id, account_id, entrance, steps, rule, not_taken } = self;
+        let (to, from) = match entrance {
+            Some(entrance) => arrival.numbers(entrance),
+            None => (arrival.invited.user.clone(), arrival.invited.from_user.clone()),
+        };
+        let nearest = not_taken.nearest().map(str::to_owned);
+        let receipt = Receipt {
+            account_id,
+            decided_at: now.utc,
+            to: to.clone(),
+            from: Some(from.clone()),
+            inbound: Some(InboundReceipt { nearest, ..arrival.receipt(entrance, steps, rule) }),
+            routing_revision: resources.table.revision(),
+            considered: Vec::new(),
+            attempts: Vec::new(),
+            refusal: Some(parties::refusal(not_taken.kind, not_taken.reason.clone())),
+        };
+        resources.record(Record::Refusal(Box::new(RefusedInvite {
+            id,
+            account_id,
+            at: now.utc,
+            trunk_id: entrance.map(|entrance| entrance.trunk.trunk.id),
+            from_number: from,
+            to_number: to,
+            sip_call_id: arrival.sip_call_id.clone(),
+            sip_status: not_taken.status.as_u16(),
+            reason: not_taken.reason.code().to_owned(),
+            receipt: JsonText::new(&receipt),
+        })));
+    }
 }
 
 /// What the peer is told: nothing but a reference, by which an operator finds the reason (RFC 3261 §20.43, code 399).

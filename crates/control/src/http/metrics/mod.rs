@@ -20,6 +20,9 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use exposition::{Exposition, Kind};
 
+/// Where they are. The requests to it alone are given the counts.
+pub(super) const PATH: &str = "/metrics";
+
 /// The numbers of the node, for Prometheus.
 ///
 /// A program on the node's own host needs no key; from elsewhere it takes one of the operator's own account.
