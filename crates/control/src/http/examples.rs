@@ -219,19 +219,18 @@ mod tests {
     fn strangers(document: &Value, schema: &Value, example: &Value, found: &mut Vec<String>) {
         let mut known = serde_json::Map::new();
         properties(document, schema, &mut known);
-        match example {
-            Value::Object(members) if !known.is_empty() => {
-                for (name, value) in members {
-                    match known.get(name) {
-                        Some(schema) => strangers(document, schema, value, found),
-                        // What is open to all, as a reason with members per code.
-                        None if is_open(document, schema) => {}
-                        None => found.push(name.clone()),
-                    }
-                }
+        for row in example.as_array().into_iter().flatten() {
+            strangers(document, &schema["items"], row, found);
+        }
+        // What has no properties is open to all, and a reason has members per code.
+        if known.is_empty() || is_open(document, schema) {
+            return;
+        }
+        for (name, value) in example.as_object().into_iter().flatten() {
+            match known.get(name) {
+                Some(schema) => strangers(document, schema, value, found),
+                None => found.push(name.clone()),
             }
-            Value::Array(rows) => rows.iter().for_each(|row| strangers(document, &schema["items"], row, found)),
-            _ => {}
         }
     }
 
