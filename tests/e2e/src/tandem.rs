@@ -166,6 +166,18 @@ impl Tandem {
         run(arguments, &self.environment, self.folder.path())
     }
 
+    /// Begins another command of the binary with the same settings, for who ends it before it is done.
+    ///
+    /// # Panics
+    /// When it cannot be begun.
+    #[must_use]
+    pub fn begin_cli(&self, arguments: &[&str]) -> Child {
+        let mut command = Command::new(binary());
+        command.args(arguments).env_clear().envs(&self.environment).current_dir(self.folder.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().expect("the binary was found, so that it can be run")
+    }
+
     /// Adds an account with a key, by the CLI, and returns a client for it.
     ///
     /// # Panics

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tandem_e2e::{Network, Options, Peer, Tandem, text_at};
+use tandem_e2e::{Api, Network, Options, Peer, Tandem, text_at};
 
 fn cli(tandem: &Tandem, arguments: &[&str]) -> Value {
     let ran = tandem.cli(&[&["--json"], arguments].concat());
@@ -69,6 +69,57 @@ fn the_master_key_is_replaced_during_calls_and_nobody_notices() {
     let id = text_at(&tandem.api().dial(&peer.uri("auth"), &json!({"sip_trunk_id": trunk})), "/id");
     let _ = tandem.api().wait_for_status(&id, "answered", Duration::from_secs(5));
     let _ = tandem.api().hang_up(&id);
+}
+
+#[test]
+fn a_rotation_that_is_killed_again_and_again_is_finished_by_the_next_and_everything_opens() {
+    let network = Network::claim();
+    let mut tandem = Tandem::start(&network, &Options::default());
+    let api = tandem.api();
+    let peer = Peer::start(network.sip(2));
+    let secrets = json!({"sip_password": "Xq7-sip-password-Tk2Vh9", "auth_username": "e2e"});
+    let trunk = api.create_trunk("asks for a password", peer.address(), &secrets);
+    for name in ["one", "two", "three"] {
+        let _ = tandem.add_account(name, &[]);
+    }
+    let old_file = std::fs::read_to_string(tandem.data_dir().join("master.key")).expect("the node has made its key");
+    let call = |api: &Api| {
+        let id = text_at(&api.dial(&peer.uri("auth"), &json!({"sip_trunk_id": trunk})), "/id");
+        let _ = api.wait_for_status(&id, "answered", Duration::from_secs(10));
+        let _ = api.hang_up(&id);
+    };
+    // How long a rotation takes depends on the node, which looks for a new key twice a second: each cut is a little later, and
+    // the last ones come after its end. With what was cut off the next goes on.
+    for cut_after in [0, 10, 30, 60, 120, 240, 480, 700, 900, 1_200] {
+        let mut rotation = tandem.begin_cli(&["keys", "rotate", "--retire-after", "1"]);
+        tandem_e2e::pause(Duration::from_millis(cut_after));
+        // It may have ended.
+        drop(rotation.kill());
+        drop(rotation.wait());
+        call(&api);
+        assert_eq!(cli(&tandem, &["audit", "verify"])["whole"], true, "cut after {cut_after} ms");
+        if cut_after == 240 {
+            // The node dies as well, with a rotation in whatever state it is.
+            tandem.kill();
+            tandem.restart();
+            call(&api);
+        }
+    }
+    let rotated = tandem_e2e::eventually("a rotation to the end", Duration::from_secs(30), || {
+        let ran = tandem.cli(&["--json", "keys", "rotate", "--retire-after", "1"]);
+        ran.status.success().then_some(ran.stdout)
+    });
+    assert!(rotated.contains("retire_at"), "{rotated}");
+    tandem_e2e::eventually("one key that is not the old one", Duration::from_secs(15), || {
+        let file = std::fs::read_to_string(tandem.data_dir().join("master.key")).ok()?;
+        (file.lines().count() == 1 && file != old_file).then_some(())
+    });
+    call(&api);
+    tandem.terminate();
+    tandem.restart();
+    call(&tandem.api());
+    assert_eq!(cli(&tandem, &["audit", "verify"])["whole"], true);
+    assert_eq!(cli(&tandem, &["keys", "list"]).as_array().map(Vec::len), Some(1));
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub(crate) struct Recorder {
     unstored: Option<Batch>,
     /// Ended calls that are stored and that the shard could not be told of yet.
     untold: Vec<CallId>,
+    /// Of the last position that the store was given.
+    segment: Option<u64>,
 }
 
 impl Recorder {
@@ -42,7 +44,7 @@ impl Recorder {
         admission: Arc<Admission>,
         gauge: Arc<JournalGauge>,
     ) -> Self {
-        Self { tailer, written, store, shard, admission, gauge, unstored: None, untold: Vec::new() }
+        Self { tailer, written, store, shard, admission, gauge, unstored: None, untold: Vec::new(), segment: None }
     }
 
     /// Stores what an earlier process left in the journal, so that nobody asks for a call that is only there. With the database away
@@ -115,8 +117,10 @@ impl Recorder {
 
     /// Stores a batch, again and again until the store takes it. False when the shard is gone meanwhile: the journal keeps it.
     fn keep(&mut self, batch: &Batch, runtime: &runtime::Handle) -> bool {
-        // A sign of life once a second is no reason to write to the database: its position moves with the next records.
-        if batch.records.is_empty() && batch.set_aside.is_empty() {
+        // A sign of life once a second is no reason to write to the database: its position moves with the next records, or once a file
+        // of the journal is left behind, which goes then.
+        let is_same_segment = self.segment == Some(batch.end.segment);
+        if batch.records.is_empty() && batch.set_aside.is_empty() && is_same_segment {
             self.gauge.passed(batch.end);
             self.tell_stored(&[]);
             return true;
@@ -136,6 +140,7 @@ impl Recorder {
             }
             pause = (pause * 2).min(LONGEST_RETRY);
         }
+        self.segment = Some(batch.end.segment);
         self.gauge.stored(batch.end);
         self.admission.records_stored(batch.records.len());
         self.tell_stored(&batch.records);

@@ -146,6 +146,11 @@ impl Store {
             return self.wait(claimed, ErasureWait::Journals, now).await;
         }
         if self.has_open_calls(claimed, now).await? {
+            // Those of its calls that are over by now need not wait for those that are not.
+            let over = self.known_calls(claimed, now).await?;
+            if !over.is_empty() {
+                return self.erase_known(claimed, &over, now).await;
+            }
             return self.wait(claimed, ErasureWait::Calls, now).await;
         }
         let progress = &mut claimed.progress;

@@ -1,7 +1,7 @@
 //! Calls from a number and to it, by the indexes of the call log: what people see of it goes within a moment, however many calls the
 //! account has.
 
-use super::job::ClaimedErasure;
+use super::job::{ClaimedErasure, ErasureStep};
 use super::pass::{CALLS_A_TRANSACTION, Closed};
 use crate::pool::on_pool;
 use crate::row::Columns;
@@ -20,15 +20,30 @@ impl Store {
         if calls.is_empty() {
             return self.erase_in_calls(claimed, &[], None, now).await;
         }
-        for part in calls.chunks(CALLS_A_TRANSACTION) {
-            if !self.erase_in_some_calls(claimed, part, None, now).await? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        Ok(self.erase_known(claimed, &calls, now).await? == ErasureStep::Advanced)
     }
 
-    async fn known_calls(&self, claimed: &ClaimedErasure, now: Timestamp) -> Result<Vec<Uuid>, DatabaseError> {
+    /// Changes calls without going on.
+    pub(super) async fn erase_known(
+        &self,
+        claimed: &mut ClaimedErasure,
+        calls: &[Uuid],
+        now: Timestamp,
+    ) -> Result<ErasureStep, DatabaseError> {
+        for part in calls.chunks(CALLS_A_TRANSACTION) {
+            if !self.erase_in_some_calls(claimed, part, None, now).await? {
+                return Ok(ErasureStep::Lost);
+            }
+        }
+        Ok(ErasureStep::Advanced)
+    }
+
+    /// Calls from the number or to it that nobody writes any more.
+    pub(super) async fn known_calls(
+        &self,
+        claimed: &ClaimedErasure,
+        now: Timestamp,
+    ) -> Result<Vec<Uuid>, DatabaseError> {
         let closed = Closed::at(now);
         let mut calls = Vec::new();
         on_pool!(self, pools => {
