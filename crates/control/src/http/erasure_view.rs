@@ -48,13 +48,15 @@ pub(crate) struct ErasedRowsView {
     credit_entries: u64,
     /// Trunks that were removed before.
     trunks: u64,
+    /// Alerts: what they say, and what people noted with them.
+    alerts: u64,
     /// Entries of the audit log, whose details were taken away.
     audit_entries: u64,
 }
 
 impl From<Erasure> for ErasureView {
     fn from(erasure: Erasure) -> Self {
-        let ErasedRows { calls, legs, timelines, refusals, events, answers, credit_entries, trunks, audit_entries } =
+        let ErasedRows { calls, legs, timelines, refusals, events, answers, credit_entries, trunks, alerts, audit_entries } =
             erasure.erased;
         Self {
             id: erasure.id.as_uuid(),
@@ -73,6 +75,7 @@ impl From<Erasure> for ErasureView {
                 answers,
                 credit_entries,
                 trunks,
+                alerts,
                 audit_entries,
             },
         }

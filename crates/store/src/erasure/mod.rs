@@ -88,6 +88,8 @@ pub struct ErasedRows {
     pub credit_entries: u64,
     /// Trunks that were removed before.
     pub trunks: u64,
+    /// Alerts: what they say, and what people noted with them.
+    pub alerts: u64,
     /// Entries of the audit log, whose details were taken away.
     pub audit_entries: u64,
 }

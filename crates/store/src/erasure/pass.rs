@@ -53,6 +53,7 @@ pub(super) enum Phase {
     Answers,
     CreditEntries,
     Trunks,
+    Alerts,
     AuditLog,
 }
 
@@ -65,7 +66,8 @@ impl Phase {
             Self::Events => Some(Self::Answers),
             Self::Answers => Some(Self::CreditEntries),
             Self::CreditEntries => Some(Self::Trunks),
-            Self::Trunks => Some(Self::AuditLog),
+            Self::Trunks => Some(Self::Alerts),
+            Self::Alerts => Some(Self::AuditLog),
             Self::AuditLog => None,
         }
     }
@@ -125,6 +127,7 @@ impl Store {
             Phase::Answers => self.erase_answers(claimed, now).await,
             Phase::CreditEntries => self.erase_credit_entries(claimed, now).await,
             Phase::Trunks => self.erase_trunks(claimed, now).await,
+            Phase::Alerts => self.erase_alerts(claimed, now).await,
             Phase::AuditLog => self.erase_audit_log(claimed, now).await,
         }
     }
@@ -379,6 +382,51 @@ impl Store {
             let last = rows.last().filter(|_| rows.len() == ROWS_AT_ONCE as usize);
             let cursor = last.map(|row| row.uuid("id")).transpose()?;
             claimed.progress.advance(cursor.map(|id| Cursor { id, ..Cursor::default() }));
+            let kept = save_progress!(transaction, self, claimed, now);
+            if kept { transaction.commit().await? } else { transaction.rollback().await? }
+            Ok(kept)
+        })
+    }
+
+    /// What alerts say, and what people have noted with them.
+    async fn erase_alerts(&self, claimed: &mut ClaimedErasure, now: Timestamp) -> Result<bool, DatabaseError> {
+        on_pool!(self, pools => {
+            let rows = sqlx::query(
+                "SELECT id, raised_at, summary, note, measured FROM alerts
+                 WHERE account_id = $1 AND raised_at >= $2 AND (raised_at > $2 OR id > $3) AND raised_at <= $4
+                 ORDER BY raised_at, id LIMIT $5",
+            )
+            .bind(claimed.erasure.account_id.as_uuid())
+            .bind(claimed.progress.cursor.at)
+            .bind(claimed.progress.cursor.id)
+            .bind(claimed.erasure.requested_at.unix_micros())
+            .bind(i64::from(ROWS_AT_ONCE))
+            .fetch_all(&pools.reader)
+            .await?;
+            let mut transaction = pools.begin_calls().await?;
+            for row in &rows {
+                let Some(changed) = erased(row, &["summary", "note"], &["measured"], claimed)? else { continue };
+                sqlx::query("UPDATE alerts SET summary = $3, note = $4, measured = $5 WHERE account_id = $1 AND id = $2")
+                    .bind(claimed.erasure.account_id.as_uuid())
+                    .bind(row.uuid("id")?)
+                    .bind(changed.of("summary"))
+                    .bind(changed.of("note"))
+                    .bind(changed.of("measured"))
+                    .execute(&mut *transaction)
+                    .await?;
+                claimed.erasure.erased.alerts += 1;
+            }
+            let last = rows.last().filter(|_| rows.len() == ROWS_AT_ONCE as usize);
+            let cursor = last
+                .map(|row| {
+                    Ok::<_, DatabaseError>(Cursor {
+                        at: row.integer("raised_at")?,
+                        id: row.uuid("id")?,
+                        ..Cursor::default()
+                    })
+                })
+                .transpose()?;
+            claimed.progress.advance(cursor);
             let kept = save_progress!(transaction, self, claimed, now);
             if kept { transaction.commit().await? } else { transaction.rollback().await? }
             Ok(kept)
