@@ -56,8 +56,18 @@ pub(crate) struct ErasedRowsView {
 
 impl From<Erasure> for ErasureView {
     fn from(erasure: Erasure) -> Self {
-        let ErasedRows { calls, legs, timelines, refusals, events, answers, credit_entries, trunks, alerts, audit_entries } =
-            erasure.erased;
+        let ErasedRows {
+            calls,
+            legs,
+            timelines,
+            refusals,
+            events,
+            answers,
+            credit_entries,
+            trunks,
+            alerts,
+            audit_entries,
+        } = erasure.erased;
         Self {
             id: erasure.id.as_uuid(),
             user_id: erasure.account_id.as_uuid(),

@@ -138,7 +138,8 @@ impl Counts {
 }
 
 fn by_kind(rows: ErasedRows) -> [(&'static str, u64); KINDS] {
-    let ErasedRows { calls, legs, timelines, refusals, events, answers, credit_entries, trunks, alerts, audit_entries } = rows;
+    let ErasedRows { calls, legs, timelines, refusals, events, answers, credit_entries, trunks, alerts, audit_entries } =
+        rows;
     [
         ("calls", calls),
         ("legs", legs),
