@@ -96,14 +96,24 @@ pub enum ParseDatabaseUrlError {
     #[error("DATABASE_URL names no database; write postgresql://USER:PASSWORD@HOST:5432/DATABASE")]
     NoDatabase,
     /// An option of a PostgreSQL address that nothing follows.
-    #[error("after ? DATABASE_URL takes host, port, user, password, dbname, application_name and sslmode only")]
-    PostgresOptions,
-    /// TLS.
     #[error(
-        "DATABASE_URL asks for TLS to the database, which is not built yet; \
-         let it go through a tunnel or a private network, with sslmode=disable"
+        "after ? DATABASE_URL takes host, port, user, password, dbname, application_name, sslmode and sslrootcert only"
     )]
-    TlsNotBuilt,
+    PostgresOptions,
+    /// A mode of TLS that promises nothing, or is none.
+    #[error(
+        "sslmode in DATABASE_URL is verify-full, verify-ca, require or disable: \
+         allow and prefer go on in plain text whenever somebody on the way wants it"
+    )]
+    TlsMode,
+    /// Nobody to trust.
+    #[error(
+        "sslmode in DATABASE_URL asks to verify the server; name the file with its authority: sslrootcert=/etc/tandem/db-ca.pem"
+    )]
+    NoRootCertificate,
+    /// TLS over a socket of this host.
+    #[error("DATABASE_URL asks for TLS to a socket of this host, over which PostgreSQL speaks none; leave sslmode out")]
+    TlsOverSocket,
     /// No file name.
     #[error("DATABASE_URL names no file; write sqlite:///var/lib/tandem/tandem.db")]
     NoFile,
@@ -140,7 +150,7 @@ mod tests {
             ("tandem.db", ParseDatabaseUrlError::Scheme),
             ("mysql://root:hunter2@db/tandem", ParseDatabaseUrlError::Scheme),
             ("postgresql://tandem:hunter2@db", ParseDatabaseUrlError::NoDatabase),
-            ("Postgres://tandem:hunter2@db/calls?sslmode=require", ParseDatabaseUrlError::TlsNotBuilt),
+            ("Postgres://tandem:hunter2@db/calls?sslmode=prefer", ParseDatabaseUrlError::TlsMode),
             ("sqlite://", ParseDatabaseUrlError::NoFile),
             ("sqlite:///var/lib/", ParseDatabaseUrlError::NoFile),
             ("sqlite::memory:", ParseDatabaseUrlError::InMemory),

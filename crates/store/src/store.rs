@@ -101,6 +101,26 @@ pub enum OpenError {
         /// What the operating system or the server says.
         reason: String,
     },
+    /// The file with the authorities of the server.
+    #[error(
+        "the authorities of the PostgreSQL server in {path:?} cannot be read ({reason}); correct sslrootcert in DATABASE_URL"
+    )]
+    RootCertificate {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        reason: String,
+    },
+    /// It has no TLS, or shows a certificate that does not count.
+    #[error(
+        "TLS to the PostgreSQL server at {server} failed ({reason}); correct its certificate, or sslmode and sslrootcert in DATABASE_URL"
+    )]
+    Tls {
+        /// Host and port.
+        server: String,
+        /// What was wrong.
+        reason: String,
+    },
     /// The server does not let the user in.
     #[error(
         "the PostgreSQL server at {server} refuses user {user:?} ({reason}); correct DATABASE_URL, or let the user in"
@@ -191,6 +211,8 @@ impl OpenError {
             | Self::NewerSchema { .. }
             | Self::ForeignSchema { .. }
             | Self::Busy { .. }
+            | Self::RootCertificate { .. }
+            | Self::Tls { .. }
             | Self::LoginRefused { .. }
             | Self::DatabaseMissing { .. }
             | Self::SchemaForbidden { .. }

@@ -2,6 +2,7 @@ use crate::ParseDatabaseUrlError;
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 use url::Url;
@@ -13,6 +14,7 @@ pub(crate) struct PostgresAddress {
     /// As it was given, with its password.
     url: String,
     options: PgConnectOptions,
+    root_certificate: Option<PathBuf>,
 }
 
 impl PostgresAddress {
@@ -22,9 +24,11 @@ impl PostgresAddress {
             return Err(ParseDatabaseUrlError::Postgres);
         }
         let mut names_database = url.path().len() > 1;
+        let mut root_certificate = std::env::var_os("PGSSLROOTCERT").map(PathBuf::from);
         for (option, value) in url.query_pairs() {
             match &*option {
-                "sslmode" if !PLAIN_MODES.contains(&&*value) => return Err(ParseDatabaseUrlError::TlsNotBuilt),
+                "sslmode" if !MODES.contains(&&*value) => return Err(ParseDatabaseUrlError::TlsMode),
+                "sslrootcert" => root_certificate = Some(PathBuf::from(&*value)),
                 "dbname" => names_database = true,
                 option if OPTIONS.contains(&option) => {}
                 _ => return Err(ParseDatabaseUrlError::PostgresOptions),
@@ -34,11 +38,28 @@ impl PostgresAddress {
             return Err(ParseDatabaseUrlError::NoDatabase);
         }
         let options = PgConnectOptions::from_str(text).map_err(|_| ParseDatabaseUrlError::Postgres)?;
-        match options.get_ssl_mode() {
-            // Of the environment: PGSSLMODE.
-            PgSslMode::Require | PgSslMode::VerifyCa | PgSslMode::VerifyFull => Err(ParseDatabaseUrlError::TlsNotBuilt),
-            PgSslMode::Allow | PgSslMode::Disable | PgSslMode::Prefer => Ok(Self { url: text.to_owned(), options }),
+        let mode = match (options.get_ssl_mode(), &root_certificate) {
+            // Of nobody, or of PGSSLMODE: without a word in the URL the way is taken for private.
+            (PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer, _) => PgSslMode::Disable,
+            // As libpq has it: who names an authority wants it asked.
+            (PgSslMode::Require, Some(_)) => PgSslMode::VerifyCa,
+            (PgSslMode::Require, None) => PgSslMode::Require,
+            (PgSslMode::VerifyCa | PgSslMode::VerifyFull, None) => {
+                return Err(ParseDatabaseUrlError::NoRootCertificate);
+            }
+            (verifies @ (PgSslMode::VerifyCa | PgSslMode::VerifyFull), Some(_)) => verifies,
+        };
+        let is_encrypted = !matches!(mode, PgSslMode::Disable);
+        if is_encrypted && (options.get_socket().is_some() || options.get_host().starts_with('/')) {
+            return Err(ParseDatabaseUrlError::TlsOverSocket);
         }
+        let root_certificate = root_certificate.filter(|_| matches!(mode, PgSslMode::VerifyCa | PgSslMode::VerifyFull));
+        Ok(Self { url: text.to_owned(), options: options.ssl_mode(mode), root_certificate })
+    }
+
+    /// The file with the authorities that are trusted, if the server is verified.
+    pub(crate) fn root_certificate(&self) -> Option<&Path> {
+        self.root_certificate.as_deref()
     }
 
     /// How to connect, for statements that may take so long; zero is for ever.
@@ -47,7 +68,6 @@ impl PostgresAddress {
         let name = options.get_application_name().unwrap_or("tandem").to_owned();
         options
             .application_name(&name)
-            .ssl_mode(PgSslMode::Disable)
             .options([("search_path", SCHEMA), ("client_min_messages", "warning")])
             // The store relies on each statement seeing what was committed before it.
             .options([("default_transaction_isolation", "read committed")])
@@ -101,8 +121,8 @@ impl fmt::Display for PostgresAddress {
 pub(crate) const SCHEMA: &str = "tandem";
 /// What may follow the question mark.
 const OPTIONS: &[&str] = &["sslmode", "host", "port", "user", "password", "application_name"];
-/// The values of `sslmode` that are content without TLS.
-const PLAIN_MODES: &[&str] = &["disable", "allow", "prefer"];
+/// The values of `sslmode` that say what will be.
+const MODES: &[&str] = &["disable", "require", "verify-ca", "verify-full"];
 /// How long a statement waits for what another transaction holds. Transactions of the store take milliseconds.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 /// When the server ends a transaction whose node went silent, so that the other nodes can write.
@@ -132,11 +152,39 @@ mod tests {
     }
 
     #[test]
+    fn the_mode_of_tls_is_the_one_that_is_asked_for_or_none() {
+        for (query, verified, mode) in [
+            ("", None, "disable"),
+            ("?sslmode=disable&sslrootcert=ca.pem", None, "disable"),
+            ("?sslmode=require", None, "require"),
+            ("?sslmode=require&sslrootcert=ca.pem", Some("ca.pem"), "verify-ca"),
+            ("?sslrootcert=%2Fetc%2Fca.pem&sslmode=verify-full", Some("/etc/ca.pem"), "verify-full"),
+        ] {
+            let address = PostgresAddress::parse(&format!("postgresql://tandem@db/calls{query}")).unwrap();
+            assert_eq!(address.root_certificate(), verified.map(Path::new), "{query}");
+            let found = match address.connect_options(Duration::ZERO).get_ssl_mode() {
+                PgSslMode::Disable => "disable",
+                PgSslMode::Allow => "allow",
+                PgSslMode::Prefer => "prefer",
+                PgSslMode::Require => "require",
+                PgSslMode::VerifyCa => "verify-ca",
+                PgSslMode::VerifyFull => "verify-full",
+            };
+            assert_eq!(found, mode, "{query}");
+        }
+    }
+
+    #[test]
     fn says_what_is_wrong_without_repeating_the_text() {
         for (text, expected) in [
-            ("postgresql://tandem:hunter2@db/calls?sslmode=require", ParseDatabaseUrlError::TlsNotBuilt),
-            ("postgresql://tandem:hunter2@db/calls?sslmode=verify-full", ParseDatabaseUrlError::TlsNotBuilt),
-            ("postgresql://tandem:hunter2@db/calls?sslrootcert=ca.pem", ParseDatabaseUrlError::PostgresOptions),
+            ("postgresql://tandem:hunter2@db/calls?sslmode=prefer", ParseDatabaseUrlError::TlsMode),
+            ("postgresql://tandem:hunter2@db/calls?sslmode=allow", ParseDatabaseUrlError::TlsMode),
+            ("postgresql://tandem:hunter2@db/calls?sslmode=on", ParseDatabaseUrlError::TlsMode),
+            ("postgresql://tandem:hunter2@db/calls?sslmode=verify-ca", ParseDatabaseUrlError::NoRootCertificate),
+            ("postgresql://tandem:hunter2@db/calls?sslmode=verify-full", ParseDatabaseUrlError::NoRootCertificate),
+            ("postgresql://tandem:hunter2@%2Frun/calls?sslmode=require", ParseDatabaseUrlError::TlsOverSocket),
+            ("postgresql:///calls?host=/run&sslmode=require", ParseDatabaseUrlError::TlsOverSocket),
+            ("postgresql://tandem:hunter2@db/calls?sslcert=me.pem", ParseDatabaseUrlError::PostgresOptions),
             ("postgresql://tandem:hunter2@db/calls?options=-c", ParseDatabaseUrlError::PostgresOptions),
             ("postgresql://tandem:hunter2@db", ParseDatabaseUrlError::NoDatabase),
             ("postgresql://tandem:hunter2@db/", ParseDatabaseUrlError::NoDatabase),

@@ -24,6 +24,7 @@ use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, Row};
 use std::future::{Ready, ready};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tandem_model::AccountId;
@@ -52,6 +53,10 @@ impl PostgresPools {
 
     /// Brings the schema up to date and disconnects.
     pub(crate) async fn migrate(address: &PostgresAddress) -> Result<Migrated, OpenError> {
+        if let Some(path) = address.root_certificate() {
+            std::fs::File::open(path)
+                .map_err(|error| OpenError::RootCertificate { path: path.to_owned(), reason: error.to_string() })?;
+        }
         // A migration may take as long as it needs.
         let connecting = address.connect_options(Duration::ZERO);
         let mut connection = timeout(CONNECT_DEADLINE, connecting.connect())
@@ -210,8 +215,14 @@ async fn soon<T>(statement: impl Future<Output = Result<T, sqlx::Error>>) -> Res
 /// Turns a failure to connect into one line with what to do. The server's own words hold names, never a password.
 fn connect_error(address: &PostgresAddress, error: sqlx::Error) -> OpenError {
     let server = address.server();
-    if let sqlx::Error::Io(reason) = &error {
-        return OpenError::ServerUnreachable { server, reason: reason.to_string() };
+    match &error {
+        // What rustls refuses comes as one of these.
+        sqlx::Error::Io(reason) if reason.kind() == io::ErrorKind::InvalidData => {
+            return OpenError::Tls { server, reason: reason.to_string() };
+        }
+        sqlx::Error::Io(reason) => return OpenError::ServerUnreachable { server, reason: reason.to_string() },
+        sqlx::Error::Tls(reason) => return OpenError::Tls { server, reason: reason.to_string() },
+        _ => {}
     }
     let Some((code, reason)) = code_and_message(&error) else {
         return OpenError::Database(error.into());
