@@ -14,7 +14,8 @@ use tokio::runtime::Runtime;
 pub struct Api {
     base: String,
     key: String,
-    act_as: Option<String>,
+    /// Sent with every request.
+    header: Option<(&'static str, String)>,
     client: reqwest::Client,
 }
 
@@ -37,7 +38,7 @@ impl Api {
     pub fn new(address: SocketAddr, key: &str) -> Self {
         let client =
             reqwest::Client::builder().timeout(TIMEOUT).build().expect("the client has no options that can fail");
-        Self { base: format!("http://{address}"), key: key.to_owned(), act_as: None, client }
+        Self { base: format!("http://{address}"), key: key.to_owned(), header: None, client }
     }
 
     /// The key, for clients that are other programs.
@@ -52,10 +53,16 @@ impl Api {
         Self { key: key.to_owned(), ..self.clone() }
     }
 
+    /// The same client, with a header.
+    #[must_use]
+    pub fn with_header(&self, name: &'static str, value: &str) -> Self {
+        Self { header: Some((name, value.to_owned())), ..self.clone() }
+    }
+
     /// The same client, acting for another account.
     #[must_use]
     pub fn acting_for(&self, account: &str) -> Self {
-        Self { act_as: Some(account.to_owned()), ..self.clone() }
+        self.with_header("x-act-as", account)
     }
 
     /// GET. Paths that begin with `/health`, `/openapi.json` or `/metrics` are as they are; others are under the API's base.
@@ -100,8 +107,8 @@ impl Api {
         let url = format!("{}{}{path}", self.base, if outside { "" } else { BASE });
         let method = method.parse().map_err(|_| format!("{method:?} is no method"))?;
         let mut request = self.client.request(method, url).bearer_auth(&self.key);
-        if let Some(account) = &self.act_as {
-            request = request.header("x-act-as", account);
+        if let Some((name, value)) = &self.header {
+            request = request.header(*name, value);
         }
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body);

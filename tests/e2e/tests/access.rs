@@ -330,6 +330,26 @@ fn keys_behind_a_certificate_that_is_not_good_are_not_taken() {
     });
 }
 
+#[test]
+fn a_trusted_proxy_says_who_its_client_is_and_nobody_else_does() {
+    let network = Network::claim();
+    let client = |trusted: &str| {
+        let options = Options::default().env("TANDEM_TRUSTED_PROXIES", trusted);
+        let tandem = Tandem::start(&network, &options);
+        let (person, _) = signed_in(&tandem, "zoe@example.com", "viewer");
+        let user = cli(&tandem, &["user", "link", "zoe@example.com"]);
+        let through = tandem.api().with_header("forwarded", r#"for="[2001:db8::7]:4711", for=127.0.0.1"#);
+        let _ = through.post("/sessions", &json!({"link_token": user["link_token"]})).expect(201);
+        let sessions = person.get("/sessions").expect(200);
+        let addresses = sessions.as_array().into_iter().flatten().map(|session| text_at(session, "/client_address"));
+        addresses.collect::<std::collections::BTreeSet<_>>()
+    };
+    let here = client("192.0.2.0/24");
+    assert_eq!(here.len(), 1, "the header of a stranger is nothing: {here:?}");
+    let both = client("127.0.0.0/8");
+    assert!(both.contains("2001:db8::7") && both.len() == 2, "{both:?}");
+}
+
 /// The set of keys that the platform publishes.
 static PLATFORM_KEYS: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
     let key = EncodingKey::from_rsa_pem(PLATFORM_KEY).expect("a key in PEM");
