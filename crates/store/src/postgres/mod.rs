@@ -215,14 +215,18 @@ async fn soon<T>(statement: impl Future<Output = Result<T, sqlx::Error>>) -> Res
 /// Turns a failure to connect into one line with what to do. The server's own words hold names, never a password.
 fn connect_error(address: &PostgresAddress, error: sqlx::Error) -> OpenError {
     let server = address.server();
-    match &error {
-        // What rustls refuses comes as one of these.
-        sqlx::Error::Io(reason) if reason.kind() == io::ErrorKind::InvalidData => {
-            return OpenError::Tls { server, reason: reason.to_string() };
-        }
-        sqlx::Error::Io(reason) => return OpenError::ServerUnreachable { server, reason: reason.to_string() },
-        sqlx::Error::Tls(reason) => return OpenError::Tls { server, reason: reason.to_string() },
-        _ => {}
+    if let sqlx::Error::Tls(reason) = &error {
+        return OpenError::Tls { server, reason: reason.to_string() };
+    }
+    if let sqlx::Error::Io(reason) = &error {
+        let (kind, reason) = (reason.kind(), reason.to_string());
+        // What rustls refuses is data that is not valid.
+        let is_refused = kind == io::ErrorKind::InvalidData;
+        return if is_refused {
+            OpenError::Tls { server, reason }
+        } else {
+            OpenError::ServerUnreachable { server, reason }
+        };
     }
     let Some((code, reason)) = code_and_message(&error) else {
         return OpenError::Database(error.into());
