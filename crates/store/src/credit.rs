@@ -78,9 +78,24 @@ impl Store {
         amount: Money,
         note: &str,
     ) -> Result<(CreditEntry, CreditAccount), ChangeCreditError> {
+        self.grant_credit_as(act, account, entry_id(act.at)?, amount, note).await
+    }
+
+    /// As [`Store::grant_credit`], with the id that the entry has: no two are written of one id.
+    ///
+    /// # Errors
+    /// [`ChangeCreditError`].
+    pub async fn grant_credit_as(
+        &self,
+        act: &Act,
+        account: AccountId,
+        id: CreditEntryId,
+        amount: Money,
+        note: &str,
+    ) -> Result<(CreditEntry, CreditAccount), ChangeCreditError> {
         let is_added = amount > Money::ZERO;
         let entry = CreditEntry {
-            id: entry_id(act.at)?,
+            id,
             account_id: account,
             at: act.at,
             kind: if is_added { CreditEntryKind::TopUp } else { CreditEntryKind::Adjustment },
@@ -123,6 +138,24 @@ impl Store {
             transaction.finish(self, act, Change::new(account, "credit.grant", &entry.id).made(told)).await?;
             Ok((entry, after))
         })
+    }
+
+    /// One change of an account's credit.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn credit_entry(
+        &self,
+        account: AccountId,
+        id: CreditEntryId,
+    ) -> Result<Option<CreditEntry>, DatabaseError> {
+        on_pool!(self, pools => sqlx::query("SELECT * FROM credit_entries WHERE account_id = $1 AND id = $2")
+            .bind(account.as_uuid())
+            .bind(id.as_uuid())
+            .fetch_optional(&pools.reader)
+            .await?
+            .map(|row| read_entry(&row))
+            .transpose())
     }
 
     /// Tells who listens to an account that a call was refused as its credit does not pay for it, if that was not told since some was

@@ -246,6 +246,19 @@ impl Tandem {
         assert!(aged.as_ref().is_ok_and(|calls| *calls > 0), "{}: {aged:?}", self.database_file().display());
     }
 
+    /// Runs a statement of the test's own in its database, behind its back.
+    ///
+    /// # Panics
+    /// When the database does not take it.
+    pub fn execute_behind_its_back(&self, statement: &'static str) {
+        let done = crate::api::wait(async {
+            let mut database = self.database().await?;
+            sqlx::query(statement).execute(&mut database).await?;
+            sqlx::Connection::close(database).await
+        });
+        done.unwrap_or_else(|error: sqlx::Error| panic!("{}: {error}", self.database_file().display()));
+    }
+
     /// How many rows a table of the stopped node has.
     ///
     /// # Panics

@@ -5,11 +5,11 @@ use crate::http::credit_view::{CreditEntryView, CreditView};
 use crate::http::problem::{Problem, ProblemCode};
 use crate::http::problem_schema::{InvalidFields, NoAnswer, Unauthorized};
 use crate::http::query::{AskedList, EntryQuery, List, PageQuery, SortedByEntry};
-use crate::service::{Caller, EditCreditError};
+use crate::service::{Caller, EditCreditError, Ticket};
 use crate::wire::{CreditGrant, CreditSetting, Invalid};
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use tandem_model::AccountId;
 
 /// The credit of the account: what there is, and what calls that are up hold of it.
@@ -72,11 +72,12 @@ pub(crate) async fn grant(
     State(services): State<Services>,
     caller: Caller,
     Path(id): Path<String>,
+    ticket: Option<Extension<Ticket>>,
     JsonObject(body): JsonObject,
 ) -> Result<(StatusCode, Json<CreditEntryView>), Problem> {
     let account = account_id(&id)?;
     let grant = CreditGrant::parse(body)?;
-    let entry = services.credits.grant(&caller, account, &grant).await?;
+    let entry = services.credits.grant(&caller, account, &grant, ticket.as_deref()).await?;
     Ok((StatusCode::CREATED, Json(entry.into())))
 }
 

@@ -5,11 +5,11 @@ use crate::http::number_view::{NoSuchNumber, NumberCreate, NumberUpdate, NumberV
 use crate::http::problem::{Problem, ProblemCode, ProblemDocument};
 use crate::http::problem_schema::{InvalidFields, NoAnswer, Unauthorized};
 use crate::http::query::{AskedList, List, NumberFilterQuery, NumberQuery, PageQuery};
-use crate::service::{Caller, FindNumberError};
+use crate::service::{Caller, FindNumberError, Ticket};
 use crate::wire::{NewNumber, NumberEdit};
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use tandem_model::NumberId;
 use tandem_store::{ChangeNumberError, InsertNumberError, MAX_NUMBERS, Versioned};
 
@@ -56,10 +56,11 @@ pub(crate) async fn list(
 pub(crate) async fn create(
     State(services): State<Services>,
     caller: Caller,
+    ticket: Option<Extension<Ticket>>,
     JsonObject(body): JsonObject,
 ) -> Result<Tagged<(StatusCode, Json<NumberView>)>, Problem> {
     let new = NewNumber::parse(body)?;
-    let number = services.numbers.create(&caller, new).await?;
+    let number = services.numbers.create(&caller, new, ticket.as_deref()).await?;
     Ok(Tagged(number.version(), (StatusCode::CREATED, Json(number.into()))))
 }
 

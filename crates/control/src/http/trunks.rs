@@ -6,11 +6,11 @@ use crate::http::problem_schema::{InvalidFields, NoAnswer, NoSuchTrunk, Unauthor
 use crate::http::query::{AskedList, List, PageQuery, TrunkFilterQuery, TrunkQuery};
 use crate::http::request_schema::{HealthCheckRequest, TrunkCreate, TrunkUpdate};
 use crate::http::trunk_view::{HealthCheckView, TrunkView};
-use crate::service::Caller;
+use crate::service::{Caller, Ticket};
 use crate::wire::{HealthCheck, NewTrunk, TrunkChange};
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use tandem_model::TrunkId;
 use tandem_store::Versioned;
 
@@ -56,10 +56,11 @@ pub(crate) async fn list(
 pub(crate) async fn create(
     State(services): State<Services>,
     caller: Caller,
+    ticket: Option<Extension<Ticket>>,
     JsonObject(body): JsonObject,
 ) -> Result<Tagged<(StatusCode, Json<TrunkView>)>, Problem> {
     let new = NewTrunk::parse(body)?;
-    let trunk = services.trunks.create(&caller, new).await?;
+    let trunk = services.trunks.create(&caller, new, ticket.as_deref()).await?;
     let version = trunk.trunk.version();
     Ok(Tagged(version, (StatusCode::CREATED, Json(TrunkView::new(trunk, &services.currency)))))
 }

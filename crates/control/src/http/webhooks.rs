@@ -12,11 +12,11 @@ use crate::http::webhook_schema::{
 use crate::http::webhook_view::{
     WebhookDeliveryView, WebhookEndpointView, WebhookReplayedView, WebhookSecretView, WebhookTestedView,
 };
-use crate::service::{Caller, CreateWebhookError, EditWebhookError, MAX_ENDPOINTS};
+use crate::service::{Caller, CreateWebhookError, EditWebhookError, MAX_ENDPOINTS, Ticket};
 use crate::wire::{NewWebhookEndpoint, WebhookEndpointEdit, WebhookReplay};
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use tandem_model::WebhookEndpointId;
 use tandem_store::{FindWebhookError, Replay, Versioned};
 
@@ -62,10 +62,11 @@ pub(crate) async fn list(
 pub(crate) async fn create(
     State(services): State<Services>,
     caller: Caller,
+    ticket: Option<Extension<Ticket>>,
     JsonObject(body): JsonObject,
 ) -> Result<Tagged<(StatusCode, Json<WebhookSecretView>)>, Problem> {
     let new = NewWebhookEndpoint::parse(body)?;
-    let (endpoint, secret) = services.webhooks.create(&caller, new).await?;
+    let (endpoint, secret) = services.webhooks.create(&caller, new, ticket.as_deref()).await?;
     Ok(Tagged(endpoint.version(), (StatusCode::CREATED, Json(WebhookSecretView::new(endpoint, &secret)))))
 }
 

@@ -1,7 +1,7 @@
-use crate::service::{Caller, Core, Forbidden, ListRequest, Page};
+use crate::service::{Caller, Core, Forbidden, ListRequest, Page, Ticket, id_parts, is_repeat};
 use crate::wire::{CreditGrant, CreditSetting};
 use std::sync::Arc;
-use tandem_model::{AccountId, CreditAccount, CreditEntry, LiveCredit, Money};
+use tandem_model::{AccountId, CreditAccount, CreditEntry, CreditEntryId, LiveCredit, Money};
 use tandem_store::{ChangeCreditError, DatabaseError};
 
 /// What accounts may spend on calls.
@@ -62,10 +62,19 @@ impl Credits {
         caller: &Caller,
         account: AccountId,
         grant: &CreditGrant,
+        ticket: Option<&Ticket>,
     ) -> Result<CreditEntry, EditCreditError> {
         caller.may_manage(account)?.ok_or(EditCreditError::UnknownAccount)?;
         let act = caller.act(self.core.now());
-        let (entry, then) = self.core.store.grant_credit(&act, account, grant.amount, &grant.note).await?;
+        let (since, bits) = id_parts(ticket, act.at)?;
+        let id = CreditEntryId::new(since, bits);
+        if is_repeat(ticket)
+            && let Some(written) = self.core.store.credit_entry(account, id).await?
+        {
+            self.core.switchboard.routing_changed();
+            return Ok(written);
+        }
+        let (entry, then) = self.core.store.grant_credit_as(&act, account, id, grant.amount, &grant.note).await?;
         if then.controlled_since.is_some() && !act.dry_run {
             self.core.switchboard.routing_changed();
         }

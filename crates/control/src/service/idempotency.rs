@@ -64,9 +64,15 @@ pub(crate) enum Outcome<'a> {
 }
 
 impl Ticket {
+    /// What the id of the thing that the request makes consists of, the same for each repeat.
+    pub(crate) fn id_parts(&self) -> (Timestamp, [u8; 10]) {
+        (self.since, self.key.id_bits())
+    }
+
     /// The id of the call that the request places, the same for each repeat.
     pub(crate) fn call_id(&self) -> CallId {
-        CallId::new(self.since, self.key.id_bits())
+        let (since, bits) = self.id_parts();
+        CallId::new(since, bits)
     }
 }
 

@@ -200,6 +200,16 @@ impl Core {
 }
 
 /// Random bits of a new id.
+/// What the id of a new thing consists of. With a ticket it is the same for each repeat of the request, so that what was made is found.
+fn id_parts(ticket: Option<&Ticket>, now: Timestamp) -> Result<(Timestamp, [u8; 10]), DatabaseError> {
+    ticket.map_or_else(|| Ok((now, id_bits()?)), |ticket| Ok(ticket.id_parts()))
+}
+
+/// Whether what a request makes may be there already.
+fn is_repeat(ticket: Option<&Ticket>) -> bool {
+    ticket.is_some_and(|ticket| ticket.is_repeat)
+}
+
 fn id_bits() -> Result<[u8; 10], DatabaseError> {
     let mut bits = [0; 10];
     getrandom::fill(&mut bits).map_err(DatabaseError::Randomness)?;

@@ -1,4 +1,4 @@
-use crate::service::{Caller, Core, ListRequest, Page, id_bits};
+use crate::service::{Caller, Core, ListRequest, Page, Ticket, id_parts, is_repeat};
 use crate::wire::{NewNumber, NumberEdit};
 use std::sync::Arc;
 use tandem_model::{NumberId, PhoneNumber, TrunkId};
@@ -40,10 +40,23 @@ impl Numbers {
     }
 
     /// Adds a number; calls to it find it within 100 ms.
-    pub(crate) async fn create(&self, caller: &Caller, new: NewNumber) -> Result<PhoneNumber, InsertNumberError> {
+    pub(crate) async fn create(
+        &self,
+        caller: &Caller,
+        new: NewNumber,
+        ticket: Option<&Ticket>,
+    ) -> Result<PhoneNumber, InsertNumberError> {
         let now = self.core.now();
+        let (since, bits) = id_parts(ticket, now)?;
+        let id = NumberId::new(since, bits);
+        if is_repeat(ticket)
+            && let Some(made) = self.core.store.number(caller.account_id(), id).await?
+        {
+            self.changed(false);
+            return Ok(made);
+        }
         let number = PhoneNumber {
-            id: NumberId::new(now, id_bits()?),
+            id,
             account_id: caller.account_id(),
             number: new.number,
             label: new.label,

@@ -1,6 +1,6 @@
 use crate::service::probing::{HealthCheckError, Probing, Target};
 use crate::service::test_calls::{CheckTrunkError, TestCalls, TestedCall};
-use crate::service::{Caller, Core, ListRequest, Page, id_bits};
+use crate::service::{Caller, Core, ListRequest, Page, Ticket, id_parts, is_repeat};
 use crate::wire::{HealthCheck, Invalid, NewTrunk, Parsed, TrunkChange, capability_warnings, next_hop_address};
 use crate::{ProbeResult, Unavailable};
 use serde_json::{Map, Value};
@@ -150,10 +150,24 @@ impl Trunks {
     }
 
     /// Makes a trunk, active and of unknown health, and has it probed.
-    pub(crate) async fn create(&self, caller: &Caller, new: Parsed<NewTrunk>) -> Result<ShownTrunk, CreateTrunkError> {
+    pub(crate) async fn create(
+        &self,
+        caller: &Caller,
+        new: Parsed<NewTrunk>,
+        ticket: Option<&Ticket>,
+    ) -> Result<ShownTrunk, CreateTrunkError> {
         let Parsed { value: new, warnings } = new;
         let now = self.core.now();
-        let trunk = new_trunk(caller, new, TrunkId::new(now, id_bits()?), now);
+        let (since, bits) = id_parts(ticket, now)?;
+        let id = TrunkId::new(since, bits);
+        if is_repeat(ticket)
+            && let Some(made) = self.core.store.trunk(caller.account_id(), id).await?
+        {
+            self.core.switchboard.routing_changed();
+            self.probing.probe_by_itself(&made);
+            return Ok(ShownTrunk::new(made, TrunkState::default(), warnings));
+        }
+        let trunk = new_trunk(caller, new, id, now);
         self.check_next_hop(&trunk)?;
         let act = caller.act(now);
         self.core.store.insert_trunk(&act, &trunk, caller.account.limits().max_trunks).await.map_err(|error| {

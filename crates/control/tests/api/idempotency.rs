@@ -2,6 +2,8 @@ use crate::harness::{Api, Reply, full, trunk_body};
 use axum::body::Body;
 use axum::http::{Method, Request, header};
 use serde_json::{Value, json};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
 use std::sync::Arc;
 use tandem_model::{Reason, RefusalKind};
 use tokio::sync::Semaphore;
@@ -157,4 +159,30 @@ async fn a_repeat_finds_the_call_whose_answer_was_lost() {
     assert_eq!(reply.expect(201)["id"], placed);
     assert_eq!(api.switchboard.script(|script| script.orders.len()), 1, "no second call was placed");
     assert!(is_replay(&post(&api, "/calls/dial", "k", &dial()).await));
+}
+
+/// The node dies after the deed and before its answer is kept: what is left is a claim that has run out.
+#[tokio::test]
+async fn what_was_made_before_a_crash_is_found_by_its_key_and_not_made_twice() {
+    let api = Api::start().await;
+    let file = api.folder().join("tandem.db");
+    for (path, body) in [
+        ("/trunks", trunk_body(json!({}))),
+        ("/numbers", json!({"number": "+12025550100", "connect": {"type": "echo"}})),
+        ("/webhook-endpoints", json!({"url": "https://example.com/hooks"})),
+    ] {
+        let first = post(&api, path, path, &body).await.expect(201);
+        let mut database = SqliteConnectOptions::new().filename(&file).connect().await.unwrap();
+        sqlx::query("UPDATE idempotency_keys SET answer = NULL, claimed_until = 0")
+            .execute(&mut database)
+            .await
+            .unwrap();
+        database.close().await.unwrap();
+        let again = post(&api, path, path, &body).await;
+        assert!(!is_replay(&again), "{path}");
+        let again = again.expect(201);
+        assert_eq!((&again["id"], &again["secret"]), (&first["id"], &first["secret"]), "{path}");
+        assert_eq!(api.get(path).await.expect(200).as_array().unwrap().len(), 1, "{path}");
+        assert!(is_replay(&post(&api, path, path, &body).await), "{path}");
+    }
 }

@@ -5,7 +5,7 @@ mod schedule;
 mod signature;
 mod worker;
 
-use crate::service::{Caller, Core, ListRequest, Page, id_bits};
+use crate::service::{Caller, Core, ListRequest, Page, Ticket, id_bits, id_parts, is_repeat};
 use crate::wire::{Invalid, NewWebhookEndpoint, WebhookEndpointEdit};
 use crate::{Outgoing, UrlError};
 use serde_json::json;
@@ -112,11 +112,19 @@ impl Webhooks {
         &self,
         caller: &Caller,
         new: NewWebhookEndpoint,
+        ticket: Option<&Ticket>,
     ) -> Result<(WebhookEndpoint, Secret), CreateWebhookError> {
         self.outgoing.check(&new.url).map_err(wrong_url)?;
         let now = self.core.now();
+        let (since, bits) = id_parts(ticket, now)?;
+        let id = WebhookEndpointId::new(since, bits);
+        if is_repeat(ticket)
+            && let Some((made, secrets)) = self.core.store.webhook_secrets(caller.account_id(), id, now).await?
+        {
+            return Ok((made, secrets.secret));
+        }
         let endpoint = WebhookEndpoint {
-            id: WebhookEndpointId::new(now, id_bits()?),
+            id,
             account_id: caller.account_id(),
             url: new.url,
             description: new.description,
