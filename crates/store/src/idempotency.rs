@@ -4,6 +4,7 @@ use crate::seal::{Place, SealingKey};
 use crate::trunk::{READ_DATA_KEY, read_data_key};
 use crate::{DatabaseError, Store};
 use sha2::{Digest, Sha256};
+use std::fmt;
 use std::time::Duration;
 use subtle::ConstantTimeEq;
 use tandem_model::{AccountId, BootId, NodeId, Timestamp};
@@ -18,7 +19,7 @@ pub struct IdempotencyKey {
 }
 
 /// What the store says of a request with an idempotency key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Claim {
     /// The request is to be carried out, by nobody else until [`CLAIM_LIFE`] is over or the claim is given back.
     Granted {
@@ -33,6 +34,20 @@ pub enum Claim {
     InUse,
     /// The key was used for another request.
     OtherRequest,
+}
+
+/// Without the answer: some hold secrets that are shown once.
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Granted { since, is_repeat } => {
+                f.debug_struct("Granted").field("since", since).field("is_repeat", is_repeat).finish()
+            }
+            Self::Answered(_) => f.write_str("Answered(…)"),
+            Self::InUse => f.write_str("InUse"),
+            Self::OtherRequest => f.write_str("OtherRequest"),
+        }
+    }
 }
 
 impl IdempotencyKey {
@@ -314,6 +329,12 @@ const BATCH: i64 = 1_000;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_is_not_shown() {
+        let claim = Claim::Answered(Zeroizing::new(b"{}".to_vec()));
+        assert_eq!(format!("{claim:?}"), "Answered(…)");
+    }
 
     #[test]
     fn a_key_is_of_one_actor_in_one_account() {

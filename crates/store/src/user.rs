@@ -7,6 +7,7 @@ use crate::{Act, Change, DatabaseError, Stale, Store};
 use serde_json::{Value, json};
 use std::fmt;
 use tandem_model::{AccountId, Role, Timestamp, UserId};
+use zeroize::Zeroizing;
 
 /// A person who may act for an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,13 +28,13 @@ pub struct User {
 
 /// A hashed password, as the PHC string format writes it. Not printed: who has it can guess at leisure.
 #[derive(Clone, PartialEq, Eq)]
-pub struct PasswordHash(String);
+pub struct PasswordHash(Zeroizing<String>);
 
 impl PasswordHash {
     /// Takes a hash over.
     #[must_use]
     pub fn new(hash: impl Into<String>) -> Self {
-        Self(hash.into())
+        Self(Zeroizing::new(hash.into()))
     }
 
     /// The text, to be verified against.
@@ -196,7 +197,7 @@ impl Store {
             .bind(email.to_lowercase())
             .fetch_optional(&pools.reader)
             .await?
-            .map(|row| Ok((read_user(&row)?, row.text_opt("password_hash")?.map(PasswordHash))))
+            .map(|row| Ok((read_user(&row)?, row.text_opt("password_hash")?.map(PasswordHash::new))))
             .transpose())
     }
 
@@ -332,3 +333,15 @@ const FIND_USER_TO_CHANGE: &str = "SELECT users.*, (SELECT count(*) FROM users A
     FROM users WHERE id = $1 AND account_id = $2";
 const SESSIONS_OF_USER: &str = "DELETE FROM sessions WHERE user_id = $1";
 const LINKS_OF_USER: &str = "DELETE FROM sign_in_links WHERE user_id = $1";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_of_a_password_is_not_shown() {
+        let change = UserChange { password: Some(PasswordHash::new("$argon2id$hunter2")), ..UserChange::default() };
+        let shown = format!("{change:?}");
+        assert!(shown.contains("PasswordHash") && !shown.contains("hunter2"), "{shown}");
+    }
+}

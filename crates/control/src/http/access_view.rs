@@ -169,7 +169,7 @@ impl From<SignedIn> for SignedInView {
     fn from(signed_in: SignedIn) -> Self {
         Self {
             session_id: signed_in.owner.session.id.as_uuid(),
-            access_token: signed_in.access_token,
+            access_token: signed_in.access_token.expose().to_owned(),
             token_type: "Bearer",
             expires_in: ACCESS_LIFE.as_secs(),
             refresh_token: signed_in.refresh_token.expose().to_owned(),

@@ -1,6 +1,7 @@
 use crate::service::Core;
 use crate::service::access::{ActorKind, Caller};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tandem_model::{CallId, Timestamp};
@@ -43,8 +44,8 @@ pub(crate) enum BeginError {
     Database(#[from] DatabaseError),
 }
 
-/// An answer as it is kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// An answer as it is kept. Its body is not printed: some show a secret once.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct KeptAnswer {
     pub(crate) status: u16,
     /// Those that belong to the answer, and not to the request or the connection.
@@ -61,6 +62,12 @@ pub(crate) enum Outcome<'a> {
     Refused,
     /// It failed half-way, or nobody knows.
     Unknown,
+}
+
+impl fmt::Debug for KeptAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeptAnswer").field("status", &self.status).finish_non_exhaustive()
+    }
 }
 
 impl Ticket {
@@ -137,3 +144,15 @@ fn read(answer: &[u8]) -> Result<KeptAnswer, DatabaseError> {
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often it looks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kept_answer_does_not_show_its_body() {
+        let answer = KeptAnswer { status: 201, headers: Vec::new(), body: "{\"key\": \"hunter2\"}".to_owned() };
+        let shown = format!("{:?}", Begun::Replay(answer));
+        assert!(shown.contains("201") && !shown.contains("hunter2"), "{shown}");
+    }
+}

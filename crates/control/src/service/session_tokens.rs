@@ -1,7 +1,7 @@
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use tandem_model::{SessionId, Timestamp, UserId};
+use tandem_model::{Secret, SessionId, Timestamp, UserId};
 use tandem_store::Store;
 use uuid::Uuid;
 
@@ -37,7 +37,7 @@ impl SessionTokens {
     }
 
     /// A token that counts for [`ACCESS_LIFE`].
-    pub(super) fn issue(&self, session: SessionId, user: UserId, now: Timestamp) -> String {
+    pub(super) fn issue(&self, session: SessionId, user: UserId, now: Timestamp) -> Secret {
         let issued = now.unix_millis() / 1_000;
         let claims = Claims {
             iss: ISSUER.to_owned(),
@@ -50,7 +50,7 @@ impl SessionTokens {
         };
         let header = Header { kid: Some(KEY_ID.to_owned()), ..Header::new(Algorithm::HS256) };
         let key = EncodingKey::from_secret(self.store.derived_key(PURPOSE).as_slice());
-        jsonwebtoken::encode(&header, &claims, &key).expect("claims of text and numbers are JSON")
+        Secret::new(jsonwebtoken::encode(&header, &claims, &key).expect("claims of text and numbers are JSON"))
     }
 
     /// What the token says, if it is one of ours that counts now.

@@ -19,7 +19,7 @@ pub(crate) struct Sessions {
 
 /// The tokens of a session, with whom it speaks for.
 pub(crate) struct SignedIn {
-    pub(crate) access_token: String,
+    pub(crate) access_token: Secret,
     pub(crate) refresh_token: Secret,
     pub(crate) owner: SessionOwner,
 }

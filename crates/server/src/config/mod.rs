@@ -180,7 +180,7 @@ impl Reading {
     /// The setting's value, or `None` when it is not set or wrong; what is wrong is noted.
     fn parsed<T, E: ToString>(&mut self, setting: Setting, parse: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
         let given = self.settings.given(setting)?;
-        match parse(given.text.trim()) {
+        match parse(given.text.expose().trim()) {
             Ok(value) => Some(value),
             Err(error) => {
                 let problem = Problem::new(given.origin.clone(), error.to_string());

@@ -6,20 +6,21 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use tandem_model::Secret;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// What a configuration is read from; the environment wins over the file.
-#[derive(Clone, Debug, Default)]
+/// What a configuration is read from; the environment wins over the file. Not printed: passwords and keys are in it.
+#[derive(Clone, Default)]
 pub(crate) struct Sources {
     environment: Vec<(OsString, OsString)>,
     file: Option<ConfigFile>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct ConfigFile {
     path: PathBuf,
-    text: String,
+    text: Secret,
 }
 
 /// Where a value, or a problem, comes from.
@@ -45,7 +46,7 @@ pub(crate) enum Origin {
 /// One setting as somebody wrote it; a list in the file is joined by commas, as in the environment.
 #[derive(Clone, Debug)]
 pub(super) struct Given {
-    pub(super) text: String,
+    pub(super) text: Secret,
     pub(super) origin: Origin,
 }
 
@@ -74,7 +75,7 @@ impl Sources {
     pub(super) fn of_text(environment: &[(&str, &str)], file: Option<&str>) -> Self {
         Self {
             environment: environment.iter().map(|(name, value)| (name.into(), value.into())).collect(),
-            file: file.map(|text| ConfigFile { path: DEFAULT_FILE.into(), text: text.to_owned() }),
+            file: file.map(|text| ConfigFile { path: DEFAULT_FILE.into(), text: Secret::new(text) }),
         }
     }
 
@@ -91,7 +92,7 @@ impl Sources {
 
 fn read(path: &Path) -> Result<ConfigFile, ConfigError> {
     match read_bounded(path) {
-        Ok(text) => Ok(ConfigFile { path: path.to_owned(), text }),
+        Ok(text) => Ok(ConfigFile { path: path.to_owned(), text: Secret::new(text) }),
         Err(error) => {
             let problem = Problem::new(Origin::File(path.to_owned()), format!("cannot be read: {error}"));
             Err(ConfigError::unless_none(vec![problem]).expect_err("there is one problem"))
@@ -126,10 +127,11 @@ impl Settings {
     }
 
     fn read_file(&mut self, file: &ConfigFile, problems: &mut Vec<Problem>) {
-        let table = match DeTable::parse(&file.text) {
+        let text = file.text.expose();
+        let table = match DeTable::parse(text) {
             Ok(table) => table,
             Err(error) => {
-                let line = error.span().map_or(1, |span| line_of(&file.text, span.start));
+                let line = error.span().map_or(1, |span| line_of(text, span.start));
                 let message = format!("line {line} is no TOML: {}", error.message().replace('\n', "; "));
                 problems.push(Problem::new(Origin::File(file.path.clone()), message));
                 return;
@@ -137,7 +139,7 @@ impl Settings {
         };
         for (key, value) in table.get_ref() {
             let name = key.get_ref().as_ref();
-            let line = line_of(&file.text, key.span().start);
+            let line = line_of(text, key.span().start);
             let origin = Origin::Key { path: file.path.clone(), line, key: name.to_owned() };
             let setting = match Setting::of_key(name) {
                 Ok(setting) => setting,
@@ -147,7 +149,7 @@ impl Settings {
                 }
             };
             match text_of(value) {
-                Some(text) => drop(self.given.insert(setting, Given { text, origin })),
+                Some(text) => drop(self.given.insert(setting, Given { text: Secret::new(text), origin })),
                 None => problems.push(Problem::new(origin, "must be a string, a whole number or a list of strings")),
             }
         }
@@ -166,10 +168,16 @@ impl Settings {
                 (Variable::Setting(_), None) => problems.push(Problem::new(origin, "is not UTF-8")),
                 (Variable::Setting(_), Some(text)) if text.trim().is_empty() => {}
                 (Variable::Setting(setting), Some(text)) => {
-                    self.given.insert(setting, Given { text: text.to_owned(), origin });
+                    self.given.insert(setting, Given { text: Secret::new(text), origin });
                 }
             }
         }
+    }
+}
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sources").field("file", &self.file()).finish_non_exhaustive()
     }
 }
 
@@ -206,3 +214,19 @@ fn line_of(text: &str, byte: usize) -> usize {
 const DEFAULT_FILE: &str = "tandem.toml";
 /// Far above any configuration; a wrong path must not fill the memory.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_sources_nor_settings_show_what_is_set() {
+        let sources = Sources::of_text(
+            &[("TANDEM_ADMIN_API_KEY", "tdm_hunter2hunter2"), ("DATABASE_URL", "postgresql://tandem:hunter2@db/calls")],
+            Some("admin_api_key = \"tdm_hunter2hunter2\"\n"),
+        );
+        let (settings, problems) = Settings::read(&sources);
+        let shown = format!("{sources:?} {settings:?} {problems:?}");
+        assert!(shown.contains("TANDEM_ADMIN_API_KEY") && !shown.contains("hunter2"), "{shown}");
+    }
+}

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 use url::Url;
+use zeroize::Zeroizing;
 
 /// Where a database of PostgreSQL is and who asks for it: what a `postgresql:` URL says, as in libpq. What the URL leaves out comes
 /// from `PGUSER`, `PGPASSWORD` and `~/.pgpass`.
 #[derive(Clone)]
 pub(crate) struct PostgresAddress {
     /// As it was given, with its password.
-    url: String,
+    url: Zeroizing<String>,
     options: PgConnectOptions,
     root_certificate: Option<PathBuf>,
 }
@@ -54,7 +55,7 @@ impl PostgresAddress {
             return Err(ParseDatabaseUrlError::TlsOverSocket);
         }
         let root_certificate = root_certificate.filter(|_| matches!(mode, PgSslMode::VerifyCa | PgSslMode::VerifyFull));
-        Ok(Self { url: text.to_owned(), options: options.ssl_mode(mode), root_certificate })
+        Ok(Self { url: Zeroizing::new(text.to_owned()), options: options.ssl_mode(mode), root_certificate })
     }
 
     /// The file with the authorities that are trusted, if the server is verified.
