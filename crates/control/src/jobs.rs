@@ -50,6 +50,9 @@ impl Services {
             if let Err(error) = self.webhooks.remove_old().await {
                 tracing::warn!(%error, "old events were not removed; that is tried again");
             }
+            if let Err(error) = self.mails.remove_old().await {
+                tracing::warn!(%error, "old mails were not removed; that is tried again");
+            }
             if let Err(error) = self.alerts.tell_left_out().await {
                 tracing::warn!(%error, "what was left out of mails was not told; that is tried again");
             }

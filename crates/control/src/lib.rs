@@ -5,6 +5,7 @@
 
 mod http;
 mod jobs;
+mod mailer;
 mod outgoing;
 mod service;
 mod settings;
@@ -12,6 +13,7 @@ mod switchboard;
 mod wire;
 
 pub use http::{ClientAddress, openapi, router, waiting_router};
+pub use mailer::{MailError, Mailer, SmtpError, SmtpMailer, SmtpSecurity, SmtpSettings};
 pub use outgoing::{Names, Outgoing, OutgoingAnswer, OutgoingClient, OutgoingError, UrlError};
 pub use service::{
     KeySet, PASSWORD_LENGTH, PlatformKey, PlatformKeyError, PlatformKeys, PlatformTokenSettings, Services,

@@ -1,5 +1,5 @@
-use crate::Outgoing;
 use crate::service::PlatformTokenSettings;
+use crate::{Mailer, Outgoing};
 use ipnet::IpNet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -26,6 +26,8 @@ pub struct ControlSettings {
     pub rate_limit: Option<NonZeroU32>,
     /// `TANDEM_TRUSTED_PROXIES`: networks of proxies that are believed about whom they pass on.
     pub trusted_proxies: Vec<IpNet>,
+    /// Sends mails; `None` where no mail server is named.
+    pub mailer: Option<Arc<dyn Mailer>>,
     /// Sends webhooks.
     pub outgoing: Arc<dyn Outgoing>,
     /// The wall clock.

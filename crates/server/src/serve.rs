@@ -5,6 +5,7 @@ mod http;
 mod identity;
 mod keys;
 mod logging;
+mod mail;
 mod platform;
 mod simulated_carrier;
 mod stop;
@@ -20,6 +21,7 @@ use crate::runtime::{
 use demo::DemoError;
 use identity::NodeIdError;
 use keys::KeyError;
+use mail::MailSetupError;
 use platform::PlatformError;
 use simulated_carrier::SimulatedCarrier;
 use std::io;
@@ -71,6 +73,8 @@ pub(crate) enum ServeError {
     #[error(transparent)]
     Key(#[from] KeyError),
     #[error(transparent)]
+    Mail(#[from] MailSetupError),
+    #[error(transparent)]
     Platform(#[from] PlatformError),
     #[error(transparent)]
     Demo(#[from] DemoError),
@@ -117,6 +121,7 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     let names = LookedUp::new(&config.dns_servers).map_err(|error| ServeError::Dns(error.to_string()))?;
     let policy = AddressPolicy::new(config.peer_allow.clone());
     let outgoing = OutgoingClient::new(Arc::new(names), policy, OUTGOING_TIMEOUT);
+    let mailer = mail::mailer(&config)?;
     let platform_tokens = platform::tokens(&config, &outgoing)?;
     let (store, signalling) = match open_store(&config).await {
         Err(ServeError::OpenStore(error)) if error.is_transient() => {
@@ -191,6 +196,7 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
         platform_tokens,
         rate_limit: config.api_rate_limit,
         trusted_proxies: config.trusted_proxies.clone(),
+        mailer,
         outgoing: Arc::new(outgoing),
         clock: Arc::new(SystemClock),
     };
@@ -198,6 +204,8 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     let (jobs, webhooks) = (services.clone(), services.clone());
     let (acts, streams) = (services.clone(), services.clone());
     let jobs_task = tokio::spawn(async move { jobs.run_jobs().await });
+    let mails = services.clone();
+    let mails_task = tokio::spawn(async move { mails.run_mails().await });
     let webhooks_task = tokio::spawn(async move { webhooks.run_webhooks().await });
     let router = tandem_control::router(services);
     // Should loading them have failed, a request will say so.
@@ -225,6 +233,7 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     jobs_task.abort();
     keys_task.abort();
     webhooks_task.abort();
+    mails_task.abort();
     running.stop(shard_thread, media_thread, recorder_thread).await;
     if let Some(carrier) = carrier {
         carrier.stop();

@@ -40,6 +40,7 @@ impl Node {
             rate_limit: None,
             trusted_proxies: Vec::new(),
             credit_value: Money::from_micros(10_000),
+            mailer: None,
             outgoing: Arc::new(Nobody),
             clock: Arc::new(WallClock),
         };

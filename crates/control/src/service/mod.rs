@@ -14,6 +14,7 @@ mod external_calls;
 mod health;
 mod idempotency;
 mod list;
+mod mails;
 mod mos;
 mod node;
 mod numbers;
@@ -56,6 +57,7 @@ pub(crate) use external_calls::MAX_OPEN_CALLS;
 pub(crate) use health::{Health, ShownHealth};
 pub(crate) use idempotency::{BeginError, Begun, Idempotency, KeptAnswer, Outcome, Ticket};
 pub(crate) use list::{ListRequest, Page, Total};
+pub(crate) use mails::Mails;
 pub(crate) use mos::listening_quality;
 pub(crate) use node::Node;
 pub(crate) use numbers::{FindNumberError, Numbers};
@@ -100,6 +102,7 @@ pub struct UseCases {
     pub(crate) calls: Calls,
     pub(crate) refusals: Refusals,
     pub(crate) alerts: Alerts,
+    pub(crate) mails: Mails,
     pub(crate) credits: Credits,
     pub(crate) dialling: Dialling,
     pub(crate) statistics: Statistics,
@@ -141,7 +144,8 @@ impl Services {
             health: Health::new(Arc::clone(&core)),
             calls: Calls::new(Arc::clone(&core)),
             refusals: Refusals::new(Arc::clone(&core)),
-            alerts: Alerts::new(Arc::clone(&core), Arc::clone(&currency), false),
+            alerts: Alerts::new(Arc::clone(&core), Arc::clone(&currency), settings.mailer.is_some()),
+            mails: Mails::new(Arc::clone(&core), settings.mailer),
             credits: Credits::new(Arc::clone(&core), settings.credit_value),
             dialling: Dialling::new(Arc::clone(&core)),
             statistics: Statistics::new(Arc::clone(&core)),
@@ -160,6 +164,19 @@ impl Services {
     /// Sends webhooks. Never ends; drop it to stop: what is under way is sent again.
     pub async fn run_webhooks(&self) {
         self.webhooks.run().await;
+    }
+
+    /// Sends mails. Never ends; drop it to stop: what is under way is sent again.
+    pub async fn run_mails(&self) {
+        self.mails.run().await;
+    }
+
+    /// Sends the mails that are due now, one after the other; gives how many were tried.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn send_due_mails(&self) -> Result<usize, DatabaseError> {
+        self.mails.send_due().await
     }
 
     /// Sends the webhooks that are due now, one after the other, and waits for each; gives how many attempts there were.

@@ -265,6 +265,7 @@ fn services(
         platform_tokens,
         rate_limit,
         trusted_proxies: vec!["192.0.2.128/25".parse().unwrap()],
+        mailer: None,
         outgoing: receiver.clone(),
         clock: clock.clone(),
     };

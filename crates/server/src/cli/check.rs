@@ -1,7 +1,7 @@
 use super::failure::Failure;
 use super::output::{Output, Table};
 use crate::config::{
-    Config, ConfigError, PlatformKeysConfig, PlatformTokensConfig, Preset, Setting, Sources, family_name,
+    Config, ConfigError, MailConfig, PlatformKeysConfig, PlatformTokensConfig, Preset, Setting, Sources, family_name,
 };
 use serde_json::{Value, json};
 use std::fmt::Display;
@@ -65,6 +65,7 @@ fn value_of(setting: Setting, config: &Config) -> Option<String> {
     let platform = |shown: &dyn Fn(&PlatformTokensConfig) -> Option<String>| {
         config.platform_tokens.as_ref().and_then(shown).unwrap_or_default()
     };
+    let mail = |shown: &dyn Fn(&MailConfig) -> Option<String>| config.mail.as_ref().and_then(shown).unwrap_or_default();
     let value = match setting {
         Setting::DataDir => config.data_dir.display().to_string(),
         Setting::DatabaseUrl => config.database.to_string(),
@@ -90,6 +91,10 @@ fn value_of(setting: Setting, config: &Config) -> Option<String> {
         Setting::TrustedProxies => joined(&config.trusted_proxies),
         Setting::PeerAllow => joined(&config.peer_allow),
         Setting::DnsServers => joined(&config.dns_servers),
+        Setting::SmtpUrl => mail(&|mail| Some(mail.server.url.to_string())),
+        Setting::SmtpUsername => mail(&|mail| mail.login.as_ref().map(|(user, _)| user.clone())),
+        Setting::SmtpPasswordFile => mail(&|mail| mail.login.as_ref().map(|(_, file)| file.display().to_string())),
+        Setting::MailFrom => mail(&|mail| Some(mail.from.clone())),
         Setting::Currency => config.currency.clone(),
         Setting::CreditValue => config.credit_value.to_decimal(),
         Setting::Log => config.log.clone(),

@@ -5,6 +5,7 @@ mod error;
 mod jwt;
 mod listen;
 mod log;
+mod mail;
 mod media_io;
 mod own_addresses;
 mod port_range;
@@ -17,6 +18,7 @@ pub(crate) use error::ConfigError;
 pub(crate) use jwt::{PlatformKeysConfig, PlatformTokensConfig};
 pub(crate) use listen::SipListen;
 pub(crate) use log::LogFormat;
+pub(crate) use mail::MailConfig;
 pub(crate) use media_io::MediaIo;
 pub(crate) use own_addresses::name as family_name;
 pub(crate) use port_range::PortRange;
@@ -67,6 +69,8 @@ pub(crate) struct Config {
     pub(crate) peer_allow: Vec<IpNet>,
     /// Resolvers to ask; empty stands for the system's.
     pub(crate) dns_servers: Vec<SocketAddr>,
+    /// The mail server, if mails are to be sent.
+    pub(crate) mail: Option<MailConfig>,
     /// ISO 4217 code of the node's one currency.
     pub(crate) currency: String,
     /// What one credit is worth.
@@ -161,6 +165,7 @@ impl Reading {
                 Preset::Demo => vec![LOOPBACK_NETWORK],
             }),
             dns_servers: self.parsed(Setting::DnsServers, address::resolvers).unwrap_or_default(),
+            mail: self.mail(),
             currency: self.parsed(Setting::Currency, text::currency).unwrap_or_else(|| CURRENCY.to_owned()),
             credit_value: self.parsed(Setting::CreditValue, text::credit_value).unwrap_or(CREDIT_VALUE),
             log: self.parsed(Setting::Log, log::filter).unwrap_or_else(|| LOG.to_owned()),
@@ -212,6 +217,28 @@ impl Reading {
         }
         let keys = file.map(PlatformKeysConfig::File).or_else(|| url.map(PlatformKeysConfig::Url))?;
         Some(PlatformTokensConfig { issuer: issuer?, audience: audience?, keys })
+    }
+
+    /// Server and sender, and perhaps a user with a password: all of them or none.
+    fn mail(&mut self) -> Option<MailConfig> {
+        let problems = self.problems.len();
+        let server = self.parsed(Setting::SmtpUrl, mail::server);
+        let username = self.parsed(Setting::SmtpUsername, mail::username);
+        let password = self.parsed(Setting::SmtpPasswordFile, text::path);
+        let from = self.parsed(Setting::MailFrom, mail::sender);
+        let settings = [Setting::SmtpUrl, Setting::MailFrom, Setting::SmtpUsername, Setting::SmtpPasswordFile];
+        let is_set = settings.map(|setting| self.settings.given(setting).is_some());
+        let [has_server, has_sender, has_user, has_password] = is_set;
+        if self.problems.len() == problems && is_set.contains(&true) {
+            if !(has_server && has_sender) {
+                let message = "mails need TANDEM_SMTP_URL and TANDEM_MAIL_FROM".to_owned();
+                self.contradiction(&settings, message);
+            } else if has_user != has_password {
+                let message = "set both TANDEM_SMTP_USERNAME and TANDEM_SMTP_PASSWORD_FILE, or neither".to_owned();
+                self.contradiction(&[Setting::SmtpUsername, Setting::SmtpPasswordFile], message);
+            }
+        }
+        Some(MailConfig { server: server?, login: username.zip(password), from: from? })
     }
 
     /// What each setting allows and both together do not.

@@ -5,6 +5,7 @@ mod alerts;
 mod exposition;
 mod families;
 mod keeping;
+mod mails;
 mod process;
 mod requests;
 mod webhooks;
@@ -50,6 +51,7 @@ pub(super) async fn read(
     families::of_node(&readiness, counted.is_some(), &mut exposition);
     families::of_traffic(counted.as_deref(), &mut exposition);
     alerts::expose(&services, &mut exposition);
+    mails::expose(&services, &mut exposition).await;
     webhooks::expose(&services, &mut exposition).await;
     keeping::expose(&services, &mut exposition);
     let streams = services.events.open_streams() as u64;
