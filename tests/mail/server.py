@@ -5,6 +5,7 @@ server.py HOST PORT CERTIFICATE KEY USER PASSWORD FILE
 
 import asyncio
 import email
+import email.policy
 import json
 import ssl
 import sys
@@ -17,13 +18,13 @@ class Keeper:
         self.path = path
 
     async def handle_DATA(self, server, session, envelope):
-        message = email.message_from_bytes(envelope.content)
+        message = email.message_from_bytes(envelope.content, policy=email.policy.default)
         told = {
             "id": message["Message-ID"],
             "to": envelope.rcpt_tos,
             "from": envelope.mail_from,
             "subject": message["Subject"],
-            "body": message.get_payload(decode=True).decode(),
+            "body": message.get_content(),
             "user": session.auth_data,
         }
         with open(self.path, "a", encoding="utf-8") as file:
