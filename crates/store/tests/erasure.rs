@@ -111,6 +111,7 @@ async fn no_row_of_postgresql_holds_the_number() {
     let before = async || {
         let holding = tables().await;
         let expected = [
+            "alerts",
             "audit_log",
             "call_ids",
             "call_legs",
@@ -118,6 +119,7 @@ async fn no_row_of_postgresql_holds_the_number() {
             "call_timelines",
             "credit_entries",
             "events",
+            "mails",
             "refusals",
             "trunks",
         ];

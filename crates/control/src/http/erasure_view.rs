@@ -50,6 +50,8 @@ pub(crate) struct ErasedRowsView {
     trunks: u64,
     /// Alerts: what they say, and what people noted with them.
     alerts: u64,
+    /// Mails about alerts, sent or not.
+    mails: u64,
     /// Entries of the audit log, whose details were taken away.
     audit_entries: u64,
 }
@@ -66,6 +68,7 @@ impl From<Erasure> for ErasureView {
             credit_entries,
             trunks,
             alerts,
+            mails,
             audit_entries,
         } = erasure.erased;
         Self {
@@ -86,6 +89,7 @@ impl From<Erasure> for ErasureView {
                 credit_entries,
                 trunks,
                 alerts,
+                mails,
                 audit_entries,
             },
         }

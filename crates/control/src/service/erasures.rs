@@ -138,8 +138,19 @@ impl Counts {
 }
 
 fn by_kind(rows: ErasedRows) -> [(&'static str, u64); KINDS] {
-    let ErasedRows { calls, legs, timelines, refusals, events, answers, credit_entries, trunks, alerts, audit_entries } =
-        rows;
+    let ErasedRows {
+        calls,
+        legs,
+        timelines,
+        refusals,
+        events,
+        answers,
+        credit_entries,
+        trunks,
+        alerts,
+        mails,
+        audit_entries,
+    } = rows;
     [
         ("calls", calls),
         ("legs", legs),
@@ -150,12 +161,13 @@ fn by_kind(rows: ErasedRows) -> [(&'static str, u64); KINDS] {
         ("credit_entries", credit_entries),
         ("trunks", trunks),
         ("alerts", alerts),
+        ("mails", mails),
         ("audit_entries", audit_entries),
     ]
 }
 
 /// Kinds of rows.
-const KINDS: usize = 10;
+const KINDS: usize = 11;
 /// How often a node looks for an erasure that another was asked for, which is one small query.
 const IDLE_PAUSE: Duration = Duration::from_secs(5);
 /// How often one that waits is looked at.

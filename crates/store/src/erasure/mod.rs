@@ -90,6 +90,8 @@ pub struct ErasedRows {
     pub trunks: u64,
     /// Alerts: what they say, and what people noted with them.
     pub alerts: u64,
+    /// Mails about alerts, sent or not.
+    pub mails: u64,
     /// Entries of the audit log, whose details were taken away.
     pub audit_entries: u64,
 }

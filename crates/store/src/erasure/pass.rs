@@ -54,6 +54,7 @@ pub(super) enum Phase {
     CreditEntries,
     Trunks,
     Alerts,
+    Mails,
     AuditLog,
 }
 
@@ -67,7 +68,8 @@ impl Phase {
             Self::Answers => Some(Self::CreditEntries),
             Self::CreditEntries => Some(Self::Trunks),
             Self::Trunks => Some(Self::Alerts),
-            Self::Alerts => Some(Self::AuditLog),
+            Self::Alerts => Some(Self::Mails),
+            Self::Mails => Some(Self::AuditLog),
             Self::AuditLog => None,
         }
     }
@@ -128,6 +130,7 @@ impl Store {
             Phase::CreditEntries => self.erase_credit_entries(claimed, now).await,
             Phase::Trunks => self.erase_trunks(claimed, now).await,
             Phase::Alerts => self.erase_alerts(claimed, now).await,
+            Phase::Mails => self.erase_mails(claimed, now).await,
             Phase::AuditLog => self.erase_audit_log(claimed, now).await,
         }
     }
@@ -427,6 +430,39 @@ impl Store {
                 })
                 .transpose()?;
             claimed.progress.advance(cursor);
+            let kept = save_progress!(transaction, self, claimed, now);
+            if kept { transaction.commit().await? } else { transaction.rollback().await? }
+            Ok(kept)
+        })
+    }
+
+    /// What was written to people about alerts. There are few: of a week, and twenty an hour at most of an account.
+    async fn erase_mails(&self, claimed: &mut ClaimedErasure, now: Timestamp) -> Result<bool, DatabaseError> {
+        on_pool!(self, pools => {
+            let rows = sqlx::query(
+                "SELECT id, subject, body FROM mails WHERE account_id = $1 AND id > $2 AND created_at <= $3 ORDER BY id LIMIT $4",
+            )
+            .bind(claimed.erasure.account_id.as_uuid())
+            .bind(claimed.progress.cursor.id)
+            .bind(claimed.erasure.requested_at.unix_micros())
+            .bind(i64::from(ROWS_AT_ONCE))
+            .fetch_all(&pools.reader)
+            .await?;
+            let mut transaction = pools.begin_calls().await?;
+            for row in &rows {
+                let Some(changed) = erased(row, &["subject", "body"], &[], claimed)? else { continue };
+                sqlx::query("UPDATE mails SET subject = $3, body = $4 WHERE account_id = $1 AND id = $2")
+                    .bind(claimed.erasure.account_id.as_uuid())
+                    .bind(row.uuid("id")?)
+                    .bind(changed.of("subject"))
+                    .bind(changed.of("body"))
+                    .execute(&mut *transaction)
+                    .await?;
+                claimed.erasure.erased.mails += 1;
+            }
+            let last = rows.last().filter(|_| rows.len() == ROWS_AT_ONCE as usize);
+            let cursor = last.map(|row| row.uuid("id")).transpose()?;
+            claimed.progress.advance(cursor.map(|id| Cursor { id, ..Cursor::default() }));
             let kept = save_progress!(transaction, self, claimed, now);
             if kept { transaction.commit().await? } else { transaction.rollback().await? }
             Ok(kept)

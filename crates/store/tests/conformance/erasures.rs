@@ -80,6 +80,7 @@ pub(crate) async fn a_number_goes_from_everything_and_the_rest_stays(store: &Sto
         (5, 3, 3, 2, 1, 1, 1),
         "{rows:?}"
     );
+    assert_eq!((rows.alerts, rows.mails), (1, 1));
     // The trunk was made and removed, and credit was granted with a note.
     assert!(rows.audit_entries >= 2 && rows.events >= 5, "{rows:?}");
     let verified = store.verify_audit_log().await.unwrap();

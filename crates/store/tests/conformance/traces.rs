@@ -4,9 +4,10 @@ use crate::samples::{ACT, at, call, call_id, event, external_call, leg, refusal,
 use serde_json::json;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tandem_model::{
-    AccountId, CallEvent, CallRecord, JsonText, LegRecord, Money, Receipt, Record, RefusedInvite, Timestamp,
+    AccountId, Alert, AlertId, AlertRule, AlertState, CallEvent, CallRecord, JsonText, LegRecord, Money, Receipt,
+    Record, RefusedInvite, Timestamp,
 };
-use tandem_store::{Act, Claim, ErasureStep, IdempotencyKey, Store};
+use tandem_store::{Act, Claim, ComposeMail, ErasureStep, IdempotencyKey, MailText, Store};
 
 /// The number, as it is asked for.
 pub(crate) const NUMBER: &str = "+12025550142";
@@ -78,12 +79,42 @@ pub(crate) async fn leave(store: &Store, account: AccountId, first: u64) {
     };
     store.insert_external_call(&ACT, &logged).await.unwrap();
     store.grant_credit(&ACT, account, Money::from_micros(5), "for (202) 555-0142").await.unwrap();
+    tell(store, account).await;
     let key = IdempotencyKey::new(account, "somebody", "key");
     let now = wall_clock();
     assert!(matches!(store.claim_idempotency_key(&key, &[b"a"], now).await.unwrap(), Claim::Granted { .. }));
     let body = json!({"to_number": NUMBER, "metadata": {"who": 12_025_550_142_u64}}).to_string();
     let answer = json!({"status": 201, "headers": [], "body": body}).to_string();
     store.keep_answer(&key, answer.as_bytes()).await.unwrap();
+}
+
+/// An alert about a trunk that has the number in its name, of which somebody is told by mail, and notes the number once more.
+async fn tell(store: &Store, account: AccountId) {
+    let to = "night@example.com".to_owned();
+    store.change_alert_settings(&ACT, account, |settings| settings.mail_to.push(to)).await.unwrap();
+    let rule = AlertRule::TrunkUtilisation;
+    let alert = Alert {
+        id: AlertId::from_uuid(uuid::Uuid::from_u128(77)),
+        account_id: account,
+        rule,
+        subject: format!("trunks/{}", trunk_id(77)),
+        severity: rule.severity(),
+        state: AlertState::Raised,
+        summary: format!("The trunk \"to {NUMBER}\" carries 9 of its 10 calls."),
+        measured: JsonText::from_stored(format!(r#"{{"trunk":"to {NUMBER}"}}"#)),
+        threshold: 80,
+        node_id: store.node_id(),
+        raised_at: at(20),
+        acknowledged_at: None,
+        acknowledged_by: None,
+        resolved_at: None,
+        resolved_by: None,
+        note: None,
+    };
+    let compose: ComposeMail = |alert| MailText { subject: alert.summary.clone(), body: alert.summary.clone() };
+    assert!(store.raise_alert(&alert, Some(compose)).await.unwrap());
+    let note = format!("{OTHER} called from {NUMBER}");
+    store.acknowledge_alert(&ACT, account, alert.id, Some(note)).await.unwrap();
 }
 
 /// Calls from the number and to it, one that only speaks of it, and one of others.
