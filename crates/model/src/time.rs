@@ -31,6 +31,12 @@ impl Timestamp {
         Self(self.0.saturating_add(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
     }
 
+    /// This moment minus a span; stops at the beginning of the range instead of wrapping.
+    #[must_use]
+    pub fn saturating_sub(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
+    }
+
     /// The span since an earlier moment; zero when that moment is not earlier.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
@@ -104,6 +110,15 @@ pub struct Now {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spans_are_added_and_taken_away_and_nothing_wraps() {
+        let moment = Timestamp::from_unix_micros(1_000_000);
+        assert_eq!(moment.saturating_sub(Duration::from_millis(1)), Timestamp::from_unix_micros(999_000));
+        assert_eq!(moment.saturating_add(Duration::from_millis(1)).saturating_sub(Duration::from_millis(1)), moment);
+        let first = Timestamp::from_unix_micros(i64::MIN);
+        assert_eq!(first.saturating_sub(Duration::MAX), first);
+    }
 
     #[test]
     fn reads_what_clients_send() {

@@ -183,7 +183,7 @@ impl Store {
                     "DELETE FROM idempotency_keys WHERE key_sha256 IN
                      (SELECT key_sha256 FROM idempotency_keys WHERE created_at <= $1 ORDER BY created_at LIMIT $2)",
                 )
-                .bind(now.unix_micros().saturating_sub(i64::try_from(ANSWER_LIFE.as_micros()).unwrap_or(i64::MAX)))
+                .bind(now.saturating_sub(ANSWER_LIFE).unix_micros())
                 .bind(BATCH)
                 .execute(&pools.writer)
                 .await?

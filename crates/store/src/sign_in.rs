@@ -145,9 +145,7 @@ impl Store {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn remove_expired_access(&self, at: Timestamp) -> Result<(), DatabaseError> {
-        let forgotten = Timestamp::from_unix_micros(
-            at.unix_micros().saturating_sub(i64::try_from(FORGOTTEN_AFTER.as_micros()).unwrap_or(i64::MAX)),
-        );
+        let forgotten = at.saturating_sub(FORGOTTEN_AFTER);
         on_pool!(self, pools => {
             for (statement, before) in [
                 ("DELETE FROM sessions WHERE expires_at <= $1", at),

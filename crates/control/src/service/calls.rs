@@ -251,8 +251,7 @@ impl Calls {
     /// for ever. Gives how many.
     pub(crate) async fn close_stale(&self) -> Result<usize, DatabaseError> {
         let now = self.core.now();
-        let stale_after = i64::try_from(STALE_AFTER.as_micros()).unwrap_or(i64::MAX);
-        let before = Timestamp::from_unix_micros(now.unix_micros().saturating_sub(stale_after));
+        let before = now.saturating_sub(STALE_AFTER);
         let mut closed = 0;
         let sweep = self.sweep.begin().await;
         for open in self.core.store.stale_external_calls(before).await? {

@@ -123,9 +123,7 @@ impl Erasures {
             return None;
         }
         let age = readiness.journal.oldest_unstored_age_ms.map_or(Duration::ZERO, Duration::from_millis);
-        let behind = age.saturating_add(UNREAD_FOR);
-        let micros = i64::try_from(behind.as_micros()).unwrap_or(i64::MAX);
-        Some(Timestamp::from_unix_micros(now.unix_micros().saturating_sub(micros)))
+        Some(now.saturating_sub(age.saturating_add(UNREAD_FOR)))
     }
 }
 

@@ -1,7 +1,7 @@
 use crate::service::{Caller, Core, ListRequest, Page, ReadTrunkError, ShownTrunk};
 use std::sync::Arc;
 use std::time::Duration;
-use tandem_model::{HealthSpan, MeasuredHealth, Timestamp, TrunkId};
+use tandem_model::{HealthSpan, MeasuredHealth, TrunkId};
 
 /// The health of trunks, and how it was.
 #[derive(Clone)]
@@ -39,15 +39,11 @@ impl Health {
         let listed = store.health_history(account, id, &request.part);
         let history = request.answer(listed, store.count_health_history(account, id)).await?;
         let now = self.core.now();
-        let known = store.known_health(account, id, before(now, UPTIME_WINDOW), now).await?;
+        let known = store.known_health(account, id, now.saturating_sub(UPTIME_WINDOW), now).await?;
         let measured = state.health.clone();
         let trunk = ShownTrunk::new(trunk, state, Vec::new());
         Ok(ShownHealth { trunk, measured, uptime_basis_points: known.up_basis_points(), history })
     }
-}
-
-fn before(now: Timestamp, span: Duration) -> Timestamp {
-    Timestamp::from_unix_micros(now.unix_micros().saturating_sub(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
 }
 
 /// The time that uptime is told of.

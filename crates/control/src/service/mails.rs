@@ -104,8 +104,7 @@ impl Mails {
 
     /// Removes what was sent or given up a week ago.
     pub(crate) async fn remove_old(&self) -> Result<(), DatabaseError> {
-        let kept = i64::try_from(KEPT_FOR.as_micros()).unwrap_or(i64::MAX);
-        let before = Timestamp::from_unix_micros(self.core.now().unix_micros().saturating_sub(kept));
+        let before = self.core.now().saturating_sub(KEPT_FOR);
         while self.core.store.remove_mails_before(before).await? > 0 {}
         Ok(())
     }

@@ -39,8 +39,7 @@ impl SourceLimit {
     pub(super) fn give_back(&self, source: Option<IpAddr>) {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bucket) = buckets.get_mut(&key_of(source)) {
-            let refill = i64::try_from(REFILL.as_micros()).unwrap_or(i64::MAX);
-            bucket.full_at = Timestamp::from_unix_micros(bucket.full_at.unix_micros().saturating_sub(refill));
+            bucket.full_at = bucket.full_at.saturating_sub(REFILL);
         }
     }
 }

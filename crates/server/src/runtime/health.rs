@@ -2,7 +2,7 @@ use super::clock::SystemClock;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::time::Duration;
-use tandem_model::{HealthReport, Timestamp, TrunkId};
+use tandem_model::{HealthReport, TrunkId};
 use tandem_store::Store;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
@@ -66,8 +66,7 @@ impl HealthKeeper {
 
     /// Removes history that nobody asks for any more.
     async fn sweep(&self) {
-        let kept = i64::try_from(KEPT_FOR.as_micros()).unwrap_or(i64::MAX);
-        let before = Timestamp::from_unix_micros(SystemClock::utc().unix_micros().saturating_sub(kept));
+        let before = SystemClock::utc().saturating_sub(KEPT_FOR);
         if let Err(error) = self.store.remove_health_before(before).await {
             tracing::warn!(%error, "old health of trunks was not removed; it is tried again");
         }
@@ -109,7 +108,7 @@ const KEPT_FOR: Duration = Duration::from_secs(32 * 24 * 60 * 60);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tandem_model::{AccountId, HealthReason, HealthSpan, HealthStatus, TrunkHealth};
+    use tandem_model::{AccountId, HealthReason, HealthSpan, HealthStatus, Timestamp, TrunkHealth};
 
     const EPOCH: Timestamp = Timestamp::from_unix_micros(0);
 

@@ -1,5 +1,5 @@
 use crate::service::statistics::pro_rata::{Months, cost_between};
-use crate::service::statistics::{Figures, Period, ReadStatisticsError, Statistics, before};
+use crate::service::statistics::{Figures, Period, ReadStatisticsError, Statistics};
 use crate::service::{Caller, ShownTrunk};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -115,7 +115,7 @@ impl Statistics {
 
 /// What began in the last 24 hours.
 fn last_day(account: AccountId, now: Timestamp) -> TrafficQuery {
-    TrafficQuery { from_the_minute: true, ..TrafficQuery::new(account, before(now, DAY), now) }
+    TrafficQuery { from_the_minute: true, ..TrafficQuery::new(account, now.saturating_sub(DAY), now) }
 }
 
 /// Of attempts at a trunk. What the trunk costs by the month is told up to now.

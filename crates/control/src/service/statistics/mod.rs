@@ -52,7 +52,7 @@ impl Statistics {
     /// From when to when: until now and 30 days back, unless it says more.
     fn range(&self, period: Period) -> Result<(Timestamp, Timestamp), Invalid> {
         let to = period.to.unwrap_or_else(|| self.core.now());
-        let from = period.from.unwrap_or_else(|| before(to, DEFAULT_RANGE));
+        let from = period.from.unwrap_or_else(|| to.saturating_sub(DEFAULT_RANGE));
         if from >= to {
             return Err(Invalid::field("start_date", format!("must be before end_date, {to}")));
         }
@@ -64,11 +64,6 @@ impl Statistics {
         }
         Ok((from, to))
     }
-}
-
-fn before(moment: Timestamp, span: Duration) -> Timestamp {
-    let micros = i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
-    Timestamp::from_unix_micros(moment.unix_micros().saturating_sub(micros))
 }
 
 /// Of the wire contract.

@@ -267,8 +267,7 @@ impl Webhooks {
 
     /// Removes what is kept no longer: events that were written a week ago, and deliveries that ended then.
     pub(crate) async fn remove_old(&self) -> Result<(), DatabaseError> {
-        let kept = i64::try_from(KEPT_FOR.as_micros()).unwrap_or(i64::MAX);
-        let before = Timestamp::from_unix_micros(self.core.now().unix_micros().saturating_sub(kept));
+        let before = self.core.now().saturating_sub(KEPT_FOR);
         while self.core.store.remove_webhook_deliveries_before(before).await? > 0 {}
         while self.core.store.remove_events_before(before).await? > 0 {}
         Ok(())
