@@ -1,6 +1,6 @@
 //! Writing mails, in the transaction of what they tell.
 
-use super::{ComposeMail, INSERT_MAIL};
+use super::{ComposeMail, MailText};
 use crate::DatabaseError;
 use crate::alert::FIND_SETTINGS;
 use crate::postgres::{PostgresPools, PostgresTransaction};
@@ -9,7 +9,7 @@ use crate::sqlite::SqlitePools;
 use crate::store::{now, random};
 use sqlx::Sqlite;
 use std::time::Duration;
-use tandem_model::{Alert, AlertSettings, MailId, Timestamp};
+use tandem_model::{AccountId, Alert, AlertSettings, MailId, Timestamp};
 
 macro_rules! mails {
     ($pools:ty, $transaction:ty) => {
@@ -23,17 +23,15 @@ macro_rules! mails {
                 compose: ComposeMail,
             ) -> Result<(), DatabaseError> {
                 let account = alert.account_id;
-                let row = sqlx::query(FIND_SETTINGS).bind(account.as_uuid()).fetch_optional(&mut **transaction).await?;
-                let settings: AlertSettings =
-                    row.map_or_else(|| Ok(AlertSettings::default()), |row| row.json("settings"))?;
-                if settings.mail_to.is_empty() {
+                let recipients = self.mail_recipients(transaction, account).await?;
+                if recipients.is_empty() {
                     return Ok(());
                 }
                 let now = now();
                 let left_out: u64 = sqlx::query(COUNT_MAIL)
                     .bind(account.as_uuid())
                     .bind(now.unix_micros())
-                    .bind(an_hour_before(now).unix_micros())
+                    .bind(now.saturating_sub(HOUR).unix_micros())
                     .bind(MAILS_AN_HOUR)
                     .fetch_one(&mut **transaction)
                     .await?
@@ -41,8 +39,30 @@ macro_rules! mails {
                 if left_out > 0 {
                     return Ok(());
                 }
-                let text = compose(alert);
-                for recipient in &settings.mail_to {
+                self.write_mails(transaction, account, &recipients, &compose(alert), now).await
+            }
+
+            /// The addresses that an account wants told.
+            pub(super) async fn mail_recipients(
+                &self,
+                transaction: &mut $transaction,
+                account: AccountId,
+            ) -> Result<Vec<String>, DatabaseError> {
+                let row = sqlx::query(FIND_SETTINGS).bind(account.as_uuid()).fetch_optional(&mut **transaction).await?;
+                let settings: Option<AlertSettings> = row.map(|row| row.json("settings")).transpose()?;
+                Ok(settings.unwrap_or_default().mail_to)
+            }
+
+            /// Writes a mail to each of these addresses, whatever was written before.
+            pub(super) async fn write_mails(
+                &self,
+                transaction: &mut $transaction,
+                account: AccountId,
+                recipients: &[String],
+                text: &MailText,
+                now: Timestamp,
+            ) -> Result<(), DatabaseError> {
+                for recipient in recipients {
                     sqlx::query(INSERT_MAIL)
                         .bind(MailId::new(now, random()?).as_uuid())
                         .bind(account.as_uuid())
@@ -63,9 +83,10 @@ macro_rules! mails {
 mails!(SqlitePools, sqlx::Transaction<'static, Sqlite>);
 mails!(PostgresPools, PostgresTransaction);
 
-pub(super) fn an_hour_before(now: Timestamp) -> Timestamp {
-    Timestamp::from_unix_micros(now.unix_micros().saturating_sub(HOUR_US))
-}
+/// `$1` is the id, `$2` the account, `$3` the recipient, `$4` the subject, `$5` the body, `$6` now, `$7` when it is given up.
+const INSERT_MAIL: &str =
+    "INSERT INTO mails (id, account_id, recipient, subject, body, state, attempts, due_at, give_up_at, claimed_until, created_at)
+     VALUES ($1, $2, $3, $4, $5, 'pending', 0, $6, $7, 0, $6)";
 
 /// Counts a mail of the account `$1` at `$2`; `$3` is an hour before, `$4` how many there may be within one. It is to be written when
 /// nothing was left out. What was left out is told before anything else is.
@@ -80,6 +101,7 @@ const COUNT_MAIL: &str = "INSERT INTO mail_limits (account_id, window_began, sen
 
 /// Alerts that an account is told of by mail within an hour: what people can read, and what no mail server takes for a flood.
 const MAILS_AN_HOUR: i64 = 20;
-const HOUR_US: i64 = 60 * 60 * 1_000_000;
+/// The time in which they are counted.
+pub(super) const HOUR: Duration = Duration::from_secs(60 * 60);
 /// How long a mail is tried: who has not been told of an alert within a day need not be told.
-pub(super) const MAIL_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+const MAIL_LIFE: Duration = Duration::from_secs(24 * 60 * 60);

@@ -1,15 +1,13 @@
 //! Sending mails: who takes which, and what becomes of them.
 
-use super::append::{MAIL_LIFE, an_hour_before};
-use super::{INSERT_MAIL, MailText};
-use crate::alert::FIND_SETTINGS;
+use super::MailText;
+use super::append::HOUR;
 use crate::event::REMOVED_AT_ONCE;
 use crate::pool::on_pool;
 use crate::row::{Columns, stored};
-use crate::store::random;
 use crate::{DatabaseError, Store};
 use std::time::Duration;
-use tandem_model::{AccountId, AlertSettings, MailId, Timestamp};
+use tandem_model::{AccountId, MailId, Timestamp};
 
 /// A mail that is this node's for a while.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,7 +132,7 @@ impl Store {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn tell_left_out(&self, now: Timestamp, compose: fn(u64) -> MailText) -> Result<usize, DatabaseError> {
-        let hour_ago = an_hour_before(now).unix_micros();
+        let hour_ago = now.saturating_sub(HOUR).unix_micros();
         let mut told = 0;
         on_pool!(self, pools => {
             let due = sqlx::query("SELECT account_id, left_out FROM mail_limits WHERE left_out > 0 AND window_began <= $1")
@@ -142,13 +140,14 @@ impl Store {
                 .fetch_all(&pools.reader)
                 .await?;
             for row in &due {
-                let (account, left_out): (_, u64) = (row.uuid("account_id")?, row.number("left_out")?);
+                let account = AccountId::from_uuid(row.uuid("account_id")?);
+                let left_out: u64 = row.number("left_out")?;
                 let mut transaction = pools.begin_calls().await?;
                 let taken = sqlx::query(
                     "UPDATE mail_limits SET window_began = $2, sent = 1, left_out = 0
                      WHERE account_id = $1 AND left_out = $3 AND window_began <= $4",
                 )
-                .bind(account)
+                .bind(account.as_uuid())
                 .bind(now.unix_micros())
                 .bind(stored(left_out))
                 .bind(hour_ago)
@@ -158,22 +157,8 @@ impl Store {
                     // Another node tells it, or there is one more by now, and the next look tells of all.
                     continue;
                 }
-                let settings = sqlx::query(FIND_SETTINGS).bind(account).fetch_optional(&mut *transaction).await?;
-                let settings: AlertSettings =
-                    settings.map_or_else(|| Ok(AlertSettings::default()), |row| row.json("settings"))?;
-                let text = compose(left_out);
-                for recipient in &settings.mail_to {
-                    sqlx::query(INSERT_MAIL)
-                        .bind(MailId::new(now, random()?).as_uuid())
-                        .bind(account)
-                        .bind(recipient.as_str())
-                        .bind(text.subject.as_str())
-                        .bind(text.body.as_str())
-                        .bind(now.unix_micros())
-                        .bind(now.saturating_add(MAIL_LIFE).unix_micros())
-                        .execute(&mut *transaction)
-                        .await?;
-                }
+                let recipients = pools.mail_recipients(&mut transaction, account).await?;
+                pools.write_mails(&mut transaction, account, &recipients, &compose(left_out), now).await?;
                 transaction.commit().await?;
                 told += 1;
             }
