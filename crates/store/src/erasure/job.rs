@@ -185,9 +185,7 @@ impl Store {
     pub(super) async fn save(&self, claimed: &ClaimedErasure, now: Timestamp) -> Result<bool, DatabaseError> {
         let kept = on_pool!(self, pools => {
             let mut transaction = pools.begin_calls().await?;
-            let kept = save_progress!(transaction, self, claimed, now);
-            transaction.commit().await?;
-            kept
+            end_step!(transaction, self, claimed, now)
         });
         Ok(kept)
     }
@@ -229,7 +227,7 @@ impl Store {
         let behind = on_pool!(self, pools => sqlx::query(
                 "SELECT 1 AS one FROM running_nodes WHERE seen_at > $1 AND recorded_to <= $2 LIMIT 1",
             )
-            .bind(now.unix_micros().saturating_sub(micros(SEEN_FOR)))
+            .bind(now.saturating_sub(SEEN_FOR).unix_micros())
             .bind(claimed.erasure.requested_at.unix_micros())
             .fetch_optional(&pools.writer)
             .await?
@@ -248,8 +246,8 @@ impl Store {
             .bind(erasure.account_id.as_uuid())
             .bind(open_from)
             .bind(erasure.requested_at.unix_micros())
-            .bind(now.unix_micros().saturating_sub(micros(QUIET_FOR)))
-            .bind(now.unix_micros().saturating_sub(micros(DEAD_AFTER)))
+            .bind(now.saturating_sub(QUIET_FOR).unix_micros())
+            .bind(now.saturating_sub(DEAD_AFTER).unix_micros())
             .fetch_optional(&pools.writer)
             .await?
             .is_some());
@@ -257,10 +255,11 @@ impl Store {
     }
 }
 
-/// Writes down, in a transaction, how far an erasure is and that it is still this process's; tells whether it is.
-macro_rules! save_progress {
-    ($transaction:ident, $store:expr, $claimed:expr, $now:expr) => {
-        sqlx::query(
+/// Ends the transaction of a step: writes down how far an erasure is and that it is still this process's, and tells whether it is. When
+/// it is not, the step is undone.
+macro_rules! end_step {
+    ($transaction:ident, $store:expr, $claimed:expr, $now:expr) => {{
+        let kept = sqlx::query(
             "UPDATE erasures SET progress = $3, erased = $4, waits_for = NULL, claimed_until = $5
              WHERE id = $1 AND claimed_boot = $2 AND subject IS NOT NULL",
         )
@@ -272,15 +271,17 @@ macro_rules! save_progress {
         .execute(&mut *$transaction)
         .await?
         .rows_affected()
-            > 0
-    };
+            > 0;
+        if kept {
+            $transaction.commit().await?
+        } else {
+            $transaction.rollback().await?
+        }
+        kept
+    }};
 }
 
-pub(super) use save_progress;
-
-pub(super) fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
-}
+pub(super) use end_step;
 
 /// `$1` is now, `$2` this node, `$3` this start of it.
 const FREE: &str = "SELECT * FROM erasures WHERE subject IS NOT NULL

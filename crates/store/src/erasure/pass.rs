@@ -1,6 +1,6 @@
 //! One pass over all that an account has of past calls, kind by kind, a page at a time.
 
-use super::job::{ClaimedErasure, DEAD_AFTER, QUIET_FOR, micros, save_progress};
+use super::job::{ClaimedErasure, DEAD_AFTER, QUIET_FOR, end_step};
 use super::spellings::{Json, Spellings};
 use crate::audit::ActTransaction;
 use crate::idempotency::answer_place;
@@ -100,6 +100,11 @@ impl Progress {
         Self { phase: Some(Phase::Known), calls_from, ..Self::default() }
     }
 
+    /// A call that began then is left, because it is up.
+    fn leave(&mut self, began: i64) {
+        self.open_from = Some(self.open_from.map_or(began, |earlier| earlier.min(began)));
+    }
+
     /// Goes on behind a row, or with the next kind after the last.
     fn advance(&mut self, cursor: Option<Cursor>) {
         match cursor {
@@ -138,7 +143,7 @@ impl Store {
     async fn erase_calls(&self, claimed: &mut ClaimedErasure, now: Timestamp) -> Result<bool, DatabaseError> {
         let closed = Closed::at(now);
         let mut holding = Vec::new();
-        let (mut cursor, mut open_from) = (None, claimed.progress.open_from);
+        let mut cursor = None;
         on_pool!(self, pools => {
             // The three are read as of one moment: what comes in between would be passed over.
             let mut snapshot = pools.snapshot().await?;
@@ -171,7 +176,7 @@ impl Store {
             for row in &calls {
                 let (began, id) = (row.integer("started_at")?, row.uuid("id")?);
                 if !closed.is(row)? {
-                    open_from = Some(open_from.map_or(began, |earlier| earlier.min(began)));
+                    claimed.progress.leave(began);
                     holding.retain(|holding| *holding != id);
                 } else if holds(row, &CALL_TEXTS, &claimed.spellings)? {
                     holding.push(id);
@@ -184,7 +189,6 @@ impl Store {
         });
         holding.sort_unstable();
         holding.dedup();
-        claimed.progress.open_from = open_from;
         self.erase_in_calls(claimed, &holding, cursor, now).await
     }
 
@@ -219,14 +223,10 @@ impl Store {
                 .await?;
                 claimed.erasure.erased.refusals += 1;
             }
-            let last = rows.last().filter(|_| rows.len() == ROWS_AT_ONCE as usize);
-            let cursor = last
-                .map(|row| Ok::<_, DatabaseError>(Cursor { at: row.integer("at")?, id: row.uuid("id")?, ..Cursor::default() }))
-                .transpose()?;
-            claimed.progress.advance(cursor);
-            let kept = save_progress!(transaction, self, claimed, now);
-            if kept { transaction.commit().await? } else { transaction.rollback().await? }
-            Ok(kept)
+            claimed.progress.advance(behind(&rows, |row| {
+                Ok(Cursor { at: row.integer("at")?, id: row.uuid("id")?, ..Cursor::default() })
+            })?);
+            Ok(end_step!(transaction, self, claimed, now))
         })
     }
 
@@ -256,12 +256,9 @@ impl Store {
                     .await?;
                 claimed.erasure.erased.events += 1;
             }
-            let last = rows.last().filter(|_| rows.len() == ROWS_AT_ONCE as usize);
-            let cursor = last.map(|row| row.integer("sequence")).transpose()?;
-            claimed.progress.advance(cursor.map(|at| Cursor { at, ..Cursor::default() }));
-            let kept = save_progress!(transaction, self, claimed, now);
-            if kept { transaction.commit().await? } else { transaction.rollback().await? }
-            Ok(kept)
+            let cursor = behind(&rows, |row| Ok(Cursor { at: row.integer("sequence")?, ..Cursor::default() }))?;
+            claimed.progress.advance(cursor);
+            Ok(end_step!(transaction, self, claimed, now))
         })
     }
 
@@ -298,17 +295,11 @@ impl Store {
                     .await?;
                 claimed.erasure.erased.answers += 1;
             }
-            let last = rows.last().filter(|_| rows.len() == ROWS_AT_ONCE as usize);
-            let cursor = last
-                .map(|row| {
-                    let hash = hex::encode(row.bytes("key_sha256")?);
-                    Ok::<_, DatabaseError>(Cursor { at: row.integer("created_at")?, hash, ..Cursor::default() })
-                })
-                .transpose()?;
-            claimed.progress.advance(cursor);
-            let kept = save_progress!(transaction, self, claimed, now);
-            if kept { transaction.commit().await? } else { transaction.rollback().await? }
-            Ok(kept)
+            claimed.progress.advance(behind(&rows, |row| {
+                let hash = hex::encode(row.bytes("key_sha256")?);
+                Ok(Cursor { at: row.integer("created_at")?, hash, ..Cursor::default() })
+            })?);
+            Ok(end_step!(transaction, self, claimed, now))
         })
     }
 
@@ -334,12 +325,9 @@ impl Store {
                     .await?;
                 claimed.erasure.erased.credit_entries += 1;
             }
-            let last = rows.last().filter(|_| rows.len() == ROWS_AT_ONCE as usize);
-            let cursor = last.map(|row| row.uuid("id")).transpose()?;
-            claimed.progress.advance(cursor.map(|id| Cursor { id, ..Cursor::default() }));
-            let kept = save_progress!(transaction, self, claimed, now);
-            if kept { transaction.commit().await? } else { transaction.rollback().await? }
-            Ok(kept)
+            let cursor = behind(&rows, |row| Ok(Cursor { id: row.uuid("id")?, ..Cursor::default() }))?;
+            claimed.progress.advance(cursor);
+            Ok(end_step!(transaction, self, claimed, now))
         })
     }
 
@@ -382,12 +370,9 @@ impl Store {
                 .await?;
                 claimed.erasure.erased.trunks += 1;
             }
-            let last = rows.last().filter(|_| rows.len() == ROWS_AT_ONCE as usize);
-            let cursor = last.map(|row| row.uuid("id")).transpose()?;
-            claimed.progress.advance(cursor.map(|id| Cursor { id, ..Cursor::default() }));
-            let kept = save_progress!(transaction, self, claimed, now);
-            if kept { transaction.commit().await? } else { transaction.rollback().await? }
-            Ok(kept)
+            let cursor = behind(&rows, |row| Ok(Cursor { id: row.uuid("id")?, ..Cursor::default() }))?;
+            claimed.progress.advance(cursor);
+            Ok(end_step!(transaction, self, claimed, now))
         })
     }
 
@@ -419,20 +404,10 @@ impl Store {
                     .await?;
                 claimed.erasure.erased.alerts += 1;
             }
-            let last = rows.last().filter(|_| rows.len() == ROWS_AT_ONCE as usize);
-            let cursor = last
-                .map(|row| {
-                    Ok::<_, DatabaseError>(Cursor {
-                        at: row.integer("raised_at")?,
-                        id: row.uuid("id")?,
-                        ..Cursor::default()
-                    })
-                })
-                .transpose()?;
-            claimed.progress.advance(cursor);
-            let kept = save_progress!(transaction, self, claimed, now);
-            if kept { transaction.commit().await? } else { transaction.rollback().await? }
-            Ok(kept)
+            claimed.progress.advance(behind(&rows, |row| {
+                Ok(Cursor { at: row.integer("raised_at")?, id: row.uuid("id")?, ..Cursor::default() })
+            })?);
+            Ok(end_step!(transaction, self, claimed, now))
         })
     }
 
@@ -460,12 +435,9 @@ impl Store {
                     .await?;
                 claimed.erasure.erased.mails += 1;
             }
-            let last = rows.last().filter(|_| rows.len() == ROWS_AT_ONCE as usize);
-            let cursor = last.map(|row| row.uuid("id")).transpose()?;
-            claimed.progress.advance(cursor.map(|id| Cursor { id, ..Cursor::default() }));
-            let kept = save_progress!(transaction, self, claimed, now);
-            if kept { transaction.commit().await? } else { transaction.rollback().await? }
-            Ok(kept)
+            let cursor = behind(&rows, |row| Ok(Cursor { id: row.uuid("id")?, ..Cursor::default() }))?;
+            claimed.progress.advance(cursor);
+            Ok(end_step!(transaction, self, claimed, now))
         })
     }
 
@@ -489,8 +461,7 @@ impl Store {
                     redacted.push(row.number("number")?);
                 }
             }
-            let last = rows.last().filter(|_| rows.len() == ROWS_AT_ONCE as usize);
-            let cursor = last.map(|row| row.integer("number")).transpose()?;
+            let cursor = behind(&rows, |row| Ok(Cursor { at: row.integer("number")?, ..Cursor::default() }))?;
             let mut transaction = pools.begin_calls().await?;
             if !redacted.is_empty() {
                 let act = Act::system("erasure", now);
@@ -506,10 +477,8 @@ impl Store {
                     claimed.erasure.erased.audit_entries += 1;
                 }
             }
-            claimed.progress.advance(cursor.map(|at| Cursor { at, ..Cursor::default() }));
-            let kept = save_progress!(transaction, self, claimed, now);
-            if kept { transaction.commit().await? } else { transaction.rollback().await? }
-            Ok(kept)
+            claimed.progress.advance(cursor);
+            Ok(end_step!(transaction, self, claimed, now))
         })
     }
 
@@ -521,16 +490,13 @@ impl Store {
         cursor: Option<Cursor>,
         now: Timestamp,
     ) -> Result<bool, DatabaseError> {
-        let mut parts = calls.chunks(CALLS_A_TRANSACTION).peekable();
-        while let Some(part) = parts.next() {
-            if parts.peek().is_none() {
-                break;
-            }
+        let mut parts = calls.chunks(CALLS_A_TRANSACTION);
+        let last = parts.next_back().unwrap_or_default();
+        for part in parts {
             if !self.erase_in_some_calls(claimed, part, None, now).await? {
                 return Ok(false);
             }
         }
-        let last = calls.chunks(CALLS_A_TRANSACTION).last().unwrap_or_default();
         self.erase_in_some_calls(claimed, last, Some(cursor), now).await
     }
 
@@ -555,9 +521,7 @@ impl Store {
                     .await?;
                 let Some(row) = row else { continue };
                 if !closed.is(&row)? {
-                    let began = row.integer("started_at")?;
-                    let open_from = &mut claimed.progress.open_from;
-                    *open_from = Some(open_from.map_or(began, |earlier| earlier.min(began)));
+                    claimed.progress.leave(row.integer("started_at")?);
                     continue;
                 }
                 if let Some(mut changed) = erased(&row, &CALL_PLAIN_TEXTS, &["receipt"], claimed)? {
@@ -639,9 +603,7 @@ impl Store {
             if let Some(cursor) = advance {
                 claimed.progress.advance(cursor);
             }
-            let kept = save_progress!(transaction, self, claimed, now);
-            if kept { transaction.commit().await? } else { transaction.rollback().await? }
-            Ok(kept)
+            Ok(end_step!(transaction, self, claimed, now))
         })
     }
 }
@@ -656,8 +618,10 @@ pub(super) struct Closed {
 
 impl Closed {
     pub(super) fn at(now: Timestamp) -> Self {
-        let now = now.unix_micros();
-        Self { quiet_since: now.saturating_sub(micros(QUIET_FOR)), dead_since: now.saturating_sub(micros(DEAD_AFTER)) }
+        Self {
+            quiet_since: now.saturating_sub(QUIET_FOR).unix_micros(),
+            dead_since: now.saturating_sub(DEAD_AFTER).unix_micros(),
+        }
     }
 
     fn is<R: Columns>(self, row: &R) -> Result<bool, DatabaseError> {
@@ -680,6 +644,14 @@ impl Texts {
             *place = Some(text);
         }
     }
+}
+
+/// Where a page ends; `None` of the last one of its kind, which is not full.
+fn behind<R>(
+    rows: &[R],
+    place: impl FnOnce(&R) -> Result<Cursor, DatabaseError>,
+) -> Result<Option<Cursor>, DatabaseError> {
+    rows.last().filter(|_| rows.len() == ROWS_AT_ONCE as usize).map(place).transpose()
 }
 
 /// Reads columns, some of which are JSON, without the number; `None` when none has it.
