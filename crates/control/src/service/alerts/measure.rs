@@ -106,6 +106,16 @@ pub(super) fn of_success(recent: &[RecentTraffic], names: &Names, wishes: &Wishe
     readings
 }
 
+/// Whether the last hour of an account has cost enough to be told of, so that it matters what an hour usually costs.
+pub(super) fn may_be_a_spike(account: AccountId, cost: Money, wishes: &Wishes<'_>) -> bool {
+    wishes.wanted(account, AlertRule::CostSpike).is_some_and(|wanted| cost.micros() > least_cost(wanted))
+}
+
+/// In millionths of a unit of the currency.
+fn least_cost(wanted: AlertThresholds) -> i64 {
+    i64::from(wanted.minimum).saturating_mul(MICROS)
+}
+
 /// What the calls of an account cost in the last hour, against what an hour usually costs: the median of those hours of the last week
 /// that cost anything. Without enough of them nobody knows what is usual, and only what is below the least amount is known to be no spike.
 pub(super) fn of_cost(
@@ -116,7 +126,7 @@ pub(super) fn of_cost(
     wishes: &Wishes<'_>,
 ) -> Option<Reading> {
     let wanted = wishes.wanted(account, AlertRule::CostSpike)?;
-    let least = i64::from(wanted.minimum).saturating_mul(MICROS);
+    let least = least_cost(wanted);
     let baseline = median(hours);
     let standing = if cost.micros() <= least {
         Standing::Clear

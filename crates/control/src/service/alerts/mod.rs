@@ -12,7 +12,7 @@ use crate::wire::AlertSettingsEdit;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tandem_model::{Alert, AlertId, AlertRule, AlertSettings, AlertState, Timestamp};
+use tandem_model::{Alert, AlertId, AlertRule, AlertSettings, AlertState};
 use tandem_store::{AlertFilter, ChangeAlertError, ChangeAlertSettingsError, ComposeMail, DatabaseError};
 use watch::Watch;
 
@@ -103,8 +103,7 @@ impl Alerts {
 
     /// Removes those that have been over for long.
     pub(crate) async fn remove_old(&self) -> Result<(), DatabaseError> {
-        let kept = i64::try_from(KEPT_FOR.as_micros()).unwrap_or(i64::MAX);
-        let before = Timestamp::from_unix_micros(self.core.now().unix_micros().saturating_sub(kept));
+        let before = self.core.now().saturating_sub(KEPT_FOR);
         while self.core.store.remove_alerts_before(before).await? > 0 {}
         Ok(())
     }

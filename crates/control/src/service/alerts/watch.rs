@@ -112,7 +112,7 @@ impl Alerts {
         now: Timestamp,
     ) -> Result<Vec<Reading>, DatabaseError> {
         let (store, wishes) = (&self.core.store, &Wishes(&known.settings));
-        let recent = store.recent_traffic(before(now, WINDOW), before(now, HOUR)).await?;
+        let recent = store.recent_traffic(now.saturating_sub(WINDOW), now.saturating_sub(HOUR)).await?;
         let mut readings = measure::of_success(&recent, &Names::new(loads), wishes);
         // Who had no calls within the hour has spent nothing, which matters where somebody was told otherwise.
         let told = known.open.keys().filter(|place| place.rule == AlertRule::CostSpike);
@@ -123,9 +123,8 @@ impl Alerts {
         }
         for (account, cost) in costs {
             // The hours of the week are read of those only who have spent enough for a spike.
-            let least = wishes.of(account, AlertRule::CostSpike).minimum;
-            let hours = if cost.micros() > i64::from(least).saturating_mul(1_000_000) {
-                let hours = store.hourly_costs(account, before(now, WEEK), before(now, HOUR)).await?;
+            let hours = if measure::may_be_a_spike(account, cost, wishes) {
+                let hours = store.hourly_costs(account, now.saturating_sub(WEEK), now.saturating_sub(HOUR)).await?;
                 hours.into_iter().map(|hour| hour.cost).collect()
             } else {
                 Vec::new()
@@ -313,10 +312,6 @@ fn open_alert(alert: &Alert) -> OpenAlert {
         state: alert.state,
         node_id: alert.node_id,
     }
-}
-
-fn before(now: Timestamp, span: Duration) -> Timestamp {
-    Timestamp::from_unix_micros(now.unix_micros().saturating_sub(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
 }
 
 /// How often the statistics are read, whose finest rows are minutes.
