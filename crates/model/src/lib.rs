@@ -17,6 +17,7 @@ mod health;
 mod id;
 mod inbound;
 mod json_text;
+mod listening_quality;
 mod money;
 mod phone_number;
 mod receipt;

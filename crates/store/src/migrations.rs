@@ -29,6 +29,7 @@ const SQLITE: &[Step] = &[
     (21, "erasures", include_str!("../migrations/sqlite/0021_erasures.sql")),
     (22, "keeping", include_str!("../migrations/sqlite/0022_keeping.sql")),
     (23, "lists and credit events", include_str!("../migrations/sqlite/0023_lists_and_credit_events.sql")),
+    (24, "listening quality", include_str!("../migrations/sqlite/0024_listening_quality.sql")),
 ];
 
 /// The migrations of PostgreSQL: the same versions, under the same rule.
@@ -56,6 +57,7 @@ const POSTGRES: &[Step] = &[
     (21, "erasures", include_str!("../migrations/postgres/0021_erasures.sql")),
     (22, "keeping", include_str!("../migrations/postgres/0022_keeping.sql")),
     (23, "lists and credit events", include_str!("../migrations/postgres/0023_lists_and_credit_events.sql")),
+    (24, "listening quality", include_str!("../migrations/postgres/0024_listening_quality.sql")),
 ];
 
 /// The migrations of SQLite, ready to run.

@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it goes wrong")]
 
 mod call_lists;
+#[path = "conformance/samples.rs"]
+#[expect(dead_code, reason = "other tests need more of them")]
+mod samples;
 
 use base64::Engine;
 use std::fs;
@@ -283,6 +286,43 @@ async fn calls_of_an_earlier_build_are_counted_once() {
     store.update_call(&ACT, account, &CallKey::Id(logged(account, 2).id), change).await.unwrap();
     while store.count_earlier_calls().await.unwrap() {}
     assert_eq!(store.traffic(&query).await.unwrap(), before);
+    store.close().await;
+}
+
+/// As a file looks that an earlier build has filled, which did not work out how legs sounded.
+#[tokio::test]
+async fn the_sound_of_a_leg_counts_from_when_it_is_written_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tandem.db");
+    let store = open(&path, 1).await.unwrap();
+    let account = store.ensure_admin_account(&ACT, "admin").await.unwrap().id;
+    let counted = samples::leg(1, &logged(account, 1));
+    let late = samples::leg(2, &logged(account, 2));
+    let legs = [Record::Leg(Box::new(counted)), Record::Leg(Box::new(late))];
+    store.write_records(&legs).await.unwrap();
+    let query = TrafficQuery::new(account, samples::at(0), samples::at(3_600));
+    let before = store.traffic(&query).await.unwrap();
+    assert_eq!((before[0].sums.heard, before[0].sums.heard_mos_millis), (2, 2 * 4_410));
+    let pool = sqlx::SqlitePool::connect_with(sqlx::sqlite::SqliteConnectOptions::new().filename(&path)).await.unwrap();
+    sqlx::raw_sql(
+        "UPDATE traffic SET attempts = 1, heard = 0, heard_mos_millis = 0;
+         UPDATE call_legs SET mos_millis = NULL, counted = (number = 1);
+         UPDATE traffic_backfill SET done = FALSE, counted_to = zeroblob(16)",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    pool.close().await;
+    while store.count_earlier_calls().await.unwrap() {}
+    let heard = async || {
+        let sums = store.traffic(&query).await.unwrap()[0].sums;
+        (sums.attempts, sums.heard, sums.heard_mos_millis)
+    };
+    assert_eq!(heard().await, (2, 0, 0));
+    store.write_records(&legs[..1]).await.unwrap();
+    assert_eq!(heard().await, (2, 1, 4_410));
+    store.write_records(&legs).await.unwrap();
+    assert_eq!(store.traffic(&query).await.unwrap()[0].sums.heard, 2);
     store.close().await;
 }
 

@@ -87,7 +87,7 @@ async fn answers_rightly(database: &Database, filled: &Filled) {
     assert_eq!((sum(buckets, "calls"), sum(buckets, "answered_calls")), (calls, calls * 6 / 10));
     assert_eq!(told["totals"]["asr_percent"], 60.0);
     assert_eq!(told["totals"]["ner_percent"], 80.0);
-    assert_eq!(told["totals"]["mos"], 4.0);
+    assert_eq!(told["totals"]["quality_score_average"], 4.0);
     for group_by in ["trunk", "prefix", "cause", "day", "trunk,cause"] {
         let told = node.get(&format!("/analytics?group_by={group_by}&{month}")).await;
         assert_eq!(sum(told["buckets"].as_array().unwrap(), "calls"), calls, "{group_by}");

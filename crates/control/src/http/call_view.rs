@@ -167,6 +167,9 @@ pub(crate) struct LegView {
     cost: Option<Number>,
     /// What its media port counted; none until it is over, or without a port.
     media: Option<LegMediaView>,
+    /// Mean opinion score of what came, from 1 to 4.41: the listening quality that the E-model (ITU-T G.107) expects of its loss. None
+    /// before the end, when less than half a second came, and of other codecs than G.711.
+    mos: Option<f64>,
 }
 
 /// What the media port of a leg counted. Values are measured, or null.
@@ -193,6 +196,7 @@ pub(crate) struct LegMediaView {
 impl From<LegRecord> for LegView {
     fn from(leg: LegRecord) -> Self {
         Self {
+            mos: leg.listening_quality(),
             id: leg.id.as_uuid(),
             call_id: leg.call_id.as_uuid(),
             number: leg.number,

@@ -49,6 +49,8 @@ pub(crate) struct TrunkStatsView {
     acd_seconds: Option<f64>,
     /// Mean time from INVITE to ringing.
     pdd_ms: Option<f64>,
+    /// Mean opinion score of what came over it: the listening quality that the E-model (ITU-T G.107) expects, of G.711 alone.
+    mos: Option<f64>,
     /// Mean of the quality scores that were given.
     quality_score_average: Option<f64>,
     total_duration_minutes: f64,
@@ -172,8 +174,10 @@ pub(crate) struct FiguresView {
     acd_seconds: Option<f64>,
     /// Mean time from INVITE to ringing, of outbound attempts.
     pdd_ms: Option<f64>,
-    /// Mean of the quality scores that were given.
+    /// Mean opinion score of what came from the far ends: the listening quality that the E-model (ITU-T G.107) expects, of G.711 alone.
     mos: Option<f64>,
+    /// Mean of the quality scores that clients gave.
+    quality_score_average: Option<f64>,
     /// Time that calls were connected; as soon as a trunk is asked for, that attempts were.
     minutes: f64,
     /// Time that was billed, of attempts that the switch carried.
@@ -211,7 +215,8 @@ impl TrunkStatsView {
             ner_percent: figures.ner_percent(),
             acd_seconds: figures.acd_seconds(),
             pdd_ms: figures.pdd_ms(),
-            quality_score_average: figures.mos(),
+            mos: figures.mos(),
+            quality_score_average: figures.quality_score_average(),
             total_duration_minutes: figures.minutes(),
             call_cost: money_number(figures.call_cost()),
             monthly_cost: figures.monthly_cost.map(money_number),
@@ -258,7 +263,7 @@ impl CallStatsView {
             monthly_cost: figures.monthly_cost.map(money_number),
             average_duration_seconds: figures.average_duration_seconds(),
             answer_rate_percent: figures.answer_rate_percent(),
-            quality_score_average: figures.mos(),
+            quality_score_average: figures.quality_score_average(),
             currency: currency.to_owned(),
         }
     }
@@ -311,6 +316,7 @@ impl BucketView {
             number(figures.acd_seconds),
             number(figures.pdd_ms),
             number(figures.mos),
+            number(figures.quality_score_average),
             figures.minutes.to_string(),
             figures.billed_seconds.to_string(),
             figures.call_cost.to_string(),
@@ -335,6 +341,7 @@ impl FiguresView {
             acd_seconds: figures.acd_seconds(),
             pdd_ms: figures.pdd_ms(),
             mos: figures.mos(),
+            quality_score_average: figures.quality_score_average(),
             minutes: figures.minutes(),
             billed_seconds: sums.billed_seconds,
             call_cost: money_number(figures.call_cost()),
@@ -345,7 +352,7 @@ impl FiguresView {
 }
 
 /// The columns of CSV.
-pub(crate) const CSV_COLUMNS: [&str; 21] = [
+pub(crate) const CSV_COLUMNS: [&str; 22] = [
     "began_at",
     "trunk_id",
     "trunk_name",
@@ -362,6 +369,7 @@ pub(crate) const CSV_COLUMNS: [&str; 21] = [
     "acd_seconds",
     "pdd_ms",
     "mos",
+    "quality_score_average",
     "minutes",
     "billed_seconds",
     "call_cost",

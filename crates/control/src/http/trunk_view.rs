@@ -1,6 +1,6 @@
 use crate::ProbeResult;
 use crate::http::model_schema;
-use crate::service::{ShownTrunk, TestedCall, listening_quality};
+use crate::service::{ShownTrunk, TestedCall};
 use crate::wire::money_number;
 use ipnet::IpNet;
 use serde::Serialize;
@@ -8,7 +8,8 @@ use serde_json::{Map, Number, Value};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use tandem_model::{
-    CallDirection, CallStatus, DtmfMode, HealthStatus, Provider, Reason, SrtpPolicy, Timestamp, Transport, TrunkStatus,
+    CallDirection, CallStatus, DtmfMode, HealthStatus, LegRecord, Provider, Reason, SrtpPolicy, Timestamp, Transport,
+    TrunkStatus,
 };
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -284,7 +285,7 @@ impl From<&TestedCall> for TestedCallView {
             packets_received: media.map(|media| media.packets_received),
             packets_lost: media.and_then(|media| media.packets_lost),
             jitter_us: media.and_then(|media| media.jitter_us),
-            mos: media.and_then(|media| listening_quality(leg.as_ref()?.codec, media)),
+            mos: leg.as_ref().and_then(LegRecord::listening_quality),
         }
     }
 }

@@ -33,7 +33,9 @@ async fn a_trunks_figures_are_measured_or_null() {
     let api = Api::start().await;
     let trunk = api.trunk(json!({"monthly_cost": 31})).await;
     let fresh = api.get(&format!("/trunks/{trunk}/stats")).await.expect(200);
-    for unknown in ["uptime_percent", "asr_percent", "ner_percent", "acd_seconds", "pdd_ms", "quality_score_average"] {
+    for unknown in
+        ["uptime_percent", "asr_percent", "ner_percent", "acd_seconds", "pdd_ms", "mos", "quality_score_average"]
+    {
         assert_eq!(fresh[unknown], Value::Null, "{unknown}");
     }
     assert_eq!(
@@ -65,7 +67,7 @@ async fn a_trunks_figures_are_measured_or_null() {
         "trunk_id": trunk, "trunk_name": "main", "from": "2026-01-02T00:00:00.000000Z", "to": "2026-02-01T00:00:00.000000Z",
         "total_calls": 5, "answered_calls": 2, "failed_calls": 2, "active_calls": 3, "utilization_percent": 30.0,
         "health_status": "unhealthy", "last_24h_calls": 4, "last_24h_duration_minutes": 1.5, "last_24h_cost": 0.25,
-        "uptime_percent": 75.0, "asr_percent": 50.0, "ner_percent": 75.0, "acd_seconds": 60.0, "pdd_ms": null,
+        "uptime_percent": 75.0, "asr_percent": 50.0, "ner_percent": 75.0, "acd_seconds": 60.0, "pdd_ms": null, "mos": null,
         "quality_score_average": 4.0, "total_duration_minutes": 2.0, "call_cost": 0.3, "monthly_cost": 0.5, "total_cost": 0.8,
         "currency": "USD",
     });
@@ -224,8 +226,8 @@ async fn analytics_come_as_csv_and_as_lines_of_json() {
     let text = reply.expect(200).as_str().unwrap().to_owned();
     let lines: Vec<&str> = text.split("\r\n").collect();
     assert!(lines[0].starts_with("began_at,trunk_id,trunk_name,") && lines[2].is_empty(), "{text}");
-    assert_eq!(lines[1], format!(",{trunk},\"a, \"\"b\"\"\",,,5,2,2,5,2,2,50,75,60,,4,2,0,0.3,0,0.3"));
-    assert_eq!(lines[0].split(',').count(), 21);
+    assert_eq!(lines[1], format!(",{trunk},\"a, \"\"b\"\"\",,,5,2,2,5,2,2,50,75,60,,,4,2,0,0.3,0,0.3"));
+    assert_eq!(lines[0].split(',').count(), 22);
 
     let key = format!("Bearer {}", api.mine.key);
     let path = crate::harness::full("/analytics?group_by=cause");

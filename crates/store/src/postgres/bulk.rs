@@ -10,7 +10,7 @@ use crate::records::{Batch, CallState, Rejected, Writer, accounts_of, may_be_set
 use crate::row::{stored, to_json};
 use crate::store::random;
 use crate::timeline::Chunk;
-use crate::traffic::{Sums, TrafficChange, TrafficKey};
+use crate::traffic::{Sums, TrafficChange, TrafficKey, mos_millis};
 use std::borrow::Cow;
 use std::collections::HashSet;
 use tandem_model::{
@@ -174,6 +174,7 @@ async fn write_legs(transaction: &mut Transaction, legs: &[&LegRecord]) -> Resul
         leg.billed_seconds.map(stored),
         leg.cost.map(Money::micros),
         leg.media.as_ref().map(to_json),
+        mos_millis(leg),
     )
     .execute(&mut **transaction)
     .await?;
@@ -282,16 +283,16 @@ WHERE stored.account_id = excluded.account_id";
 const UPSERT_LEGS: &str = "
 INSERT INTO call_legs AS stored (call_log_id, id, account_id, number, kind, trunk_id, direction, request_uri, started_at, ringing_at,
     answered_at, ended_at, duration_ms, status, cause, sip_status, hung_up_by, codec, sip_call_id, transport, remote_address,
-    billed_seconds, cost_micros, media, counted)
-SELECT legs.*, TRUE FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)
-    AS legs
+    billed_seconds, cost_micros, media, mos_millis, counted)
+SELECT legs.*, TRUE FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
+        $25) AS legs
 ON CONFLICT (call_log_id, id) DO UPDATE SET number = excluded.number, kind = excluded.kind, trunk_id = excluded.trunk_id,
     direction = excluded.direction, request_uri = excluded.request_uri, started_at = excluded.started_at,
     ringing_at = excluded.ringing_at, answered_at = excluded.answered_at, ended_at = excluded.ended_at,
     duration_ms = excluded.duration_ms, status = excluded.status, cause = excluded.cause, sip_status = excluded.sip_status,
     hung_up_by = excluded.hung_up_by, codec = excluded.codec, sip_call_id = excluded.sip_call_id,
     transport = excluded.transport, remote_address = excluded.remote_address, billed_seconds = excluded.billed_seconds,
-    cost_micros = excluded.cost_micros, media = excluded.media, counted = TRUE
+    cost_micros = excluded.cost_micros, media = excluded.media, mos_millis = excluded.mos_millis, counted = TRUE
 WHERE stored.account_id = excluded.account_id";
 
 const CONTROLLED_ACCOUNTS: &str =

@@ -117,6 +117,7 @@ fn stored_leg(row: &PgRow) -> Result<Option<Stored<LegFacts<'_>>>, sqlx::Error> 
         cause: parsed(row, "cause")?,
         billed_seconds: row.try_get("billed_seconds")?,
         cost_micros: row.try_get("cost_micros")?,
+        mos_millis: row.try_get("mos_millis")?,
     };
     Ok(Some(Stored { facts, counted: row.try_get("counted")? }))
 }
@@ -134,15 +135,15 @@ FROM call_logs WHERE id = ANY ($1) ORDER BY id FOR UPDATE";
 
 const STORED_LEGS: &str = "
 SELECT call_log_id, id, account_id, trunk_id, direction, request_uri, started_at, ringing_at, answered_at,
-    ended_at IS NOT NULL AS is_over, duration_ms, status, cause, billed_seconds, cost_micros, counted
+    ended_at IS NOT NULL AS is_over, duration_ms, status, cause, billed_seconds, cost_micros, mos_millis, counted
 FROM call_legs JOIN unnest($1, $2) AS wanted (call_log_id, id) USING (call_log_id, id)
 ORDER BY call_log_id, id FOR UPDATE OF call_legs";
 
 const ADD_TRAFFIC: &str = "
 INSERT INTO traffic AS stored (account_id, view, grain, began_at, trunk_id, direction, detail, calls, calls_answered, calls_failed,
     calls_timed, calls_ms, calls_cost_micros, scores, scores_millis, attempts, attempts_answered, attempts_failed, attempts_effective,
-    attempts_timed, attempts_ms, attempts_cost_micros, billed_seconds, rung, rung_us)
-SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)
+    attempts_timed, attempts_ms, attempts_cost_micros, billed_seconds, rung, rung_us, heard, heard_mos_millis)
+SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27)
 ON CONFLICT (account_id, view, grain, began_at, trunk_id, direction, detail) DO UPDATE SET calls = stored.calls + excluded.calls,
     calls_answered = stored.calls_answered + excluded.calls_answered, calls_failed = stored.calls_failed + excluded.calls_failed,
     calls_timed = stored.calls_timed + excluded.calls_timed, calls_ms = stored.calls_ms + excluded.calls_ms,
@@ -154,4 +155,5 @@ ON CONFLICT (account_id, view, grain, began_at, trunk_id, direction, detail) DO 
     attempts_timed = stored.attempts_timed + excluded.attempts_timed, attempts_ms = stored.attempts_ms + excluded.attempts_ms,
     attempts_cost_micros = stored.attempts_cost_micros + excluded.attempts_cost_micros,
     billed_seconds = stored.billed_seconds + excluded.billed_seconds, rung = stored.rung + excluded.rung,
-    rung_us = stored.rung_us + excluded.rung_us";
+    rung_us = stored.rung_us + excluded.rung_us, heard = stored.heard + excluded.heard,
+    heard_mos_millis = stored.heard_mos_millis + excluded.heard_mos_millis";

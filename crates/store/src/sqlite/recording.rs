@@ -13,7 +13,7 @@ use crate::records::{Batch, CallState, Rejected, Writer, accounts_of, may_be_set
 use crate::row::stored;
 use crate::store::random;
 use crate::timeline::Chunk;
-use crate::traffic::TrafficChange;
+use crate::traffic::{TrafficChange, mos_millis};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 use serde::Serialize;
@@ -224,6 +224,7 @@ fn write_legs(connection: &Connection, legs: &[&LegRecord]) -> Result<(), rusqli
             leg.billed_seconds.map(stored),
             leg.cost.map(Money::micros),
             leg.media.as_ref().map(|counted| json(&mut media, counted)),
+            mos_millis(leg),
         )?;
     }
     Ok(())
@@ -342,16 +343,16 @@ WHERE account_id = excluded.account_id";
 const UPSERT_LEGS: &str = "
 INSERT INTO call_legs (call_log_id, id, account_id, number, kind, trunk_id, direction, request_uri, started_at, ringing_at,
     answered_at, ended_at, duration_ms, status, cause, sip_status, hung_up_by, codec, sip_call_id, transport, remote_address,
-    billed_seconds, cost_micros, media, counted)
+    billed_seconds, cost_micros, media, mos_millis, counted)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,
-    ?24, TRUE)
+    ?24, ?25, TRUE)
 ON CONFLICT (call_log_id, id) DO UPDATE SET number = excluded.number, kind = excluded.kind, trunk_id = excluded.trunk_id,
     direction = excluded.direction, request_uri = excluded.request_uri, started_at = excluded.started_at,
     ringing_at = excluded.ringing_at, answered_at = excluded.answered_at, ended_at = excluded.ended_at,
     duration_ms = excluded.duration_ms, status = excluded.status, cause = excluded.cause, sip_status = excluded.sip_status,
     hung_up_by = excluded.hung_up_by, codec = excluded.codec, sip_call_id = excluded.sip_call_id,
     transport = excluded.transport, remote_address = excluded.remote_address, billed_seconds = excluded.billed_seconds,
-    cost_micros = excluded.cost_micros, media = excluded.media, counted = TRUE
+    cost_micros = excluded.cost_micros, media = excluded.media, mos_millis = excluded.mos_millis, counted = TRUE
 WHERE account_id = excluded.account_id";
 
 const INSERT_TIMELINES: &str = "

@@ -44,7 +44,7 @@ pub(super) fn change_legs(
 pub(super) fn write(connection: &Connection, rows: &[(TrafficKey, Sums)]) -> Result<(), rusqlite::Error> {
     let mut statement = connection.prepare_cached(ADD_TRAFFIC)?;
     for (key, sums) in rows {
-        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r] = sums.columns();
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t] = sums.columns();
         run!(
             statement,
             key.account.as_uuid().as_bytes(),
@@ -72,6 +72,8 @@ pub(super) fn write(connection: &Connection, rows: &[(TrafficKey, Sums)]) -> Res
             p,
             q,
             r,
+            s,
+            t,
         )?;
     }
     Ok(())
@@ -118,8 +120,9 @@ fn stored_leg<'a>(row: &'a Row<'_>) -> Result<Option<Stored<LegFacts<'a>>>, rusq
         cause: parsed(row, 10)?,
         billed_seconds: row.get(11)?,
         cost_micros: row.get(12)?,
+        mos_millis: row.get(13)?,
     };
-    Ok(Some(Stored { facts, counted: row.get(13)? }))
+    Ok(Some(Stored { facts, counted: row.get(14)? }))
 }
 
 /// A word of one of our lists.
@@ -143,14 +146,14 @@ FROM call_logs WHERE id = ?1";
 
 const STORED_LEG: &str = "
 SELECT account_id, trunk_id, direction, request_uri, started_at, ringing_at, answered_at, ended_at IS NOT NULL, duration_ms, status,
-    cause, billed_seconds, cost_micros, counted
+    cause, billed_seconds, cost_micros, mos_millis, counted
 FROM call_legs WHERE call_log_id = ?1 AND id = ?2";
 
 pub(super) const ADD_TRAFFIC: &str = "
 INSERT INTO traffic (account_id, view, grain, began_at, trunk_id, direction, detail, calls, calls_answered, calls_failed, calls_timed,
     calls_ms, calls_cost_micros, scores, scores_millis, attempts, attempts_answered, attempts_failed, attempts_effective,
-    attempts_timed, attempts_ms, attempts_cost_micros, billed_seconds, rung, rung_us)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)
+    attempts_timed, attempts_ms, attempts_cost_micros, billed_seconds, rung, rung_us, heard, heard_mos_millis)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27)
 ON CONFLICT (account_id, view, grain, began_at, trunk_id, direction, detail) DO UPDATE SET calls = calls + excluded.calls,
     calls_answered = calls_answered + excluded.calls_answered, calls_failed = calls_failed + excluded.calls_failed,
     calls_timed = calls_timed + excluded.calls_timed, calls_ms = calls_ms + excluded.calls_ms,
@@ -159,4 +162,5 @@ ON CONFLICT (account_id, view, grain, began_at, trunk_id, direction, detail) DO 
     attempts_answered = attempts_answered + excluded.attempts_answered, attempts_failed = attempts_failed + excluded.attempts_failed,
     attempts_effective = attempts_effective + excluded.attempts_effective, attempts_timed = attempts_timed + excluded.attempts_timed,
     attempts_ms = attempts_ms + excluded.attempts_ms, attempts_cost_micros = attempts_cost_micros + excluded.attempts_cost_micros,
-    billed_seconds = billed_seconds + excluded.billed_seconds, rung = rung + excluded.rung, rung_us = rung_us + excluded.rung_us";
+    billed_seconds = billed_seconds + excluded.billed_seconds, rung = rung + excluded.rung, rung_us = rung_us + excluded.rung_us,
+    heard = heard + excluded.heard, heard_mos_millis = heard_mos_millis + excluded.heard_mos_millis";

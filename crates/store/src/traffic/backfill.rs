@@ -40,7 +40,10 @@ impl Store {
                     if is_calls {
                         change.add(CallFacts::from(&read_call(row)?).share());
                     } else {
-                        change.add(LegFacts::from(&read_leg(row)?).share());
+                        let leg = read_leg(row)?;
+                        // As the row has it, so that the same is taken away when it is written again.
+                        let facts = LegFacts { mos_millis: row.integer_opt("mos_millis")?, ..LegFacts::from(&leg) };
+                        change.add(facts.share());
                     }
                 }
             }

@@ -15,7 +15,7 @@ pub(crate) use change::{Grain, TrafficChange, TrafficKey, View};
 pub use prefix::DestinationPrefix;
 pub(crate) use prefix::ERASED;
 pub use query::{TimeStep, TrafficDetail, TrafficQuery, TrafficRow};
-pub(crate) use share::{CallFacts, LegFacts};
+pub(crate) use share::{CallFacts, LegFacts, mos_millis};
 pub(crate) use sums::SUMS;
 pub use sums::Sums;
 

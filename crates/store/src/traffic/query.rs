@@ -227,7 +227,8 @@ SELECT CASE WHEN $10 > 0 THEN began_at - began_at % $10 END AS began, CASE WHEN 
     CAST(SUM(attempts_failed) AS BIGINT) AS attempts_failed, CAST(SUM(attempts_effective) AS BIGINT) AS attempts_effective,
     CAST(SUM(attempts_timed) AS BIGINT) AS attempts_timed, CAST(SUM(attempts_ms) AS BIGINT) AS attempts_ms,
     CAST(SUM(attempts_cost_micros) AS BIGINT) AS attempts_cost_micros, CAST(SUM(billed_seconds) AS BIGINT) AS billed_seconds,
-    CAST(SUM(rung) AS BIGINT) AS rung, CAST(SUM(rung_us) AS BIGINT) AS rung_us
+    CAST(SUM(rung) AS BIGINT) AS rung, CAST(SUM(rung_us) AS BIGINT) AS rung_us,
+    CAST(SUM(heard) AS BIGINT) AS heard, CAST(SUM(heard_mos_millis) AS BIGINT) AS heard_mos_millis
 FROM traffic
 WHERE account_id = $1 AND view = $2 AND grain = $3 AND began_at >= $4 AND began_at < $5
     AND ($6 IS NULL OR trunk_id = $6) AND ($7 IS NULL OR direction = $7) AND ($8 IS NULL OR detail = $8)

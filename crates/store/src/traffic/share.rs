@@ -60,6 +60,8 @@ pub(crate) struct LegFacts<'a> {
     pub(crate) cause: Option<HangupCause>,
     pub(crate) billed_seconds: Option<i64>,
     pub(crate) cost_micros: Option<i64>,
+    /// Listening quality as a mean opinion score, in thousandths. A column of its own, since rows of earlier builds have counted none.
+    pub(crate) mos_millis: Option<i64>,
 }
 
 impl<'a> From<&'a CallRecord> for CallFacts<'a> {
@@ -98,6 +100,7 @@ impl<'a> From<&'a LegRecord> for LegFacts<'a> {
             cause: leg.cause,
             billed_seconds: leg.billed_seconds.map(crate::row::stored),
             cost_micros: leg.cost.map(Money::micros),
+            mos_millis: mos_millis(leg),
         }
     }
 }
@@ -178,6 +181,8 @@ impl LegFacts<'_> {
             billed_seconds: self.billed_seconds.map_or(0, |seconds| seconds.clamp(0, LONGEST_CALL_MS / 1_000)),
             rung: i64::from(rung_us.is_some()),
             rung_us: rung_us.unwrap_or(0),
+            heard: i64::from(self.mos_millis.is_some()),
+            heard_mos_millis: self.mos_millis.unwrap_or(0),
             ..Sums::default()
         };
         let cell = Cell {
@@ -248,6 +253,11 @@ fn bounded_ms(duration_ms: i64) -> i64 {
 
 fn bounded_cost(micros: i64) -> i64 {
     micros.clamp(-DEAREST_CALL_MICROS, DEAREST_CALL_MICROS)
+}
+
+/// The listening quality of a leg, as its row holds it.
+pub(crate) fn mos_millis(leg: &LegRecord) -> Option<i64> {
+    leg.listening_quality().map(score_millis)
 }
 
 /// A score as whole thousandths, so that sums are exact whatever is added and taken away.

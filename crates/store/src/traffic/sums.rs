@@ -77,7 +77,11 @@ sums! {
     rung,
     /// How long it took them to ring, in microseconds.
     rung_us,
+    /// Attempts whose listening quality was measured.
+    heard,
+    /// Their mean opinion scores, in thousandths.
+    heard_mos_millis,
 }
 
 /// How many columns are added up.
-pub(crate) const SUMS: usize = 18;
+pub(crate) const SUMS: usize = 20;

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tandem_model::{
-    AccountId, CallDirection, CallRecord, CallStatus, CarriedBy, HangupCause, LegRecord, LegStatus, Money, Record,
-    Timestamp, TrunkId,
+    AccountId, CallDirection, CallRecord, CallStatus, CarriedBy, Codec, HangupCause, LegMedia, LegRecord, LegStatus,
+    Money, Record, Timestamp, TrunkId,
 };
 use tandem_store::{
     CallFilter, CallKey, ErasureStep, Part, Store, Sums, TimeStep, TrafficDetail, TrafficQuery, UpdateCallError,
@@ -103,9 +103,18 @@ fn leg_state(random: &mut Random, call: &CallRecord, number: u64) -> LegRecord {
         }),
         billed_seconds: is_over.then(|| random.below(100)),
         cost: is_over.then(|| Money::from_micros(i64::try_from(random.below(10_000)).unwrap())),
+        codec: random.one_of(&[None, Some(Codec::Pcmu), Some(Codec::Pcma), Some(Codec::G722)]),
+        media: is_over.then(|| {
+            let (packets_received, packets_lost, _) = random.one_of(&HEARD);
+            LegMedia { packets_received, packets_lost, ..LegMedia::default() }
+        }),
         ..leg(1, call)
     }
 }
+
+/// Packets that came and that were lost, and the mean opinion score of that by G.107 in thousandths.
+const HEARD: [(u64, Option<i64>, Option<i64>); 4] =
+    [(400, Some(-2), Some(4_410)), (95, Some(5), Some(3_920)), (95, None, None), (24, Some(0), None)];
 
 /// What a row of the log is: its time, trunk, direction, cause and prefix, and what it adds.
 type Told = (Timestamp, Option<TrunkId>, CallDirection, Option<String>, String, Sums);
@@ -162,6 +171,11 @@ fn told_of_leg(leg: &LegRecord) -> Told {
         Some(HangupCause::Canceled) => over && leg.ringing_at.is_some(),
         _ => false,
     };
+    let is_g711 = matches!(leg.codec, Some(Codec::Pcmu | Codec::Pcma));
+    let media = leg.media.as_ref().filter(|_| answered && is_g711);
+    let mos = media.and_then(|media| {
+        HEARD.iter().find(|(came, lost, _)| (*came, *lost) == (media.packets_received, media.packets_lost)).unwrap().2
+    });
     let sums = Sums {
         attempts: 1,
         attempts_answered: i64::from(answered),
@@ -174,6 +188,8 @@ fn told_of_leg(leg: &LegRecord) -> Told {
         rung: i64::from(rung.is_some()),
         // No ringing counts for longer than an hour.
         rung_us: rung.map_or(0, |at| i64::try_from(at.since(leg.started_at).as_micros()).unwrap().min(3_600_000_000)),
+        heard: i64::from(mos.is_some()),
+        heard_mos_millis: mos.unwrap_or(0),
         ..Sums::default()
     };
     let number = leg.request_uri.trim_start_matches("sip:").split('@').next().unwrap();

@@ -33,8 +33,13 @@ impl Figures {
         mean(self.sums.rung_us, self.sums.rung).map(|micros| rounded(micros / 1_000.0, 3))
     }
 
-    /// Mean of the scores that clients gave.
+    /// Mean opinion score: how good what came from the far ends is likely to sound.
     pub(crate) fn mos(&self) -> Option<f64> {
+        mean(self.sums.heard_mos_millis, self.sums.heard).map(|millis| rounded(millis / 1_000.0, 3))
+    }
+
+    /// Mean of the scores that clients gave.
+    pub(crate) fn quality_score_average(&self) -> Option<f64> {
         mean(self.sums.scores_millis, self.sums.scores).map(|millis| rounded(millis / 1_000.0, 3))
     }
 
@@ -102,7 +107,17 @@ mod tests {
     #[test]
     fn nothing_is_made_up_of_nothing() {
         let none = figures(Sums { attempts: 3, calls: 3, ..Sums::default() });
-        assert_eq!([none.asr_percent(), none.ner_percent(), none.acd_seconds(), none.pdd_ms(), none.mos()], [None; 5]);
+        assert_eq!(
+            [
+                none.asr_percent(),
+                none.ner_percent(),
+                none.acd_seconds(),
+                none.pdd_ms(),
+                none.mos(),
+                none.quality_score_average()
+            ],
+            [None; 6]
+        );
         assert_eq!((none.minutes(), none.call_cost(), none.total_cost()), (0.0, Money::ZERO, Money::ZERO));
     }
 
@@ -120,13 +135,15 @@ mod tests {
             rung_us: 5_000_000,
             scores: 3,
             scores_millis: 13_000,
+            heard: 2,
+            heard_mos_millis: 8_330,
             ..Sums::default()
         });
         assert_eq!(some.asr_percent(), Some(66.67));
         assert_eq!(some.ner_percent(), Some(83.33));
         assert_eq!(some.acd_seconds(), Some(30.167));
         assert_eq!(some.pdd_ms(), Some(1_250.0));
-        assert_eq!(some.mos(), Some(4.333));
+        assert_eq!((some.mos(), some.quality_score_average()), (Some(4.165), Some(4.333)));
         assert_eq!(some.minutes(), 1.508);
         let monthly = Figures { monthly_cost: Some(Money::from_micros(3)), ..some };
         assert_eq!(monthly.total_cost(), Money::from_micros(10));

@@ -1,17 +1,24 @@
 //! How good what was heard of a call is likely to sound: the E-model (ITU-T G.107) with what was measured.
 
-use tandem_model::{Codec, LegMedia};
+use crate::{Codec, LegMedia, LegRecord};
 
-/// The listening quality of what came from the far end, as a mean opinion score from 1 to 4.41; `None` without enough audio, or where
-/// nobody counted what was lost.
-///
-/// It is that of G.711 (G.113 Appendix I: Ie 0) at a receiver that conceals single lost packets (Bpl 25.1). Delay is no part of it, as in
-/// MOS-LQ of RFC 3611 §4.7.5.
-pub(crate) fn listening_quality(codec: Option<Codec>, media: &LegMedia) -> Option<f64> {
-    match codec? {
-        Codec::Pcmu | Codec::Pcma => {}
-        Codec::G722 | Codec::G729 | Codec::Opus => return None,
+impl LegRecord {
+    /// The listening quality of what came from the far end, as a mean opinion score from 1 to 4.41 in steps of a hundredth. `None` where it
+    /// never answered or too little audio came, where nobody counted what was lost, and of other codecs than G.711.
+    ///
+    /// It is that of G.711 (G.113 Appendix I: Ie 0) at a receiver that conceals single lost packets (Bpl 25.1). Delay is no part of it, as in
+    /// MOS-LQ of RFC 3611 §4.7.5.
+    #[must_use]
+    pub fn listening_quality(&self) -> Option<f64> {
+        self.answered_at?;
+        match self.codec? {
+            Codec::Pcmu | Codec::Pcma => g711_quality(self.media.as_ref()?),
+            Codec::G722 | Codec::G729 | Codec::Opus => None,
+        }
     }
+}
+
+fn g711_quality(media: &LegMedia) -> Option<f64> {
     let received = whole(media.packets_received)?;
     if received < LEAST_PACKETS {
         return None;
@@ -47,18 +54,7 @@ mod tests {
     use super::*;
 
     fn quality(packets_received: u64, packets_lost: Option<i64>) -> Option<f64> {
-        let media = LegMedia {
-            packets_received,
-            bytes_received: 0,
-            packets_sent: 0,
-            bytes_sent: 0,
-            packets_lost,
-            jitter_us: None,
-            round_trip_us: None,
-            packets_refused: 0,
-            remote_rtp: None,
-        };
-        listening_quality(Some(Codec::Pcmu), &media)
+        g711_quality(&LegMedia { packets_received, packets_lost, ..LegMedia::default() })
     }
 
     #[test]
