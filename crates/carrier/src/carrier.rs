@@ -14,6 +14,7 @@ use tandem_sip::random::Randomness;
 
 use crate::call::{Call, Life};
 use crate::exchange::{Callers, Exchange};
+use crate::line::LineCommand;
 use crate::persona::{Address, Behaviour, Persona, UNASSIGNED};
 use crate::port::{MediaPort, Ports};
 use crate::random::Seeds;
@@ -55,6 +56,8 @@ pub enum Output {
     Transmit(Transmit),
     /// Hand this to the media engine that has the carrier's ports.
     Media(engine::Command),
+    /// Hand this to the [`Lines`](crate::Lines) of these ports, in order with what the engine is told.
+    Line(LineCommand),
     /// Log this.
     Report(Report),
 }
@@ -306,7 +309,7 @@ impl Carrier {
         let local = voice::local_media(self.media_address, port, self.exchange.seeds.next() >> 1);
         let caller = request.flow.remote.ip();
         match Voice::negotiate(port, local, caller, request.sdp.as_deref(), &self.exchange.callers) {
-            Ok(voice) => Ok(Some(voice)),
+            Ok(voice) => Ok(Some(voice.over(behaviour.line))),
             Err(refusal) => {
                 self.ports.give_back(port);
                 Err(Refusal::Media(refusal))

@@ -9,6 +9,7 @@ use tandem_model::Now;
 use tandem_sip::endpoint::Endpoint;
 
 use crate::carrier::Output;
+use crate::line::LineCommand;
 use crate::random::Seeds;
 use crate::report::{CallNumber, Happening, Report};
 
@@ -27,6 +28,10 @@ pub(crate) struct Callers(Vec<IpNet>);
 impl Exchange {
     pub(crate) fn media(&mut self, command: Command) {
         self.outputs.push_back(Output::Media(command));
+    }
+
+    pub(crate) fn line(&mut self, command: LineCommand) {
+        self.outputs.push_back(Output::Line(command));
     }
 
     pub(crate) fn report(&mut self, call: CallNumber, happening: Happening, now: Now) {

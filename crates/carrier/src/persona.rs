@@ -6,6 +6,8 @@ use tandem_media::engine::{Sink, Source};
 use tandem_media::tone::{Beat, DEFAULT_LEVEL_DBM0, ToneSpec};
 use tandem_sip::message::{StatusCode, Uri};
 
+use crate::line::Impairment;
+
 /// A number of the carrier and what it does.
 #[derive(Debug)]
 pub struct Persona {
@@ -33,6 +35,8 @@ pub enum Address {
 pub(crate) struct Behaviour {
     /// How long its INVITE is left unheard: not even a 100 is sent. Then the script begins.
     pub(crate) silence: Duration,
+    /// What the line does to what it says; `None` on a good one.
+    pub(crate) line: Option<Impairment>,
     /// What it does then. It ends with a refusal, or the caller ends the call.
     pub(crate) script: &'static [Step],
 }
@@ -162,6 +166,12 @@ pub const PERSONAS: &[Persona] = &[
         first: &SILENT,
         second: &ECHO,
     },
+    Persona {
+        digits: "12025550110",
+        summary: "answers, plays a steady tone with 5 % loss and 30 ms jitter",
+        first: &BAD_LINE,
+        second: &BAD_LINE,
+    },
 ];
 
 /// What a number without a persona does.
@@ -193,12 +203,24 @@ const EARLY_MEDIA: Behaviour = promptly(&[
     after(Duration::from_secs(2), Act::Answer(ECHOING)),
 ]);
 
-const SILENT: Behaviour = Behaviour { silence: Duration::from_secs(8), script: &[now(Act::Answer(ECHOING))] };
+const SILENT: Behaviour =
+    Behaviour { silence: Duration::from_secs(8), line: None, script: &[now(Act::Answer(ECHOING))] };
+
+/// A tone and no echo: it goes out fifty times a second whatever is heard, so that what is missing can be counted from the first
+/// second, and a steady one has a gap where a packet is missing.
+const BAD_LINE: Behaviour = Behaviour {
+    silence: Duration::ZERO,
+    line: Some(Impairment::BAD),
+    script: &[now(Act::Answer(Talk {
+        says: Says::Tone { frequencies_hz: &[800], cadence: &[] },
+        hears: Sink::Discard,
+    }))],
+};
 
 const ECHOING: Talk = Talk { says: Says::Nothing, hears: Sink::Echo };
 
 const fn promptly(script: &'static [Step]) -> Behaviour {
-    Behaviour { silence: Duration::ZERO, script }
+    Behaviour { silence: Duration::ZERO, line: None, script }
 }
 
 const fn now(act: Act) -> Step {

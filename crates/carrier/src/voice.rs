@@ -8,6 +8,7 @@ use tandem_media::sdp::Direction;
 use tandem_model::Codec;
 
 use crate::exchange::{Callers, Exchange};
+use crate::line::{Impairment, LineCommand};
 use crate::persona::Talk;
 use crate::port::MediaPort;
 use crate::report::{CallNumber, Heard, MediaRefusal};
@@ -17,6 +18,8 @@ use crate::report::{CallNumber, Heard, MediaRefusal};
 pub(crate) struct Voice {
     port: MediaPort,
     state: PortState,
+    /// What the line does to what we say; `None` on a good one.
+    line: Option<Impairment>,
     local: LocalMedia,
     /// Where the caller's signalling comes from.
     caller: IpAddr,
@@ -56,7 +59,12 @@ impl Voice {
         callers: &Callers,
     ) -> Result<Self, MediaRefusal> {
         let negotiation = Negotiation::start(&local, offer, callers)?;
-        Ok(Self { port, state: PortState::Reserved, local, caller, negotiation })
+        Ok(Self { port, state: PortState::Reserved, line: None, local, caller, negotiation })
+    }
+
+    /// The same over this line.
+    pub(crate) fn over(self, line: Option<Impairment>) -> Self {
+        Self { line, ..self }
     }
 
     /// The same for a re-INVITE. When it is refused, what was agreed before stays.
@@ -109,6 +117,10 @@ impl Voice {
             self.state = PortState::Open;
             let seed = exchange.seeds.next();
             exchange.media(Command::Open { port, tag: call.0, seed });
+            if let Some(impairment) = self.line {
+                let seed = exchange.seeds.next();
+                exchange.line(LineCommand::Impair { port, impairment, seed });
+            }
             self.connect(exchange);
         }
         if matches!(self.state, PortState::Open) {
@@ -123,11 +135,14 @@ impl Voice {
         exchange.media(Command::SetRemote { port: self.port.id, remote: remote_media(agreement, self.caller) });
     }
 
-    /// The call is over.
+    /// The call is over. The next one on this port has a line of its own.
     pub(crate) fn close(&mut self, exchange: &mut Exchange) {
         if matches!(self.state, PortState::Open) {
             self.state = PortState::Closing;
             exchange.media(Command::Close { port: self.port.id });
+        }
+        if self.line.take().is_some() {
+            exchange.line(LineCommand::Restore { port: self.port.id });
         }
     }
 

@@ -15,8 +15,8 @@ use crate::config::{Config, MediaIo};
 use crate::runtime::{
     Admission, BindPortsError, BindSignallingError, HealthKeeper, JournalGauge, LookedUp, MAX_CONNECTIONS,
     MediaSockets, MediaThread, OsRandom, Recorder, Resolver, RouteLoader, Shard, ShardCommand, ShardEpoch, ShardHandle,
-    ShardSwitchboard, SignallingSockets, SwitchMachine, SwitchboardParts, SystemClock, TrunkStates, TurnJournal,
-    keep_keys, open_calls,
+    ShardSwitchboard, SignallingSockets, Straight, SwitchMachine, SwitchboardParts, SystemClock, TrunkStates,
+    TurnJournal, keep_keys, open_calls,
 };
 use demo::DemoError;
 use identity::NodeIdError;
@@ -161,7 +161,7 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     let listeners = signalling.local_addresses();
     let switch = new_switch(&config, &listeners, ports, store.node_id().as_uuid().as_u128());
     let shard = Shard::new(signalling)?;
-    let media = MediaThread::new(media_sockets, media_path)?;
+    let media = MediaThread::new(media_sockets, media_path, Straight)?;
     let (shard_handle, media_handle) = (shard.handle(), media.handle());
     let epoch = ShardEpoch::default();
     let machine = SwitchMachine::new(switch, turn_journal, lookups, health, Arc::clone(&admission), epoch.clone());

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use tandem_carrier::{Carrier, CarrierConfig, Limits, MediaPort, Output};
+use tandem_carrier::{Carrier, CarrierConfig, Limits, Lines, MediaPort, Output};
 use tandem_lab::setup::Seeded;
 use tandem_media::engine::{self, Channel, Engine, PortId};
 use tandem_model::{Now, Transport};
@@ -15,6 +15,7 @@ use crate::network::{Content, Datagram};
 pub(crate) struct CarrierHost {
     carrier: Carrier,
     engine: Engine,
+    lines: Lines,
     sending: Vec<Datagram>,
 }
 
@@ -35,6 +36,7 @@ impl CarrierHost {
         Self {
             carrier: Carrier::new(config, Box::new(Seeded(seed))),
             engine: Engine::new(engine::Limits { ports: PORTS }, now, Duration::from_secs(1_800_000_000)),
+            lines: Lines::default(),
             sending: Vec::new(),
         }
     }
@@ -56,6 +58,7 @@ impl CarrierHost {
                 if let Some(offset) = port
                     && let Some(transmit) =
                         self.engine.forward(PortId(u32::from(offset / 2)), datagram.from, &mut packet, now.instant)
+                    && let Some(transmit) = self.lines.carry(transmit, now.instant)
                 {
                     self.sending.extend(audio_datagram(&transmit));
                 }
@@ -65,7 +68,8 @@ impl CarrierHost {
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        [self.carrier.poll_timeout(), self.engine.poll_timeout()].into_iter().flatten().min()
+        let line = self.lines.poll_timeout();
+        [self.carrier.poll_timeout(), self.engine.poll_timeout(), line].into_iter().flatten().min()
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Now) {
@@ -98,15 +102,22 @@ impl CarrierHost {
                     Output::Media(command) => {
                         self.engine.handle_command(command, now.instant).expect("the carrier knows its ports");
                     }
+                    Output::Line(command) => self.lines.handle_command(command),
                     Output::Report(_) => {}
                 }
             }
             while let Some(output) = self.engine.poll_output() {
                 is_idle = false;
                 match output {
-                    engine::Output::Transmit(transmit) => self.sending.extend(audio_datagram(&transmit)),
+                    engine::Output::Transmit(transmit) => {
+                        let sent = self.lines.carry(transmit, now.instant);
+                        self.sending.extend(sent.and_then(|transmit| audio_datagram(&transmit)));
+                    }
                     engine::Output::Event(event) => self.carrier.handle_media_event(event, now),
                 }
+            }
+            while let Some(late) = self.lines.poll_due(now.instant) {
+                self.sending.extend(audio_datagram(&late.transmit()));
             }
             if is_idle {
                 return;

@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use tandem_carrier::{
-    Address, Carrier, CarrierConfig, Counts, Ending, Happening, Heard, Limits, MediaPort, Output, Report,
+    Address, Carrier, CarrierConfig, Counts, Ending, Happening, Heard, Limits, LineCommand, Lines, MediaPort, Output,
+    Report,
 };
 use tandem_media::engine::{
     self, Channel, Command, Engine, Event as MediaEvent, Output as MediaOutput, PortId, PortStats,
@@ -42,6 +43,9 @@ pub(crate) struct Line {
     pub(crate) events: Vec<(Duration, Event)>,
     pub(crate) reports: Vec<Report>,
     pub(crate) commands: Vec<Command>,
+    pub(crate) line_commands: Vec<LineCommand>,
+    /// What the engine sends goes through these.
+    pub(crate) lines: Lines,
     /// Without one, ports do nothing, and count [`HEARD`].
     engine: Option<Engine>,
     /// RTP packets that the caller got, with the time.
@@ -77,6 +81,8 @@ impl Line {
             events: Vec::new(),
             reports: Vec::new(),
             commands: Vec::new(),
+            line_commands: Vec::new(),
+            lines: Lines::default(),
             engine: None,
             audio: Vec::new(),
         }
@@ -100,7 +106,8 @@ impl Line {
     pub(crate) fn say(&mut self, port: PortId, mut packet: Vec<u8>) {
         let now = self.now().instant;
         let engine = self.engine.as_mut().expect("only a line with an engine carries audio");
-        if let Some(transmit) = engine.forward(port, CALLER_MEDIA, &mut packet, now) {
+        let sent = engine.forward(port, CALLER_MEDIA, &mut packet, now);
+        if let Some(transmit) = sent.and_then(|transmit| self.lines.carry(transmit, now)) {
             self.audio.push((self.elapsed, transmit.payload.to_vec()));
         }
         self.settle();
@@ -148,7 +155,9 @@ impl Line {
         let end = self.elapsed + time;
         for _ in 0..MAX_WAKE_UPS {
             let media = self.engine.as_ref().and_then(Engine::poll_timeout);
-            let due = [self.carrier.poll_timeout(), self.caller.poll_timeout(), media].into_iter().flatten().min();
+            let line = self.lines.poll_timeout();
+            let due =
+                [self.carrier.poll_timeout(), self.caller.poll_timeout(), media, line].into_iter().flatten().min();
             let Some(due) = due.map(|due| due - self.start).filter(|due| *due <= end) else {
                 self.elapsed = end;
                 return;
@@ -174,6 +183,10 @@ impl Line {
                 match output {
                     Output::Transmit(transmit) => self.carry_to_caller(&transmit),
                     Output::Media(command) => self.command_engine(command),
+                    Output::Line(command) => {
+                        self.line_commands.push(command);
+                        self.lines.handle_command(command);
+                    }
                     Output::Report(report) => self.reports.push(report),
                 }
             }
@@ -194,15 +207,26 @@ impl Line {
     fn drain_engine(&mut self) -> bool {
         let mut events = Vec::new();
         let mut moved = false;
+        let now = self.now().instant;
         while let Some(output) = self.engine.as_mut().and_then(Engine::poll_output) {
             moved = true;
             match output {
-                MediaOutput::Transmit(transmit) if transmit.channel == Channel::Rtp => {
-                    assert_eq!(transmit.to, CALLER_MEDIA);
-                    self.audio.push((self.elapsed, transmit.payload.to_vec()));
+                MediaOutput::Transmit(transmit) => {
+                    if let Some(transmit) = self.lines.carry(transmit, now)
+                        && transmit.channel == Channel::Rtp
+                    {
+                        assert_eq!(transmit.to, CALLER_MEDIA);
+                        self.audio.push((self.elapsed, transmit.payload.to_vec()));
+                    }
                 }
-                MediaOutput::Transmit(_) => {}
                 MediaOutput::Event(event) => events.push(event),
+            }
+        }
+        while let Some(datagram) = self.lines.poll_due(now) {
+            moved = true;
+            if datagram.channel == Channel::Rtp {
+                assert_eq!(datagram.to, CALLER_MEDIA);
+                self.audio.push((self.elapsed, datagram.payload));
             }
         }
         for event in events {
@@ -307,6 +331,7 @@ impl Line {
         assert_eq!(endpoint.client_transactions, idle.client_transactions);
         assert_eq!(self.caller.counts().sessions, 0);
         assert_eq!(self.carrier.poll_timeout(), None);
+        assert_eq!((self.lines.impaired(), self.lines.on_their_way()), (0, 0));
 
         let mut open = BTreeSet::new();
         for command in &self.commands {

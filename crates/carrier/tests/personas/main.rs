@@ -8,7 +8,7 @@ mod line;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tandem_carrier::{Address, Ending, Happening, Limits, MediaRefusal};
+use tandem_carrier::{Address, Ending, Happening, Impairment, Limits, LineCommand, MediaRefusal};
 use tandem_media::engine::{Command, Event as MediaEvent, PortStats, RemoteMedia, Sink, Source};
 use tandem_media::offer_answer::{self, LocalMedia, accept_answer};
 use tandem_media::sdp::Direction;
@@ -218,6 +218,39 @@ fn number_0109_is_as_0100_on_the_second_address() {
     assert_eq!(line.responses(), [(0, 180), (1_000, 200)]);
     assert_eq!(sounds(&line), [(Source::None, Sink::Echo)]);
     line.bye(call);
+    line.expect_nothing_left();
+}
+
+#[test]
+fn number_0110_answers_at_once_with_a_steady_tone_over_a_bad_line() {
+    for address in BOTH {
+        let mut line = Line::new();
+        let call = line.call("0110", address);
+        line.pass(secs(60));
+
+        assert_eq!(line.responses(), [(0, 200)]);
+        let sounds = sounds(&line);
+        let [(Source::Tone(tone), Sink::Discard)] = sounds.as_slice() else { panic!("{sounds:?} is not a tone") };
+        assert_eq!((tone.frequencies_hz(), tone.cadence()), ([800].as_slice(), [].as_slice()));
+        let [LineCommand::Impair { port, impairment, .. }] = line.line_commands.as_slice() else {
+            panic!("{:?} is not one bad line", line.line_commands)
+        };
+        assert_eq!((*port, *impairment), (media_port(0).id, Impairment::BAD));
+        assert_eq!(byes(&line), [], "the caller ends the call");
+        line.bye(call);
+        assert_eq!(line.line_commands.last(), Some(&LineCommand::Restore { port: media_port(0).id }));
+        line.expect_nothing_left();
+    }
+}
+
+#[test]
+fn only_0110_has_a_bad_line() {
+    let mut line = Line::with(Limits::default(), 64);
+    let calls = call_everyone(&mut line, 1);
+    line.pass(secs(10));
+    end_all(&mut line, &calls);
+
+    assert_eq!(line.line_commands.len(), 2, "{:?}", line.line_commands);
     line.expect_nothing_left();
 }
 
@@ -479,7 +512,7 @@ fn calls_over_a_lossy_line_leave_nothing_behind() {
 
 /// Calls each number so many times, at either address.
 fn call_everyone(line: &mut Line, rounds: usize) -> Vec<SessionId> {
-    let numbers = ["0100", "0101", "0102", "0103", "0104", "0105", "0106", "0109"];
+    let numbers = ["0100", "0101", "0102", "0103", "0104", "0105", "0106", "0109", "0110"];
     let mut calls = Vec::new();
     for round in 0..rounds {
         for (index, number) in numbers.iter().enumerate() {

@@ -1,6 +1,6 @@
 use super::signalling::{Machine, WireOutput};
 use std::time::Instant;
-use tandem_carrier::{Carrier, Output};
+use tandem_carrier::{Carrier, LineCommand, Output};
 use tandem_media::engine;
 use tandem_model::Now;
 use tandem_sip::endpoint::Flow;
@@ -21,6 +21,7 @@ impl CarrierMachine {
 
 impl Machine for CarrierMachine {
     type Command = NoCommand;
+    type LineCommand = LineCommand;
 
     fn handle_datagram(&mut self, flow: Flow, octets: &[u8], now: Now) {
         self.carrier.handle_datagram(flow, octets, now);
@@ -50,11 +51,12 @@ impl Machine for CarrierMachine {
         self.carrier.poll_timeout()
     }
 
-    fn poll_output(&mut self, _: Now) -> Option<WireOutput> {
+    fn poll_output(&mut self, _: Now) -> Option<WireOutput<LineCommand>> {
         loop {
             match self.carrier.poll_output()? {
                 Output::Transmit(transmit) => return Some(WireOutput::Transmit(transmit)),
                 Output::Media(command) => return Some(WireOutput::Media(command)),
+                Output::Line(command) => return Some(WireOutput::Line(command)),
                 Output::Report(report) => tracing::info!(target: "carrier", "{report}"),
             }
         }

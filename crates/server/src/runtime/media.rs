@@ -1,8 +1,10 @@
 use super::backlog::Backlog;
 use super::clock::SystemClock;
+use super::line::Line;
 use super::signalling::{Input, ShardHandle};
 use super::vital;
 use crossbeam_channel::{Receiver, Sender};
+use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::thread::{self, JoinHandle};
@@ -85,21 +87,27 @@ impl MediaSockets {
 }
 
 /// What reaches a media thread from its shard.
-pub(crate) enum MediaInput {
+pub(crate) enum MediaInput<L> {
     Command(Command),
+    Line(L),
     Stop,
 }
 
 /// The sending side of a media thread's queue.
-#[derive(Clone)]
-pub(crate) struct MediaHandle {
-    queue: Sender<MediaInput>,
+pub(crate) struct MediaHandle<L = Infallible> {
+    queue: Sender<MediaInput<L>>,
     waker: Waker,
     path: IoPath,
 }
 
-impl MediaHandle {
-    pub(crate) fn backlog(&self) -> Backlog<MediaInput> {
+impl<L> Clone for MediaHandle<L> {
+    fn clone(&self) -> Self {
+        Self { queue: self.queue.clone(), waker: self.waker.clone(), path: self.path }
+    }
+}
+
+impl<L> MediaHandle<L> {
+    pub(crate) fn backlog(&self) -> Backlog<MediaInput<L>> {
         Backlog::new(self.queue.clone())
     }
 
@@ -126,23 +134,24 @@ impl MediaHandle {
 }
 
 /// A media thread before it runs.
-pub(crate) struct MediaThread {
+pub(crate) struct MediaThread<L: Line> {
     io: SocketSet,
     ports: u32,
-    inputs: Receiver<MediaInput>,
-    handle: MediaHandle,
+    line: L,
+    inputs: Receiver<MediaInput<L::Command>>,
+    handle: MediaHandle<L::Command>,
 }
 
-impl MediaThread {
-    pub(crate) fn new(sockets: MediaSockets, path: IoPath) -> io::Result<Self> {
+impl<L: Line> MediaThread<L> {
+    pub(crate) fn new(sockets: MediaSockets, path: IoPath, line: L) -> io::Result<Self> {
         let ports = u32::try_from(sockets.pairs.len()).unwrap_or(u32::MAX);
         let sockets = sockets.pairs.into_iter().flat_map(|pair| [pair.rtp, pair.rtcp]);
         let (io, waker) = SocketSet::new(path, sockets.collect())?;
         let (queue, inputs) = crossbeam_channel::bounded(INPUT_QUEUE);
-        Ok(Self { io, ports, inputs, handle: MediaHandle { queue, waker, path } })
+        Ok(Self { io, ports, line, inputs, handle: MediaHandle { queue, waker, path } })
     }
 
-    pub(crate) fn handle(&self) -> MediaHandle {
+    pub(crate) fn handle(&self) -> MediaHandle<L::Command> {
         self.handle.clone()
     }
 
@@ -153,6 +162,7 @@ impl MediaThread {
             let unix_time = Duration::from_micros(u64::try_from(now.utc.unix_micros()).unwrap_or(0));
             Loop {
                 engine: Engine::new(Limits { ports: self.ports }, now.instant, unix_time),
+                line: self.line,
                 io: self.io,
                 inputs: self.inputs,
                 events: shard.backlog(),
@@ -165,16 +175,17 @@ impl MediaThread {
 }
 
 /// The running thread: the only place where packets meet sockets and the clock.
-struct Loop<C> {
+struct Loop<C, L: Line> {
     engine: Engine,
+    line: L,
     io: SocketSet,
-    inputs: Receiver<MediaInput>,
+    inputs: Receiver<MediaInput<L::Command>>,
     events: Backlog<Input<C>>,
     shard: ShardHandle<C>,
     tells_shard: bool,
 }
 
-impl<C> Loop<C> {
+impl<C, L: Line> Loop<C, L> {
     fn run(mut self) {
         loop {
             self.wait();
@@ -184,7 +195,8 @@ impl<C> Loop<C> {
                 return;
             }
             self.engine.handle_timeout(now);
-            self.drain();
+            self.drain(now);
+            self.deliver(now);
             self.events.flush();
             if std::mem::take(&mut self.tells_shard) {
                 self.shard.wake();
@@ -194,8 +206,8 @@ impl<C> Loop<C> {
 
     fn wait(&mut self) {
         let is_behind = !self.inputs.is_empty() || self.events.waiting() > 0;
-        let until_deadline =
-            self.engine.poll_timeout().map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let deadline = [self.engine.poll_timeout(), self.line.poll_timeout()].into_iter().flatten().min();
+        let until_deadline = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let timeout = if is_behind { Some(BEHIND_PAUSE) } else { until_deadline };
         if let Err(error) = self.io.wait(timeout) {
             tracing::error!(%error, "waiting for media sockets failed");
@@ -203,12 +215,13 @@ impl<C> Loop<C> {
     }
 
     fn receive(&mut self, now: Instant) {
-        let Self { engine, io, events, tells_shard, .. } = self;
+        let Self { engine, line, io, events, tells_shard, .. } = self;
         io.receive(|arrival, out| {
             let Some((port, channel)) = of_place(arrival.index) else { return };
             match channel {
                 Channel::Rtp => {
-                    if let Some(transmit) = engine.forward(port, arrival.remote, arrival.bytes, now) {
+                    let sent = engine.forward(port, arrival.remote, arrival.bytes, now);
+                    if let Some(transmit) = sent.and_then(|transmit| line.carry(transmit, now)) {
                         out.send(place(transmit.port, transmit.channel), transmit.to, transmit.payload);
                     }
                 }
@@ -217,7 +230,9 @@ impl<C> Loop<C> {
             while let Some(output) = engine.poll_output() {
                 match output {
                     Output::Transmit(transmit) => {
-                        out.send(place(transmit.port, transmit.channel), transmit.to, transmit.payload);
+                        if let Some(transmit) = line.carry(transmit, now) {
+                            out.send(place(transmit.port, transmit.channel), transmit.to, transmit.payload);
+                        }
                     }
                     Output::Event(event) => {
                         events.send(Input::Media(event));
@@ -238,6 +253,7 @@ impl<C> Loop<C> {
         for _ in 0..INPUTS_PER_TURN {
             match self.inputs.try_recv() {
                 Ok(MediaInput::Command(command)) => self.handle_command(command, now),
+                Ok(MediaInput::Line(command)) => self.line.handle_command(command),
                 Ok(MediaInput::Stop) => return true,
                 Err(_) => return false,
             }
@@ -253,7 +269,7 @@ impl<C> Loop<C> {
             // A port that closed a moment ago; anything else shows in the calls.
             tracing::debug!(%error, "a media command had no effect");
         }
-        self.drain();
+        self.drain(now);
     }
 
     /// Listens on a port that is taken into use. What came while it was not is thrown away: it was for an earlier call.
@@ -273,12 +289,14 @@ impl<C> Loop<C> {
         }
     }
 
-    fn drain(&mut self) {
+    fn drain(&mut self, now: Instant) {
         let mut closed = None;
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Transmit(transmit) => {
-                    self.io.send(place(transmit.port, transmit.channel), transmit.to, transmit.payload);
+                    if let Some(transmit) = self.line.carry(transmit, now) {
+                        self.io.send(place(transmit.port, transmit.channel), transmit.to, transmit.payload);
+                    }
                 }
                 Output::Event(event) => {
                     if let Event::Closed { port, .. } = &event {
@@ -291,6 +309,13 @@ impl<C> Loop<C> {
             if let Some(port) = closed.take() {
                 self.unwatch(port);
             }
+        }
+    }
+
+    /// Sends what the line has kept until now.
+    fn deliver(&mut self, now: Instant) {
+        while let Some(late) = self.line.poll_due(now) {
+            self.io.send(place(late.port, late.channel), late.to, &late.payload);
         }
     }
 }

@@ -19,6 +19,8 @@ use tokio::runtime;
 pub(crate) trait Machine: Send + 'static {
     /// What other threads ask of it.
     type Command: Send + 'static;
+    /// What it tells the line of its media thread.
+    type LineCommand: Send + 'static;
 
     fn handle_datagram(&mut self, flow: Flow, octets: &[u8], now: Now);
     fn handle_transport_error(&mut self, flow: &Flow, now: Now);
@@ -29,15 +31,16 @@ pub(crate) trait Machine: Send + 'static {
     fn handle_timeout(&mut self, now: Now);
     fn poll_timeout(&self) -> Option<Instant>;
     /// The next thing for the wire or the media thread; what else it wants done, the machine sees to itself.
-    fn poll_output(&mut self, now: Now) -> Option<WireOutput>;
+    fn poll_output(&mut self, now: Now) -> Option<WireOutput<Self::LineCommand>>;
     /// All outputs of this turn are known, and nothing of it has left: writes down what must not be forgotten.
     fn commit(&mut self);
 }
 
 /// What leaves a machine by this thread.
-pub(crate) enum WireOutput {
+pub(crate) enum WireOutput<L> {
     Transmit(Transmit),
     Media(engine::Command),
+    Line(L),
 }
 
 /// What reaches a machine from other threads.
@@ -190,7 +193,7 @@ impl<C: Send + 'static> Shard<C> {
         self,
         name: &str,
         machine: M,
-        media: &MediaHandle,
+        media: &MediaHandle<M::LineCommand>,
         runtime: runtime::Handle,
     ) -> io::Result<JoinHandle<()>> {
         let media = media.clone();
@@ -229,8 +232,8 @@ struct Loop<M: Machine> {
     poller: Poller,
     pace: Pace,
     inputs: Receiver<Input<M::Command>>,
-    media: Backlog<MediaInput>,
-    handle: MediaHandle,
+    media: Backlog<MediaInput<M::LineCommand>>,
+    handle: MediaHandle<M::LineCommand>,
 }
 
 impl<M: Machine> Loop<M> {
@@ -362,6 +365,10 @@ impl<M: Machine> Loop<M> {
                     WireOutput::Transmit(transmit) => self.turn.push(transmit),
                     WireOutput::Media(command) => {
                         self.media.send(MediaInput::Command(command));
+                        tells_media = true;
+                    }
+                    WireOutput::Line(command) => {
+                        self.media.send(MediaInput::Line(command));
                         tells_media = true;
                     }
                 }

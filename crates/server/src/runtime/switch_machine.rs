@@ -4,6 +4,7 @@ use super::resolver::Lookup;
 use super::signalling::{Machine, WireOutput};
 use super::trunk_states::ShardEpoch;
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Instant;
 use tandem_media::engine;
@@ -94,6 +95,7 @@ const fn only_asks(command: &Command) -> bool {
 
 impl Machine for SwitchMachine {
     type Command = ShardCommand;
+    type LineCommand = Infallible;
 
     fn handle_datagram(&mut self, flow: Flow, octets: &[u8], now: Now) {
         self.has_acted = true;
@@ -159,7 +161,7 @@ impl Machine for SwitchMachine {
         [self.switch.poll_timeout(), self.journal.poll_timeout()].into_iter().flatten().min()
     }
 
-    fn poll_output(&mut self, now: Now) -> Option<WireOutput> {
+    fn poll_output(&mut self, now: Now) -> Option<WireOutput<Infallible>> {
         loop {
             match self.switch.poll_output()? {
                 Output::Transmit(transmit) => return Some(WireOutput::Transmit(transmit)),

@@ -5,7 +5,7 @@ use crate::runtime::{
 };
 use std::net::SocketAddr;
 use std::thread::JoinHandle;
-use tandem_carrier::{Carrier, CarrierConfig, Limits, MediaPort};
+use tandem_carrier::{Carrier, CarrierConfig, Limits, Lines, MediaPort};
 use tandem_model::Transport;
 use tandem_netio::IoPath;
 use tandem_sip::endpoint::Identity;
@@ -43,8 +43,8 @@ impl SimulatedCarrier {
             Box::new(OsRandom::new()),
         );
         let shard = Shard::new(signalling)?;
-        let media = MediaThread::new(media_sockets, media_path)?;
-        let (shard_handle, media_handle): (ShardHandle<_>, MediaHandle) = (shard.handle(), media.handle());
+        let media = MediaThread::new(media_sockets, media_path, Lines::default())?;
+        let (shard_handle, media_handle): (ShardHandle<_>, MediaHandle<_>) = (shard.handle(), media.handle());
         let media_thread = media.spawn("carrier-media", shard_handle.clone())?;
         let shard_thread =
             shard.spawn("carrier", CarrierMachine::new(carrier), &media_handle, runtime::Handle::current())?;
