@@ -52,6 +52,16 @@ fn help_and_version_are_no_failures() {
 }
 
 #[test]
+fn the_help_of_the_carrier_tells_its_numbers() {
+    let help = Place::new().succeeds(&["carrier", "--help"]);
+    for told in
+        ["+12025550100  rings 1 s, answers, echoes audio", "+12025550110  answers, plays a steady tone with 5 % loss"]
+    {
+        assert!(help.contains(told), "{told}: {help}");
+    }
+}
+
+#[test]
 fn check_shows_every_setting_with_its_origin() {
     let place = Place::new();
     fs::write(place.path("tandem.toml"), "currency = \"EUR\"\nrtp_ports = \"40000-40099\"\n").unwrap();

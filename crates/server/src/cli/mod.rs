@@ -27,6 +27,7 @@ use output::Output;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use tandem_carrier::PERSONAS;
 
 /// A self-hosted SIP trunk switch.
 #[derive(Parser)]
@@ -99,6 +100,7 @@ enum Command {
     /// Show what somebody should look at, by the API of a running server
     Alerts(alerts::AlertsArgs),
     /// Run the simulated carrier on its own
+    #[command(after_help = carrier_numbers())]
     Carrier {
         /// Its two addresses
         #[arg(long, value_name = "A,B", default_value = "127.0.0.2:5060,127.0.0.3:5060", value_parser = carrier_pair)]
@@ -111,6 +113,12 @@ enum Command {
         /// For this shell
         shell: clap_complete::Shell,
     },
+}
+
+/// What the carrier's numbers do, as a part of its help.
+fn carrier_numbers() -> String {
+    let lines = PERSONAS.iter().map(|persona| format!("\n  +{}  {}", persona.digits, persona.summary));
+    format!("Its numbers; all others are not assigned (404):{}", lines.collect::<String>())
 }
 
 /// Named, because clap would take an array for a list of arguments.

@@ -137,7 +137,8 @@ fn welcome(base: &str, key: &Secret, link: &str) -> String {
          curl -sS -X POST {base}/calls/dial -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \
          -d '{{\"to_number\":\"+12025550100\",\"connect\":{{\"type\":\"play\",\"tone\":\"440\"}}}}'\n\n\
          The answer has the call's id: GET {base}/calls/{{id}} shows it, /route why it went where it went,\n\
-         POST …/hangup ends it. Other numbers to try: +12025550102 is busy, 0104 fails over, 0106 has early media.\n\
+         POST …/hangup ends it. Other numbers to try: +12025550102 is busy, 0104 fails over, 0106 has early media,\n\
+         0110 a bad line; tandem carrier --help lists all.\n\
          To sign in as a person, once and within ten minutes: POST {base}/sessions takes the token behind #sign-in= as link_token.\n\n  \
          {link}\n\n\
          Ctrl-C stops.\n\n"
