@@ -1,7 +1,8 @@
 //! Short calls that test a trunk, over the simulated carrier.
 
 use serde_json::{Value, json};
-use tandem_e2e::{Network, Options, Tandem};
+use std::time::Duration;
+use tandem_e2e::{Network, Options, Tandem, eventually};
 
 fn check(api: &tandem_e2e::Api, trunk: &str, number: &str) -> Value {
     let found = api.post(&format!("/trunks/{trunk}/health-check"), &json!({"call": number})).expect(200);
@@ -48,6 +49,17 @@ fn a_test_call_tells_an_echo_from_a_tone_a_busy_line_and_one_that_rings_for_ever
     let steps = api.timeline(id);
     let heard = steps.iter().find(|step| step["kind"] == "audio_checked").unwrap_or_else(|| panic!("{steps:#?}"));
     assert_eq!(heard["detail"]["tone_hz"], 1_020, "{heard:#}");
+
+    // So is how it sounded. The statistics of its trunk have it as soon as all three are stored.
+    let legs = api.get(&format!("/calls/{id}/legs")).expect(200);
+    assert_eq!(legs[0]["mos"], echo["mos"], "{legs:#}");
+    let told = eventually("the trunk's calls in its statistics", Duration::from_secs(10), || {
+        let told = api.get(&format!("/analytics?group_by=trunk&trunk_id={trunk}")).expect(200);
+        (told["totals"]["attempts"] == 3 && told["totals"]["failed_attempts"] == 1).then_some(told)
+    });
+    let mean = f64::midpoint(echo["mos"].as_f64().unwrap_or(0.0), other["mos"].as_f64().unwrap_or(0.0));
+    let mos = told["buckets"][0]["mos"].as_f64();
+    assert!(mos.is_some_and(|mos| (mos - mean).abs() < 0.001), "{mean} of {told:#}");
 
     for wrong in ["911", "sip:x@127.0.0.2", "nobody"] {
         let body = json!({"call": wrong});
