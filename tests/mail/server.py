@@ -1,6 +1,8 @@
-"""A mail server for tests: TLS from the first byte, one user, each message a line of JSON in a file.
+"""A mail server for tests: one user, each message a line of JSON in a file, and beside it all that clients have said.
 
-server.py HOST PORT CERTIFICATE KEY USER PASSWORD FILE
+server.py HOST PORT CERTIFICATE KEY USER PASSWORD FILE OFFER
+
+OFFER is tls (from the first byte), starttls (and nothing without it) or plain (no TLS at all).
 """
 
 import asyncio
@@ -26,13 +28,26 @@ class Keeper:
             "subject": message["Subject"],
             "body": message.get_content(),
             "user": session.auth_data,
+            "after_starttls": session.ssl is not None,
         }
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(told) + "\n")
         return "250 OK"
 
 
-async def main(host, port, certificate, key, user, password, path):
+class Listener(SMTP):
+    def __init__(self, keeper, **options):
+        super().__init__(keeper, **options)
+        self.heard = f"{keeper.path}.heard"
+
+    # What comes by TLS comes here in clear, too.
+    def data_received(self, data):
+        with open(self.heard, "ab") as file:
+            file.write(data)
+        super().data_received(data)
+
+
+async def main(host, port, certificate, key, user, password, path, offer):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
 
@@ -41,11 +56,16 @@ async def main(host, port, certificate, key, user, password, path):
         return AuthResult(success=is_right, auth_data=user if is_right else None)
 
     def make():
-        # The connection has TLS already, which the library knows of STARTTLS only.
-        return SMTP(Keeper(path), authenticator=authenticate, auth_required=True, auth_require_tls=False)
+        # The library knows TLS by STARTTLS only. Where there is TLS already, or never, it has to take passwords all the same.
+        options = {
+            "starttls": {"tls_context": context, "require_starttls": True},
+            "tls": {"auth_require_tls": False},
+            "plain": {"auth_require_tls": False},
+        }[offer]
+        return Listener(Keeper(path), authenticator=authenticate, auth_required=True, **options)
 
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(make, host, int(port), ssl=context)
+    server = await loop.create_server(make, host, int(port), ssl=context if offer == "tls" else None)
     await server.serve_forever()
 
 

@@ -50,14 +50,14 @@ impl Authority {
         self.0.pem()
     }
 
-    /// A certificate for a server at an address, with a flaw.
+    /// A certificate for a server at an address or of a name, with a flaw.
     ///
     /// # Panics
     /// When it cannot be made.
     #[must_use]
-    pub fn certificate(&self, address: IpAddr, flaw: Flaw) -> Certificate {
-        let name = if flaw == Flaw::OtherHost { "192.0.2.99".to_owned() } else { address.to_string() };
-        let mut params = CertificateParams::new(vec![name]).expect("an address is a name");
+    pub fn certificate(&self, server: &impl ToString, flaw: Flaw) -> Certificate {
+        let name = if flaw == Flaw::OtherHost { "192.0.2.99".to_owned() } else { server.to_string() };
+        let mut params = CertificateParams::new(vec![name]).expect("a test names servers rightly");
         if flaw == Flaw::Expired {
             (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2020, 1, 2));
         }

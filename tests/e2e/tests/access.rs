@@ -294,7 +294,7 @@ fn keys_behind_a_certificate_that_is_not_good_are_not_taken() {
             scope.spawn(move || {
                 let network = Network::claim();
                 let site =
-                    TlsSite::start(network.host(3), &authority.certificate(network.host(3), flaw), &PLATFORM_KEYS);
+                    TlsSite::start(network.host(3), &authority.certificate(&network.host(3), flaw), &PLATFORM_KEYS);
                 let (tandem, token) = with_keys_at(&network, &site.url(), authorities);
                 let answer = tandem.api().with_key(&token).get("/trunks");
                 assert_eq!(
@@ -312,13 +312,13 @@ fn keys_behind_a_certificate_that_is_not_good_are_not_taken() {
         scope.spawn(|| {
             let network = Network::claim();
             let host = network.host(3);
-            let site = TlsSite::start(host, &authority.certificate(host, Flaw::None), &PLATFORM_KEYS);
+            let site = TlsSite::start(host, &authority.certificate(&host, Flaw::None), &PLATFORM_KEYS);
             let (tandem, token) = with_keys_at(&network, &site.url(), &authorities);
             let api = tandem.api().with_key(&token);
             assert_eq!(api.get("/trunks").expect(200), json!([]));
             assert_eq!(site.counts(), (1, 0));
             // An unknown key has the set fetched anew, at most every ten seconds.
-            site.show(&authority.certificate(host, Flaw::SelfSigned));
+            site.show(&authority.certificate(&host, Flaw::SelfSigned));
             let unknown = tandem.api().with_key(&platform_token(NOBODYS, "platform 2"));
             eventually("a set that is not taken", Duration::from_secs(20), || {
                 // Or too often asked.

@@ -1,13 +1,11 @@
-//! Alerts of a real node: as a list, by webhook, and by mail over TLS to a server that comes late.
+//! Alerts of a real node: as a list, by webhook, and by mail over TLS to a server that comes late, or over STARTTLS.
 
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tandem_e2e::{Network, Options, Tandem, eventually, text_at};
+use tandem_e2e::{Flaw, MailHost, Network, Offer, Tandem, eventually, text_at};
 
 /// Webhooks that came, in their order.
 #[derive(Clone, Default)]
@@ -53,71 +51,6 @@ impl Received {
     }
 }
 
-/// A mail server that is stopped with the test.
-struct MailServer(Child);
-
-impl Drop for MailServer {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
-/// What a test's mail server is made of.
-struct MailFiles {
-    folder: tempfile::TempDir,
-    address: SocketAddr,
-}
-
-const USER: &str = "tandem";
-const PASSWORD: &str = "a password of the mail server";
-
-impl MailFiles {
-    /// A certificate of an authority of the test's own, for this address.
-    fn make(address: SocketAddr) -> Self {
-        let files = Self { folder: tempfile::tempdir().expect("there is room for a folder"), address };
-        let name = format!("subjectAltName=IP:{}", address.ip());
-        std::fs::write(files.path("extensions"), name).expect("the folder is writable");
-        std::fs::write(files.path("password"), format!("{PASSWORD}\n")).expect("the folder is writable");
-        for arguments in [
-            "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca.key -out ca.pem",
-            "req -newkey rsa:2048 -nodes -subj /CN=mail -keyout mail.key -out mail.csr",
-            "x509 -req -in mail.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile extensions -out mail.pem",
-        ] {
-            let ran = Command::new("openssl").args(arguments.split(' ')).current_dir(files.folder.path()).output();
-            let ran = ran.expect("openssl is installed");
-            assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-        }
-        files
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn text(&self, name: &str) -> String {
-        self.path(name).display().to_string()
-    }
-
-    fn serve(&self) -> MailServer {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-        let python = root.join(target).join("clients/python/bin/python");
-        let child = Command::new(&python)
-            .arg(root.join("tests/mail/server.py"))
-            .args([self.address.ip().to_string(), self.address.port().to_string()])
-            .args([self.text("mail.pem"), self.text("mail.key"), USER.to_owned(), PASSWORD.to_owned()])
-            .arg(self.text("mails"))
-            .spawn();
-        MailServer(child.unwrap_or_else(|error| panic!("{python:?}: {error}; `make client-tools` installs it")))
-    }
-
-    fn mails(&self) -> Vec<Value> {
-        let text = std::fs::read_to_string(self.path("mails")).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).expect("a line is a mail")).collect()
-    }
-}
-
 fn subjects(mails: &[Value]) -> Vec<String> {
     let mut subjects: Vec<String> = mails.iter().map(|mail| text_at(mail, "/subject")).collect();
     subjects.sort_unstable();
@@ -127,14 +60,8 @@ fn subjects(mails: &[Value]) -> Vec<String> {
 #[test]
 fn a_full_trunk_and_one_that_is_gone_are_told_over_the_api_by_webhook_and_by_mail() {
     let network = Network::claim();
-    let files = MailFiles::make(SocketAddr::new(network.host(4), 4650));
-    let options = Options::default()
-        .env("TANDEM_SMTP_URL", &format!("smtps://{}", files.address))
-        .env("TANDEM_SMTP_USERNAME", USER)
-        .env("TANDEM_SMTP_PASSWORD_FILE", &files.text("password"))
-        .env("TANDEM_MAIL_FROM", "tandem@example.com")
-        .env("SSL_CERT_FILE", &files.text("ca.pem"));
-    let tandem = Tandem::start(&network, &options);
+    let relay = MailHost::new(SocketAddr::new(network.host(4), 4650), &network.host(4).to_string());
+    let tandem = Tandem::start(&network, &relay.options("smtps"));
     let api = tandem.api();
     let hooks = Received::listen(SocketAddr::new(network.host(2), 9000));
     let hook = json!({"url": format!("http://{}:9000/", network.host(2)), "event_types": ["alert.*"]});
@@ -150,17 +77,25 @@ fn a_full_trunk_and_one_that_is_gone_are_told_over_the_api_by_webhook_and_by_mai
     });
     let _ = api.post("/calls", &call).expect(201);
 
-    let raised = eventually("both alerts", Duration::from_secs(60), || {
-        let alerts = api.get("/alerts?state=raised&sort=raised_at").expect(200);
-        (alerts.as_array().map_or(0, Vec::len) == 2).then_some(alerts)
-    });
-    let about = |rule: &str| {
-        let alert = raised.as_array().into_iter().flatten().find(|alert| alert["rule"] == rule);
-        alert.cloned().unwrap_or_else(|| panic!("no {rule} in {raised:#}"))
+    let raised = |rule: &str| {
+        eventually(rule, Duration::from_secs(60), || {
+            let alerts = api.get("/alerts?state=raised").expect(200);
+            alerts.as_array().into_iter().flatten().find(|alert| alert["rule"] == rule).cloned()
+        })
     };
-    assert_eq!(about("probes_failing")["subject"], format!("trunks/{gone}"));
-    let utilisation = about("trunk_utilisation");
-    assert_eq!(utilisation["measured"], json!({"active_calls": 1, "max_calls": 1, "percent": 100.0}));
+    let of_gone = raised("probes_failing");
+    assert_eq!(of_gone["subject"], format!("trunks/{gone}"));
+    // The mail server is away, and comes. Meanwhile the trunk is given up.
+    eventually("attempt to send a mail", Duration::from_secs(30), || {
+        let metrics = api.get("/metrics").text;
+        let failed =
+            metrics.lines().find_map(|line| line.strip_prefix("tandem_mail_attempts_total{outcome=\"failed\"} "));
+        failed.filter(|count| *count != "0").map(drop)
+    });
+    let server = relay.serve(Offer::Tls, Flaw::None);
+    assert_eq!(api.delete(&format!("/trunks/{gone}")).status, 204);
+    let of_full = raised("trunk_utilisation");
+    assert_eq!(of_full["measured"], json!({"active_calls": 1, "max_calls": 1, "percent": 100.0}));
     let table = tandem.cli(&[
         "alerts",
         "--state",
@@ -172,48 +107,78 @@ fn a_full_trunk_and_one_that_is_gone_are_told_over_the_api_by_webhook_and_by_mai
     ]);
     assert!(table.stdout.contains("The trunk \"full\" carries 1 of its 1 calls."), "{}{}", table.stdout, table.stderr);
 
-    // The mail server is away, and comes.
-    eventually("attempt to send a mail", Duration::from_secs(30), || {
-        let metrics = api.get("/metrics").text;
-        let failed =
-            metrics.lines().find_map(|line| line.strip_prefix("tandem_mail_attempts_total{outcome=\"failed\"} "));
-        failed.filter(|count| *count != "0").map(drop)
-    });
-    let server = files.serve();
-    let mails = eventually("mails about both", Duration::from_secs(120), || {
-        let mails = files.mails();
-        (mails.len() >= 2).then_some(mails)
+    let mails = eventually("mails about both, and about the end of one", Duration::from_secs(90), || {
+        let mails = relay.mails();
+        (mails.len() >= 3).then_some(mails)
     });
     let expected = |word: &str, rule: &str, trunk: &str| format!("[Tandem] {word}: {rule}, trunks/{trunk}");
-    let [first, second] =
-        [expected("critical", "probes_failing", &gone), expected("warning", "trunk_utilisation", &full)];
-    assert_eq!(subjects(&mails), [first.clone(), second.clone()]);
-    let of_full = mails.iter().find(|mail| mail["subject"] == second.as_str()).expect("it is there");
-    assert_eq!((&of_full["user"], &of_full["to"]), (&json!(USER), &json!(["noc@example.com"])));
-    let body = text_at(of_full, "/body");
+    let about_full = expected("warning", "trunk_utilisation", &full);
+    assert_eq!(
+        subjects(&mails),
+        [
+            expected("critical", "probes_failing", &gone),
+            expected("resolved", "probes_failing", &gone),
+            about_full.clone()
+        ]
+    );
+    let mail = mails.iter().find(|mail| mail["subject"] == about_full.as_str()).expect("it is there");
+    assert_eq!((&mail["user"], &mail["to"]), (&json!(MailHost::USER), &json!(["noc@example.com"])));
+    let body = text_at(mail, "/body");
     for part in ["carries 1 of its 1 calls", "since:", "threshold: 80 (percent)", "What to do:"] {
         assert!(body.contains(part), "{part} is not in {body}");
     }
-
-    let _ = api.put("/calls/CA1", &json!({"status": "completed"})).expect(200);
-    let id = text_at(&utilisation, "/id");
-    eventually("end of the alert", Duration::from_secs(90), || {
-        (api.get(&format!("/alerts/{id}")).expect(200)["state"] == "resolved").then_some(())
-    });
-    let third = expected("resolved", "trunk_utilisation", &full);
-    let mails = eventually("mail about the end", Duration::from_secs(30), || {
-        let mails = files.mails();
-        (mails.len() >= 3).then_some(mails)
-    });
-    assert_eq!(subjects(&mails), [first, third, second]);
+    let id = text_at(&of_gone, "/id");
+    let over = api.get(&format!("/alerts/{id}")).expect(200);
+    assert_eq!((&over["state"], &over["resolved_by"]), (&json!("resolved"), &json!("rule")));
     let mut told =
         eventually("webhooks", Duration::from_secs(30), || Some(hooks.told()).filter(|told| told.len() >= 3));
     told.sort_unstable();
     let told: Vec<_> = told.iter().map(|(kind, rule)| (kind.as_str(), rule.as_str())).collect();
     let raised = "alert.raised";
-    assert_eq!(
-        told,
-        [(raised, "probes_failing"), (raised, "trunk_utilisation"), ("alert.resolved", "trunk_utilisation")]
-    );
+    assert_eq!(told, [(raised, "probes_failing"), (raised, "trunk_utilisation"), ("alert.resolved", "probes_failing")]);
+    drop(server);
+}
+
+/// A mail that is due, as an alert would write it.
+const A_MAIL: &str =
+    "INSERT INTO mails (id, account_id, recipient, subject, body, state, attempts, due_at, give_up_at, claimed_until, created_at)
+     SELECT randomblob(16), id, 'noc@example.com', 'a subject', 'a body', 'pending', 0, 0, 9000000000000000, 0, 0 FROM accounts";
+
+#[test]
+fn mails_go_after_starttls_to_whom_the_server_should_be_or_not_at_all() {
+    let network = Network::claim();
+    // A name, as mails to a loopback address may go without TLS.
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let address = free.expect("some port is free");
+    let relay = MailHost::new(address, "localhost");
+    let tandem = Tandem::start(&network, &relay.options("smtp"));
+    let serve = |offer, flaw| {
+        let server = relay.serve(offer, flaw);
+        eventually("mail server", Duration::from_secs(20), || TcpStream::connect(address).ok().map(drop));
+        tandem.execute_behind_its_back(A_MAIL);
+        server
+    };
+    for (offer, flaw, reason) in [
+        (Offer::Plain, Flaw::None, "STARTTLS is not supported on this server"),
+        (Offer::StartTls, Flaw::SelfSigned, "invalid peer certificate: UnknownIssuer"),
+        (Offer::StartTls, Flaw::OtherHost, "invalid peer certificate: certificate not valid for name \"localhost\""),
+    ] {
+        let server = serve(offer, flaw);
+        eventually(reason, Duration::from_secs(20), || tandem.log().replace('\\', "").contains(reason).then_some(()));
+        drop(server);
+    }
+    let heard = relay.heard();
+    assert!(heard.contains("EHLO") && heard.contains("STARTTLS"), "{heard}");
+    assert!(!heard.contains("AUTH") && !heard.contains("MAIL"), "{heard}");
+    assert_eq!(relay.mails(), Vec::<Value>::new());
+
+    let server = serve(Offer::StartTls, Flaw::None);
+    tandem.execute_behind_its_back("UPDATE mails SET due_at = 0 WHERE state = 'pending'");
+    let mails =
+        eventually("all mails", Duration::from_secs(30), || Some(relay.mails()).filter(|mails| mails.len() >= 4));
+    for mail in &mails {
+        assert_eq!((&mail["after_starttls"], &mail["user"]), (&json!(true), &json!(MailHost::USER)), "{mail}");
+    }
+    assert!(relay.heard().contains("AUTH"));
     drop(server);
 }

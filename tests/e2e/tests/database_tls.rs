@@ -21,7 +21,7 @@ fn tls_to_postgresql_is_what_the_url_says_and_never_less() {
         path.display().to_string()
     };
     let authority = Authority::default();
-    let (certificate, key) = authority.certificate(named, Flaw::None).pem();
+    let (certificate, key) = authority.certificate(&named, Flaw::None).pem();
     let (certificate, key) = (write("server.pem", &certificate), write("server.key", &key));
     // In plain text nobody is let in.
     let rules = write("rules", "local all postgres trust\nhostssl all all 127.0.0.0/8 trust\n");

@@ -80,7 +80,13 @@ impl Mails {
         };
         let counter = match &end {
             MailEnd::Sent => &self.counts.sent,
-            MailEnd::Again(..) => &self.counts.failed,
+            MailEnd::Again(_, error) => {
+                // Once a mail, not once an attempt: it may be tried all day.
+                if mail.attempts == 0 {
+                    tracing::warn!(account = %mail.account_id, mail = %mail.id, error, "a mail was not taken; it is tried again");
+                }
+                &self.counts.failed
+            }
             MailEnd::Dead(error) => {
                 tracing::warn!(account = %mail.account_id, mail = %mail.id, error, "a mail was given up");
                 &self.counts.given_up
