@@ -127,8 +127,10 @@ fn after_failure(mail: &ClaimedMail, now: Timestamp, error: String) -> MailEnd {
 }
 
 /// Between two attempts: seconds for a server that was restarted, then as long as one does not mind to wait. The last one repeats.
-const PAUSES: [Duration; 6] = [
+const PAUSES: [Duration; 8] = [
+    Duration::from_secs(5),
     Duration::from_secs(10),
+    Duration::from_secs(20),
     Duration::from_secs(60),
     Duration::from_secs(5 * 60),
     Duration::from_secs(15 * 60),
@@ -161,13 +163,17 @@ mod tests {
             attempts: 0,
             give_up_at: end,
         };
-        let mut now = mail.created_at;
+        let (mut now, mut pauses) = (mail.created_at, Vec::new());
         while let MailEnd::Again(due, _) = after_failure(&mail, now, String::new()) {
             assert!(due > now && due <= end);
+            pauses.push(due.since(now).as_secs());
             now = due;
             mail.attempts += 1;
         }
         assert_eq!(now, end);
+        let (last, whole) = pauses.split_last().unwrap();
+        assert!(whole.is_sorted() && *last <= 60 * 60, "{pauses:?}");
+        assert_eq!(whole.iter().take(4).sum::<u64>(), 95, "a server that restarts is soon asked again: {pauses:?}");
         assert!((20..40).contains(&mail.attempts), "{}", mail.attempts);
     }
 }
