@@ -72,6 +72,17 @@ pub struct KeyOwner {
 /// Most keys of one account that are not revoked: enough for one a service and one a person, few enough to list.
 pub const MAX_LIVE_KEYS: u32 = 1_000;
 
+/// What comes of asking for another secret of a key.
+#[derive(Debug)]
+pub enum SecretReplacement {
+    /// The key has this secret now, and the one before counts no more.
+    Replaced(ApiKey, Secret),
+    /// It was used or revoked, and stays as it is.
+    InUse,
+    /// The account has no such key.
+    NoSuchKey,
+}
+
 /// Why a key was not added.
 #[derive(Debug, thiserror::Error)]
 pub enum InsertApiKeyError {
@@ -141,10 +152,64 @@ impl Store {
         act: &Act,
         new: NewApiKey<'_>,
     ) -> Result<(ApiKey, Secret), InsertApiKeyError> {
-        let random = Zeroizing::new(random::<SECRET_BYTES>()?);
-        let digits = Zeroizing::new(hex::encode(random.as_slice()));
-        let key = Secret::new([PREFIX, &digits].concat());
-        Ok((self.insert_key(act, new, &key).await?, key))
+        self.create_api_key_of_id(act, ApiKeyId::new(now(), random()?), new).await
+    }
+
+    /// As [`create_limited_api_key`](Self::create_limited_api_key), with an id that nothing else has.
+    ///
+    /// # Errors
+    /// [`InsertApiKeyError::UnknownAccount`], [`InsertApiKeyError::TooMany`].
+    pub async fn create_api_key_of_id(
+        &self,
+        act: &Act,
+        id: ApiKeyId,
+        new: NewApiKey<'_>,
+    ) -> Result<(ApiKey, Secret), InsertApiKeyError> {
+        let key = new_secret()?;
+        Ok((self.insert_key(act, id, new, &key).await?, key))
+    }
+
+    /// Gives a key that nobody has used another secret, which is shown this once: who asked for the key has not seen the first.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn replace_unused_secret(
+        &self,
+        act: &Act,
+        account: AccountId,
+        id: ApiKeyId,
+    ) -> Result<SecretReplacement, DatabaseError> {
+        let secret = new_secret()?;
+        on_pool!(self, pools => {
+            let mut transaction = pools.begin().await?;
+            let found = sqlx::query(FIND_API_KEY)
+                .bind(id.as_uuid())
+                .bind(account.as_uuid())
+                .fetch_optional(&mut *transaction)
+                .await?;
+            let Some(found) = found else { return Ok(SecretReplacement::NoSuchKey) };
+            let before = read_api_key(&found)?;
+            let key = ApiKey { prefix: visible_prefix(secret.expose()), ..before.clone() };
+            // Looked at once more: a use is noted outside of transactions like this one.
+            let replaced = sqlx::query(
+                "UPDATE api_keys SET key_sha256 = $2, prefix = $3 WHERE id = $1 AND last_used_at IS NULL AND revoked_at IS NULL",
+            )
+            .bind(id.as_uuid())
+            .bind(hash(secret.expose()).as_slice())
+            .bind(key.prefix.as_str())
+            .execute(&mut *transaction)
+            .await?
+            .rows_affected();
+            if replaced == 0 {
+                return Ok(SecretReplacement::InUse);
+            }
+            sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
+            let change = Change::new(account, "api_key.replace_secret", &id)
+                .changed(json!({"prefix": before.prefix}), json!({"prefix": key.prefix}))
+                .replaced("key", true);
+            transaction.finish(self, act, change).await?;
+            Ok(SecretReplacement::Replaced(key, secret))
+        })
     }
 
     /// Takes a key that was chosen elsewhere, which may do everything and never expires. Giving the same key to the same account again
@@ -163,18 +228,23 @@ impl Store {
             return Err(InsertApiKeyError::Length { min: MIN_KEY_BYTES, max: MAX_KEY_BYTES });
         }
         let new = NewApiKey { account_id: account, name, scopes: Permissions::ALL, expires_at: None };
-        Ok(self.insert_key(act, new, key).await?.id)
+        Ok(self.insert_key(act, ApiKeyId::new(now(), random()?), new, key).await?.id)
     }
 
-    async fn insert_key(&self, act: &Act, new: NewApiKey<'_>, secret: &Secret) -> Result<ApiKey, InsertApiKeyError> {
-        let created_at = now();
+    async fn insert_key(
+        &self,
+        act: &Act,
+        id: ApiKeyId,
+        new: NewApiKey<'_>,
+        secret: &Secret,
+    ) -> Result<ApiKey, InsertApiKeyError> {
         let key = ApiKey {
-            id: ApiKeyId::new(created_at, random()?),
+            id,
             account_id: new.account_id,
             name: new.name.to_owned(),
             prefix: visible_prefix(secret.expose()),
             scopes: new.scopes,
-            created_at,
+            created_at: now(),
             expires_at: new.expires_at,
             last_used_at: None,
             revoked_at: None,
@@ -426,6 +496,12 @@ fn read_api_key<R: Columns>(row: &R) -> Result<ApiKey, DatabaseError> {
         last_used_at: row.time_opt("last_used_at")?,
         revoked_at: row.time_opt("revoked_at")?,
     })
+}
+
+fn new_secret() -> Result<Secret, DatabaseError> {
+    let random = Zeroizing::new(random::<SECRET_BYTES>()?);
+    let digits = Zeroizing::new(hex::encode(random.as_slice()));
+    Ok(Secret::new([PREFIX, &digits].concat()))
 }
 
 /// A plain hash is enough: keys are long and random, so there is nothing to guess slowly.

@@ -30,6 +30,7 @@ const SQLITE: &[Step] = &[
     (22, "keeping", include_str!("../migrations/sqlite/0022_keeping.sql")),
     (23, "lists and credit events", include_str!("../migrations/sqlite/0023_lists_and_credit_events.sql")),
     (24, "listening quality", include_str!("../migrations/sqlite/0024_listening_quality.sql")),
+    (25, "unseen passwords", include_str!("../migrations/sqlite/0025_unseen_passwords.sql")),
 ];
 
 /// The migrations of PostgreSQL: the same versions, under the same rule.
@@ -58,6 +59,7 @@ const POSTGRES: &[Step] = &[
     (22, "keeping", include_str!("../migrations/postgres/0022_keeping.sql")),
     (23, "lists and credit events", include_str!("../migrations/postgres/0023_lists_and_credit_events.sql")),
     (24, "listening quality", include_str!("../migrations/postgres/0024_listening_quality.sql")),
+    (25, "unseen passwords", include_str!("../migrations/postgres/0025_unseen_passwords.sql")),
 ];
 
 /// The migrations of SQLite, ready to run.

@@ -110,6 +110,11 @@ impl Store {
             .bind(i64::from(MAX_SESSIONS))
             .execute(&mut *transaction)
             .await?;
+            sqlx::query("UPDATE users SET password_unseen = $2 WHERE id = $1 AND password_unseen <> $2")
+                .bind(user.as_uuid())
+                .bind(false)
+                .execute(&mut *transaction)
+                .await?;
             let change = Change::new(account, "session.create", &session.id).made(json!({"user": user}));
             transaction.finish(self, act, change).await?;
         });

@@ -111,6 +111,30 @@ impl Store {
         user: &User,
         password: Option<&PasswordHash>,
     ) -> Result<(), InsertUserError> {
+        self.add_user(act, user, password, false).await
+    }
+
+    /// Adds a user with a password that was made here. Until they sign in or somebody changes them, who asked for it may have missed it:
+    /// [`replace_unseen_password`](Self::replace_unseen_password).
+    ///
+    /// # Errors
+    /// [`InsertUserError`].
+    pub async fn insert_user_with_unseen_password(
+        &self,
+        act: &Act,
+        user: &User,
+        password: &PasswordHash,
+    ) -> Result<(), InsertUserError> {
+        self.add_user(act, user, Some(password), true).await
+    }
+
+    async fn add_user(
+        &self,
+        act: &Act,
+        user: &User,
+        password: Option<&PasswordHash>,
+        is_unseen: bool,
+    ) -> Result<(), InsertUserError> {
         on_pool!(self, pools => {
             let mut transaction = pools.begin().await?;
             let there: u32 = sqlx::query("SELECT count(*) AS there FROM users WHERE account_id = $1")
@@ -122,8 +146,8 @@ impl Store {
                 return Err(InsertUserError::TooMany);
             }
             let inserted = sqlx::query(
-                "INSERT INTO users (id, account_id, name, email, role, password_hash, created_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                "INSERT INTO users (id, account_id, name, email, role, password_hash, created_at, password_unseen)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
             )
             .bind(user.id.as_uuid())
             .bind(user.account_id.as_uuid())
@@ -132,6 +156,7 @@ impl Store {
             .bind(user.role.as_str())
             .bind(password.map(PasswordHash::as_str))
             .bind(user.created_at.unix_micros())
+            .bind(is_unseen)
             .execute(&mut *transaction)
             .await;
             match inserted {
@@ -228,12 +253,15 @@ impl Store {
                 ..user
             };
             sqlx::query(
-                "UPDATE users SET name = $2, role = $3, password_hash = coalesce($4, password_hash) WHERE id = $1",
+                "UPDATE users SET name = $2, role = $3, password_hash = coalesce($4, password_hash), password_unseen = $5
+                 WHERE id = $1",
             )
             .bind(id.as_uuid())
             .bind(user.name.as_str())
             .bind(user.role.as_str())
             .bind(change.password.as_ref().map(PasswordHash::as_str))
+            // With another role they may do more than who asked for them can give.
+            .bind(false)
             .execute(&mut *transaction)
             .await?;
             if change.password.is_some() {
@@ -246,6 +274,37 @@ impl Store {
                 .replaced("password", change.password.is_some());
             transaction.finish(self, act, change).await?;
             Ok(user)
+        })
+    }
+
+    /// Gives a user another password in place of one that was made here and that nobody has used. `None` when there is no such user, and
+    /// when they have signed in or were changed.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn replace_unseen_password(
+        &self,
+        act: &Act,
+        account: AccountId,
+        id: UserId,
+        password: &PasswordHash,
+    ) -> Result<Option<User>, DatabaseError> {
+        on_pool!(self, pools => {
+            let mut transaction = pools.begin().await?;
+            let row = sqlx::query(
+                "UPDATE users SET password_hash = $3 WHERE id = $1 AND account_id = $2 AND password_unseen = $4 RETURNING *",
+            )
+            .bind(id.as_uuid())
+            .bind(account.as_uuid())
+            .bind(password.as_str())
+            .bind(true)
+            .fetch_optional(&mut *transaction)
+            .await?;
+            let Some(row) = row else { return Ok(None) };
+            let user = read_user(&row)?;
+            let change = Change::new(account, "user.update", &id).replaced("password", true);
+            transaction.finish(self, act, change).await?;
+            Ok(Some(user))
         })
     }
 

@@ -1,6 +1,6 @@
 use crate::samples::{ACT, account, account_id, at, with_account};
 use tandem_model::{ApiKeyId, Permission, Permissions, Secret};
-use tandem_store::{InsertApiKeyError, KeyOwner, NewApiKey, RevokeApiKeyError, Store};
+use tandem_store::{ApiKey, InsertApiKeyError, KeyOwner, NewApiKey, RevokeApiKeyError, SecretReplacement, Store};
 use uuid::Uuid;
 
 pub(crate) async fn a_key_opens_its_account_until_it_is_revoked(store: &Store) {
@@ -78,6 +78,34 @@ pub(crate) async fn a_key_keeps_its_scopes_and_its_end(store: &Store) {
     assert_eq!(store.api_keys(ours, 0, 10).await.unwrap(), std::slice::from_ref(&key));
     let owner = store.authenticate(secret.expose()).await.unwrap().unwrap();
     assert_eq!((owner.key_id, owner.scopes, owner.expires_at), (key.id, scopes, Some(at(60))));
+}
+
+pub(crate) async fn a_key_that_nobody_has_used_takes_another_secret(store: &Store) {
+    let (ours, theirs) = (with_account(store, 1).await, with_account(store, 2).await);
+    let id = ApiKeyId::from_uuid(Uuid::from_u128(9));
+    let scopes = Permissions::of(&[Permission::Read]);
+    let new = NewApiKey { account_id: ours, name: "dialler", scopes, expires_at: Some(at(60)) };
+    let (key, first) = store.create_api_key_of_id(&ACT, id, new).await.unwrap();
+    assert_eq!(key.id, id);
+    let nobodys = store.replace_unused_secret(&ACT, theirs, id).await.unwrap();
+    assert!(matches!(nobodys, SecretReplacement::NoSuchKey), "{nobodys:?}");
+    let revision = store.revision().await.unwrap();
+    let replaced = store.replace_unused_secret(&ACT, ours, id).await.unwrap();
+    let SecretReplacement::Replaced(after, second) = replaced else { panic!("{replaced:?}") };
+    assert_eq!(after, ApiKey { prefix: second.expose()[..12].to_owned(), ..key });
+    assert_eq!(store.api_keys(ours, 0, 10).await.unwrap(), [after]);
+    assert!(store.revision().await.unwrap() > revision, "who has the first secret in memory looks again");
+    assert_eq!(store.authenticate(first.expose()).await.unwrap(), None);
+    assert_eq!(store.authenticate(second.expose()).await.unwrap().unwrap().key_id, id);
+
+    store.note_key_use(id, at(0)).await;
+    let (unused, _) = store.create_api_key(&ACT, ours, "revoked").await.unwrap();
+    store.revoke_api_key(&ACT, ours, unused).await.unwrap();
+    for id in [id, unused] {
+        let refused = store.replace_unused_secret(&ACT, ours, id).await.unwrap();
+        assert!(matches!(refused, SecretReplacement::InUse), "{refused:?}");
+    }
+    assert!(store.authenticate(second.expose()).await.unwrap().is_some());
 }
 
 pub(crate) async fn keys_are_listed_and_revoked_within_the_account_only(store: &Store) {

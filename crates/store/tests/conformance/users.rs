@@ -50,6 +50,34 @@ pub(crate) async fn a_user_is_found_by_address_with_the_password(store: &Store) 
     assert_eq!(store.user_by_email("user1@example.com").await.unwrap().unwrap().1, Some(other));
 }
 
+pub(crate) async fn a_password_that_nobody_has_seen_is_replaced_until_somebody_has(store: &Store) {
+    let (ours, theirs) = (with_account(store, 1).await, with_account(store, 2).await);
+    let hash = |text: &str| PasswordHash::new(text);
+    let password = async |user: &User| store.user_by_email(&user.email).await.unwrap().unwrap().1;
+    let (untouched, changed, signed_in, given) = (
+        user(1, ours, Role::Viewer),
+        user(2, ours, Role::Viewer),
+        user(3, ours, Role::Viewer),
+        user(4, ours, Role::Viewer),
+    );
+    for user in [&untouched, &changed, &signed_in] {
+        store.insert_user_with_unseen_password(&ACT, user, &hash("first")).await.unwrap();
+    }
+    store.insert_user(&ACT, &given, Some(&hash("first"))).await.unwrap();
+    assert_eq!(store.replace_unseen_password(&ACT, theirs, untouched.id, &hash("x")).await.unwrap(), None);
+    for text in ["second", "third"] {
+        let replaced = store.replace_unseen_password(&ACT, ours, untouched.id, &hash(text)).await.unwrap();
+        assert_eq!((replaced.as_ref(), password(&untouched).await), (Some(&untouched), Some(hash(text))));
+    }
+    let raised = UserChange { role: Some(Role::Operator), ..UserChange::default() };
+    store.update_user(&ACT, ours, changed.id, &raised).await.unwrap();
+    store.open_session(&ACT, ours, signed_in.id, None, at(0)).await.unwrap();
+    for user in [&changed, &signed_in, &given] {
+        assert_eq!(store.replace_unseen_password(&ACT, ours, user.id, &hash("x")).await.unwrap(), None);
+        assert_eq!(password(user).await, Some(hash("first")), "{}", user.name);
+    }
+}
+
 pub(crate) async fn the_last_admin_stays_one(store: &Store) {
     let ours = with_account(store, 1).await;
     let (first, second, viewer) = (user(1, ours, Role::Admin), user(2, ours, Role::Admin), user(3, ours, Role::Viewer));

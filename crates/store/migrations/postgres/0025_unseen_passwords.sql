@@ -1,0 +1,2 @@
+-- Whether the password is one that the node has made, for a request that can be repeated, and nobody has used or replaced it.
+ALTER TABLE users ADD COLUMN password_unseen BOOLEAN NOT NULL DEFAULT FALSE;
