@@ -61,6 +61,10 @@ impl From<CreateKeyError> for Problem {
                 ProblemCode::ApiKeyLimitReached,
                 format!("the account has its {MAX_LIVE_KEYS} keys; revoke those that nobody uses"),
             ),
+            CreateKeyError::InUse => Self::new(
+                ProblemCode::ApiKeyInUse,
+                "an earlier try of this request has made a key, which was used or revoked since; ask for another under another Idempotency-Key",
+            ),
             CreateKeyError::Database(error) => error.into(),
         }
     }

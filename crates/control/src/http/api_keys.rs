@@ -6,11 +6,11 @@ use crate::http::etag::Tagged;
 use crate::http::problem::{Problem, ProblemDocument};
 use crate::http::problem_schema::{InvalidFields, NoAnswer, Unauthorized};
 use crate::http::query::{AskedList, KeyFilterQuery, KeyQuery, List, PageQuery};
-use crate::service::Caller;
+use crate::service::{Caller, Ticket};
 use crate::wire::NewKey;
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use tandem_model::ApiKeyId;
 use tandem_store::Versioned;
 
@@ -47,7 +47,7 @@ pub(crate) async fn list(
     responses(
         (status = 201, description = "The key.", body = ApiKeyCreatedView),
         Unauthorized,
-        (status = 409, description = "The account has all its keys.", body = ProblemDocument,
+        (status = 409, description = "The account has all its keys, or an earlier try of the same request has made one that is used or revoked.", body = ProblemDocument,
             content_type = "application/problem+json"),
         InvalidFields,
         NoAnswer,
@@ -56,10 +56,11 @@ pub(crate) async fn list(
 pub(crate) async fn create(
     State(services): State<Services>,
     caller: Caller,
+    ticket: Option<Extension<Ticket>>,
     JsonObject(body): JsonObject,
 ) -> Result<Tagged<(StatusCode, Json<ApiKeyCreatedView>)>, Problem> {
     let new = NewKey::parse(body)?;
-    let (key, secret) = services.api_keys.create(&caller, new).await?;
+    let (key, secret) = services.api_keys.create(&caller, new, ticket.as_deref()).await?;
     Ok(Tagged(key.version(), (StatusCode::CREATED, Json(ApiKeyCreatedView::new(key, &secret)))))
 }
 

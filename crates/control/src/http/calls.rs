@@ -7,11 +7,11 @@ use crate::http::problem_schema::{InvalidFields, NoAnswer, NoSuchCall, Unauthori
 use crate::http::query::{AskedList, CallFilterQuery, CallQuery, List, PageQuery};
 use crate::http::receipt_view::ReceiptView;
 use crate::http::request_schema::{CallCreate, CallUpdate};
-use crate::service::Caller;
+use crate::service::{Caller, Ticket};
 use crate::wire::{CallChange, NewCall};
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use tandem_store::Versioned;
 
 /// Log a call that something else carries. It takes a slot of its trunk until it ends, and is never refused for the trunk's capacity.
@@ -38,10 +38,11 @@ use tandem_store::Versioned;
 pub(crate) async fn create(
     State(services): State<Services>,
     caller: Caller,
+    ticket: Option<Extension<Ticket>>,
     JsonObject(body): JsonObject,
 ) -> Result<Tagged<(StatusCode, Json<CallView>)>, Problem> {
     let new = NewCall::parse(body)?;
-    let call = services.calls.create(&caller, new.value).await?;
+    let call = services.calls.create(&caller, new.value, ticket.as_deref()).await?;
     let version = call.version();
     Ok(Tagged(
         version,

@@ -192,6 +192,12 @@ problem_codes! {
         advice: "Revoke keys that nobody uses; `last_used_at` tells which.",
         example: "the account has its 100 keys; revoke those that nobody uses",
     }
+    ApiKeyInUse = "api_key_in_use", CONFLICT, "The API key is in use" {
+        meaning: "An earlier try of the same request, under the same `Idempotency-Key`, has made an API key, and that was used or revoked since: \
+                  somebody has its secret, which is not shown again.",
+        advice: "Use the key that was made, or revoke it and ask for another under another `Idempotency-Key`.",
+        example: "an earlier try of this request has made a key, which was used or revoked since; ask for another under another Idempotency-Key",
+    }
     WebhookLimitReached = "webhook_limit_reached", CONFLICT, "The account has all its webhook endpoints" {
         meaning: "The account has as many webhook endpoints as an account may have.",
         advice: "Remove endpoints that nobody uses. One endpoint can have many types of events.",

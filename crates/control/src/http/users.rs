@@ -8,11 +8,11 @@ use crate::http::etag::Tagged;
 use crate::http::problem::{Problem, ProblemDocument};
 use crate::http::problem_schema::{InvalidFields, NoAnswer, Unauthorized};
 use crate::http::query::{AskedList, List, PageQuery, UserFilterQuery, UserQuery};
-use crate::service::Caller;
+use crate::service::{Caller, Ticket};
 use crate::wire::{NewUser, PasswordChange, UserEdit};
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use tandem_model::UserId;
 use tandem_store::Versioned;
 
@@ -58,10 +58,11 @@ pub(crate) async fn list(
 pub(crate) async fn create(
     State(services): State<Services>,
     caller: Caller,
+    ticket: Option<Extension<Ticket>>,
     JsonObject(body): JsonObject,
 ) -> Result<Tagged<(StatusCode, Json<UserCreatedView>)>, Problem> {
     let new = NewUser::parse(body)?;
-    let (user, password) = services.users.create(&caller, new).await?;
+    let (user, password) = services.users.create(&caller, new, ticket.as_deref()).await?;
     Ok(Tagged(user.version(), (StatusCode::CREATED, Json(UserCreatedView::new(user, password.as_ref())))))
 }
 

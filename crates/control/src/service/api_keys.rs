@@ -1,8 +1,10 @@
-use crate::service::{Caller, Core, Forbidden, ListRequest, Page};
+use crate::service::{Caller, Core, Forbidden, ListRequest, Page, Ticket, id_parts, is_repeat};
 use crate::wire::{Invalid, NewKey};
 use std::sync::Arc;
 use tandem_model::{ApiKeyId, Permissions, Secret};
-use tandem_store::{ApiKey, DatabaseError, InsertApiKeyError, MAX_LIVE_KEYS, NewApiKey, RevokeApiKeyError, Stale};
+use tandem_store::{
+    ApiKey, DatabaseError, InsertApiKeyError, MAX_LIVE_KEYS, NewApiKey, RevokeApiKeyError, SecretReplacement, Stale,
+};
 
 /// API keys of the account.
 #[derive(Clone)]
@@ -19,6 +21,9 @@ pub(crate) enum CreateKeyError {
     Invalid(#[from] Invalid),
     #[error("the account has its {MAX_LIVE_KEYS} keys")]
     TooMany,
+    /// An earlier try of the same request has made it.
+    #[error("the key was made, and used or revoked since")]
+    InUse,
     #[error(transparent)]
     Database(#[from] DatabaseError),
 }
@@ -56,16 +61,35 @@ impl ApiKeys {
         self.core.store.api_key(caller.account_id(), id).await?.ok_or(FindKeyError::NotFound)
     }
 
-    /// Makes a key, which may do no more than who makes it. Its secret is shown this once.
-    pub(crate) async fn create(&self, caller: &Caller, new: NewKey) -> Result<(ApiKey, Secret), CreateKeyError> {
+    /// Makes a key, which may do no more than who makes it. Its secret is shown this once: a repeat of a request whose answer was lost
+    /// gives the key that the first has made another one.
+    pub(crate) async fn create(
+        &self,
+        caller: &Caller,
+        new: NewKey,
+        ticket: Option<&Ticket>,
+    ) -> Result<(ApiKey, Secret), CreateKeyError> {
         let scopes: Permissions = new.scopes;
         caller.may_give(scopes)?;
-        if new.expires_at.is_some_and(|end| end <= self.core.now()) {
+        let now = self.core.now();
+        let (since, bits) = id_parts(ticket, now)?;
+        let id = ApiKeyId::new(since, bits);
+        if is_repeat(ticket) {
+            match self.core.store.replace_unused_secret(&caller.act(now), caller.account_id(), id).await? {
+                SecretReplacement::Replaced(key, secret) => {
+                    tracing::info!(account = %caller.account.id, actor = %caller.actor.name, key_id = %id, "an API key whose secret nobody has seen has another");
+                    return Ok((key, secret));
+                }
+                SecretReplacement::InUse => return Err(CreateKeyError::InUse),
+                SecretReplacement::NoSuchKey => {}
+            }
+        }
+        if new.expires_at.is_some_and(|end| end <= now) {
             return Err(Invalid::field("expires_at", "must be in the future").into());
         }
         let new = NewApiKey { account_id: caller.account_id(), name: &new.name, scopes, expires_at: new.expires_at };
-        let made = self.core.store.create_limited_api_key(&caller.act(self.core.now()), new).await.map_err(
-            |error| match error {
+        let made =
+            self.core.store.create_api_key_of_id(&caller.act(now), id, new).await.map_err(|error| match error {
                 InsertApiKeyError::TooMany => CreateKeyError::TooMany,
                 InsertApiKeyError::Database(error) => error.into(),
                 // The account is there, as somebody has authenticated in it, and what is random is long and new.
@@ -73,8 +97,7 @@ impl ApiKeys {
                 | InsertApiKeyError::KeyTaken
                 | InsertApiKeyError::Revoked
                 | InsertApiKeyError::Length { .. } => DatabaseError::Unavailable.into(),
-            },
-        )?;
+            })?;
         if !caller.request.dry_run {
             tracing::info!(account = %caller.account.id, actor = %caller.actor.name, key_id = %made.0.id, %scopes, "an API key was made");
         }

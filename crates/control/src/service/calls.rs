@@ -1,7 +1,7 @@
 use crate::Unavailable;
 use crate::service::external_calls::{ExternalCalls, OpenCallError};
 use crate::service::stale_sweep::StaleSweep;
-use crate::service::{Caller, Core, ListRequest, Page, id_bits};
+use crate::service::{Caller, Core, ListRequest, Page, Ticket, id_parts, is_repeat};
 use crate::wire::{CallChange, FieldError, Invalid, NewCall};
 use std::sync::Arc;
 use std::time::Duration;
@@ -116,9 +116,23 @@ impl Calls {
         Self { core, external, sweep: Arc::default() }
     }
 
-    /// Logs a call that something else carries. It takes a slot of its trunk until it ends.
-    pub(crate) async fn create(&self, caller: &Caller, new: NewCall) -> Result<CallRecord, CreateCallError> {
+    /// Logs a call that something else carries. It takes a slot of its trunk until it ends. A repeat of a request whose answer was lost
+    /// gives the call that the first has logged.
+    pub(crate) async fn create(
+        &self,
+        caller: &Caller,
+        new: NewCall,
+        ticket: Option<&Ticket>,
+    ) -> Result<CallRecord, CreateCallError> {
         let account = caller.account_id();
+        let now = self.core.now();
+        let (since, bits) = id_parts(ticket, now)?;
+        let id = CallId::new(since, bits);
+        if is_repeat(ticket)
+            && let Some(logged) = self.logged(account, id).await?
+        {
+            return Ok(logged);
+        }
         if self.core.store.trunk(account, new.trunk_id).await?.is_none() {
             return Err(CreateCallError::UnknownTrunk);
         }
@@ -126,9 +140,8 @@ impl Calls {
         if self.core.store.call(account, &CallKey::ClientId(new.call_id.clone())).await?.is_some() {
             return Err(CreateCallError::CallIdTaken);
         }
-        let now = self.core.now();
         let trunk_id = new.trunk_id;
-        let record = external_record(caller, new, CallId::new(now, id_bits()?), now);
+        let record = external_record(caller, new, id, now);
         let act = caller.act(now);
         let holds_slot = record.ended_at.is_none() && !act.dry_run;
         if record.ended_at.is_none() && act.dry_run {
@@ -149,6 +162,25 @@ impl Calls {
             tandem_store::InsertCallError::Database(error) => error.into(),
         })?;
         Ok(record)
+    }
+
+    /// A call that was logged before. When it is not over it takes its slot, which was freed if nobody knew what had come of it.
+    async fn logged(&self, account: AccountId, id: CallId) -> Result<Option<CallRecord>, CreateCallError> {
+        let key = CallKey::Id(id);
+        let Some(found) = self.core.store.call(account, &key).await? else { return Ok(None) };
+        let (None, Some(trunk)) = (found.ended_at, found.trunk_id) else { return Ok(Some(found)) };
+        match self.external.begin(account, id).await {
+            // There is room for one that is there already.
+            Ok(()) | Err(OpenCallError::LimitReached) => {}
+            Err(OpenCallError::Database(error)) => return Err(error.into()),
+        }
+        self.core.switchboard.external_call_started(account, trunk, id).await;
+        // Who has ended it in between may have freed no slot.
+        let now = self.core.store.call(account, &key).await?;
+        if now.as_ref().is_none_or(|call| call.ended_at.is_some()) {
+            self.free_slot(account, id).await;
+        }
+        Ok(now.or(Some(found)))
     }
 
     /// Stored calls, newest first.

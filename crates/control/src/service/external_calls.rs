@@ -32,7 +32,7 @@ impl ExternalCalls {
         Self { core, read_at: tokio::sync::Mutex::default(), open: std::sync::Mutex::default() }
     }
 
-    /// Counts a call as open.
+    /// Counts a call as open, once.
     pub(super) async fn begin(&self, account: AccountId, call: CallId) -> Result<(), OpenCallError> {
         self.read(None).await?;
         if self.insert(account, call) {
@@ -70,7 +70,11 @@ impl ExternalCalls {
     fn insert(&self, account: AccountId, call: CallId) -> bool {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let calls = open.entry(account).or_default();
-        calls.len() < MAX_OPEN_CALLS && calls.insert(call)
+        if calls.len() >= MAX_OPEN_CALLS {
+            return calls.contains(&call);
+        }
+        calls.insert(call);
+        true
     }
 
     /// Reads the store when it was never read, or when it was read longer ago than `age`.

@@ -58,7 +58,7 @@ pub(crate) struct KeptAnswer {
 pub(crate) enum Outcome<'a> {
     /// It was done.
     Done(&'a KeptAnswer),
-    /// It was refused, and nothing has changed.
+    /// It was refused, and has changed nothing.
     Refused,
     /// It failed half-way, or nobody knows.
     Unknown,
@@ -112,7 +112,8 @@ impl Idempotency {
                 let written = Zeroizing::new(serde_json::to_vec(answer).unwrap_or_default());
                 store.keep_answer(&ticket.key, &written).await
             }
-            Outcome::Refused => store.release_idempotency_key(&ticket.key, true).await,
+            // What an earlier try has made is there all the same, and is to be found by the next.
+            Outcome::Refused => store.release_idempotency_key(&ticket.key, !ticket.is_repeat).await,
             Outcome::Unknown => store.release_idempotency_key(&ticket.key, false).await,
         };
         if let Err(error) = noted {

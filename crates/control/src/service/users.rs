@@ -1,5 +1,5 @@
 use crate::service::passwords::{Passwords, PasswordsError, generate_password};
-use crate::service::{Caller, Core, Forbidden, ListRequest, Page, id_bits};
+use crate::service::{Caller, Core, Forbidden, ListRequest, Page, Ticket, id_parts, is_repeat};
 use crate::wire::{NewUser, PasswordChange, UserEdit};
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,13 +82,22 @@ impl Users {
         self.core.store.user(caller.account_id(), id).await?.ok_or(EditUserError::NotFound)
     }
 
-    /// Adds a user, who may do no more than who adds them. Gives the password if it was made here; it is shown this once.
+    /// Adds a user, who may do no more than who adds them. Gives the password if it was made here; it is shown this once: a repeat of a
+    /// request whose answer was lost gives the user that the first has added another one.
     pub(crate) async fn create(
         &self,
         caller: &Caller,
         new: NewUser,
+        ticket: Option<&Ticket>,
     ) -> Result<(User, Option<Secret>), CreateUserError> {
         caller.may_give(new.role.permissions())?;
+        let now = self.core.now();
+        let (since, bits) = id_parts(ticket, now)?;
+        let id = UserId::new(since, bits);
+        let added = if is_repeat(ticket) { self.core.store.user(caller.account_id(), id).await? } else { None };
+        if let (Some(added), Some(_)) = (&added, &new.password) {
+            return Ok((added.clone(), None));
+        }
         let (password, shown) = match new.password {
             Some(password) => (password, None),
             None => {
@@ -97,24 +106,32 @@ impl Users {
             }
         };
         let hash = self.passwords.hash(password).await?;
-        let created_at = self.core.now();
+        let act = caller.act(now);
+        if added.is_some() {
+            let replaced = self.core.store.replace_unseen_password(&act, caller.account_id(), id, &hash).await?;
+            let user = replaced.ok_or(CreateUserError::EmailTaken)?;
+            tracing::info!(account = %caller.account.id, actor = %caller.actor.name, user = %id, "a user whose password nobody has seen has another");
+            return Ok((user, shown));
+        }
         let user = User {
-            id: UserId::new(created_at, id_bits()?),
+            id,
             account_id: caller.account_id(),
             name: new.name.unwrap_or_else(|| new.email.clone()),
             email: new.email,
             role: new.role,
-            created_at,
+            created_at: now,
         };
-        self.core.store.insert_user(&caller.act(created_at), &user, Some(&hash)).await.map_err(
-            |error| match error {
-                InsertUserError::EmailTaken => CreateUserError::EmailTaken,
-                InsertUserError::TooMany => CreateUserError::TooMany,
-                // Somebody has authenticated in it a moment ago.
-                InsertUserError::UnknownAccount => DatabaseError::Unavailable.into(),
-                InsertUserError::Database(error) => error.into(),
-            },
-        )?;
+        let inserted = match shown {
+            Some(_) => self.core.store.insert_user_with_unseen_password(&act, &user, &hash).await,
+            None => self.core.store.insert_user(&act, &user, Some(&hash)).await,
+        };
+        inserted.map_err(|error| match error {
+            InsertUserError::EmailTaken => CreateUserError::EmailTaken,
+            InsertUserError::TooMany => CreateUserError::TooMany,
+            // Somebody has authenticated in it a moment ago.
+            InsertUserError::UnknownAccount => DatabaseError::Unavailable.into(),
+            InsertUserError::Database(error) => error.into(),
+        })?;
         if !caller.request.dry_run {
             tracing::info!(account = %caller.account.id, actor = %caller.actor.name, user = %user.id, role = %user.role, "a user was added");
         }

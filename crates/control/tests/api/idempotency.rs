@@ -1,4 +1,4 @@
-use crate::harness::{Api, Reply, full, trunk_body};
+use crate::harness::{Api, Reply, call_body, full, trunk_body};
 use axum::body::Body;
 use axum::http::{Method, Request, header};
 use serde_json::{Value, json};
@@ -161,23 +161,26 @@ async fn a_repeat_finds_the_call_whose_answer_was_lost() {
     assert!(is_replay(&post(&api, "/calls/dial", "k", &dial()).await));
 }
 
+/// What a crash leaves of all requests: claims that have run out.
+async fn forget_answers(api: &Api) {
+    let file = api.folder().join("tandem.db");
+    let mut database = SqliteConnectOptions::new().filename(&file).connect().await.unwrap();
+    sqlx::query("UPDATE idempotency_keys SET answer = NULL, claimed_until = 0").execute(&mut database).await.unwrap();
+    database.close().await.unwrap();
+}
+
 /// The node dies after the deed and before its answer is kept: what is left is a claim that has run out.
 #[tokio::test]
 async fn what_was_made_before_a_crash_is_found_by_its_key_and_not_made_twice() {
     let api = Api::start().await;
-    let file = api.folder().join("tandem.db");
     for (path, body) in [
         ("/trunks", trunk_body(json!({}))),
         ("/numbers", json!({"number": "+12025550100", "connect": {"type": "echo"}})),
         ("/webhook-endpoints", json!({"url": "https://example.com/hooks"})),
+        ("/users", json!({"email": "zoe@example.com", "role": "viewer", "password": "correct horse battery"})),
     ] {
         let first = post(&api, path, path, &body).await.expect(201);
-        let mut database = SqliteConnectOptions::new().filename(&file).connect().await.unwrap();
-        sqlx::query("UPDATE idempotency_keys SET answer = NULL, claimed_until = 0")
-            .execute(&mut database)
-            .await
-            .unwrap();
-        database.close().await.unwrap();
+        forget_answers(&api).await;
         let again = post(&api, path, path, &body).await;
         assert!(!is_replay(&again), "{path}");
         let again = again.expect(201);
@@ -185,4 +188,111 @@ async fn what_was_made_before_a_crash_is_found_by_its_key_and_not_made_twice() {
         assert_eq!(api.get(path).await.expect(200).as_array().unwrap().len(), 1, "{path}");
         assert!(is_replay(&post(&api, path, path, &body).await), "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_call_that_was_logged_before_a_crash_is_found_and_has_one_slot() {
+    let api = Api::start().await;
+    let body = call_body(&api.trunk(json!({})).await, json!({}));
+    let first = post(&api, "/calls", "k", &body).await.expect(201);
+    let slots = |api: &Api| api.switchboard.script(|script| script.slots.len());
+    forget_answers(&api).await;
+    let colleague = json!({"name": "colleague", "scopes": ["calls", "read", "write"]});
+    let colleague = api.post("/api-keys", colleague).await.expect(201)["key"].as_str().unwrap().to_owned();
+    post_as(&api, &colleague, "/calls", "k", &body).await.expect_problem(409, "call_id_taken");
+    let other = call_body(first["sip_trunk_id"].as_str().unwrap(), json!({"call_id": "CA2"}));
+    post(&api, "/calls", "k", &other).await.expect_problem(422, "idempotency_key_reused");
+    let again = post(&api, "/calls", "k", &body).await;
+    assert!(!is_replay(&again));
+    assert_eq!(again.expect(201)["id"], first["id"]);
+    assert_eq!(slots(&api), 1);
+    api.put("/calls/CA1", json!({"status": "completed"})).await.expect(200);
+    forget_answers(&api).await;
+    assert_eq!(post(&api, "/calls", "k", &body).await.expect(201)["status"], "completed");
+    assert_eq!(slots(&api), 0, "a call that is over has none");
+    assert_eq!(api.get("/calls").await.expect(200).as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_key_that_was_made_before_a_crash_has_another_secret_unless_it_was_used() {
+    let api = Api::start().await;
+    let body = json!({"name": "dialler", "scopes": ["admin", "read", "write"]});
+    let first = post(&api, "/api-keys", "k", &body).await.expect(201);
+    let colleague = api.post("/api-keys", body.clone()).await.expect(201)["key"].as_str().unwrap().to_owned();
+    forget_answers(&api).await;
+    let theirs = post_as(&api, &colleague, "/api-keys", "k", &body).await.expect(201);
+    assert_ne!(theirs["id"], first["id"], "what a colleague asks for is another");
+    let more = json!({"name": "dialler", "scopes": ["admin", "read", "write", "calls"]});
+    post(&api, "/api-keys", "k", &more).await.expect_problem(422, "idempotency_key_reused");
+    let keys = || async { api.get("/api-keys").await.expect(200).as_array().unwrap().len() };
+    let before = keys().await;
+
+    let again = post(&api, "/api-keys", "k", &body).await;
+    assert!(!is_replay(&again));
+    let again = again.expect(201);
+    assert_eq!((&again["id"], &again["scopes"]), (&first["id"], &first["scopes"]));
+    assert_ne!(again["key"], first["key"]);
+    assert_eq!(keys().await, before, "there is one key");
+    let ask = async |made: &Value| api.send(Method::GET, "/trunks", None, made["key"].as_str()).await;
+    ask(&first).await.expect_problem(401, "unauthorized");
+    let log = api.get("/audit-log?action=api_key.replace_secret").await.expect(200);
+    assert_eq!(log[0]["resource_id"], first["id"], "{log:#}");
+    assert_eq!(log[0]["after"]["key"], "replaced", "{log:#}");
+
+    ask(&again).await.expect(200);
+    let id = first["id"].as_str().unwrap();
+    while api.get(&format!("/api-keys/{id}")).await.expect(200)["last_used_at"].is_null() {
+        tokio::task::yield_now().await;
+    }
+    forget_answers(&api).await;
+    for _ in 0..2 {
+        post(&api, "/api-keys", "k", &body).await.expect_problem(409, "api_key_in_use");
+    }
+    ask(&again).await.expect(200);
+    assert_eq!(keys().await, before, "a refusal does not make the request as new");
+}
+
+#[tokio::test]
+async fn a_user_who_was_added_before_a_crash_has_another_password_unless_they_were_touched() {
+    let api = Api::start().await;
+    let add = async |name: &str| {
+        let body = json!({"email": format!("{name}@example.com"), "role": "viewer"});
+        (post(&api, "/users", name, &body).await, body)
+    };
+    let sign_in = async |user: &Value| {
+        let body = json!({"email": user["email"], "password": user["password"]});
+        api.send(Method::POST, "/sessions", Some(body), None).await
+    };
+    let (first, body) = add("zoe").await;
+    let first = first.expect(201);
+    forget_answers(&api).await;
+    let more = json!({"email": "zoe@example.com", "role": "admin"});
+    post(&api, "/users", "zoe", &more).await.expect_problem(422, "idempotency_key_reused");
+    let colleague = json!({"name": "colleague", "scopes": ["admin", "read"]});
+    let colleague = api.post("/api-keys", colleague).await.expect(201)["key"].as_str().unwrap().to_owned();
+    post_as(&api, &colleague, "/users", "zoe", &body).await.expect_problem(422, "email_taken");
+
+    let again = add("zoe").await.0;
+    assert!(!is_replay(&again));
+    let again = again.expect(201);
+    assert_eq!(again["id"], first["id"]);
+    assert_ne!(again["password"], first["password"]);
+    sign_in(&first).await.expect_problem(401, "sign_in_failed");
+    forget_answers(&api).await;
+    let again = add("zoe").await.0.expect(201);
+    sign_in(&again).await.expect(201);
+    forget_answers(&api).await;
+    add("zoe").await.0.expect_problem(422, "email_taken");
+    sign_in(&again).await.expect(201);
+
+    // Somebody with more rights has raised them: the password of an admin is not for who may give a viewer one.
+    let raised = add("yan").await.0.expect(201);
+    let path = format!("/users/{}", raised["id"].as_str().unwrap());
+    api.send(Method::PATCH, &path, Some(json!({"role": "admin"})), Some(&api.mine.key)).await.expect(200);
+    forget_answers(&api).await;
+    for _ in 0..2 {
+        add("yan").await.0.expect_problem(422, "email_taken");
+    }
+    sign_in(&raised).await.expect(201);
+    assert_eq!(api.get("/users").await.expect(200).as_array().unwrap().len(), 2);
 }
