@@ -65,10 +65,19 @@ pub struct CreditTerms {
     pub since: Timestamp,
     /// All that was added, less what was taken away by hand.
     pub granted: Money,
-    /// What calls cost that this node did not carry.
-    pub settled_elsewhere: Money,
+    /// What calls have cost that this node did not carry, and what those that are up on other nodes may still cost.
+    pub committed_elsewhere: Money,
     /// What calls cost that this node carried, as far as the database has them.
     pub settled_here: Money,
+}
+
+/// What the calls of an account have cost on one node, from the beginning on, with what those that are up may still cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CreditCommitment {
+    /// Whose.
+    pub account_id: AccountId,
+    /// All of it, also what the database knows already.
+    pub amount: Money,
 }
 
 /// What the call path holds of an account's credit at this moment.
@@ -76,6 +85,6 @@ pub struct CreditTerms {
 pub struct LiveCredit {
     /// What calls that are up may still use.
     pub reserved: Money,
-    /// What is left for others: the balance, less what is reserved, and less what ended calls cost and the database does not have yet.
+    /// What is left for others: the balance, less what is reserved here and on other nodes, and less what ended calls cost and the database does not have yet.
     pub available: Money,
 }

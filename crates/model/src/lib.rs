@@ -41,7 +41,9 @@ pub use call::{
 };
 pub use cause::{HangupCause, ParseHangupCauseError};
 pub use codec::{Codec, ParseCodecError};
-pub use credit::{CreditAccount, CreditEntry, CreditEntryKind, CreditTerms, LiveCredit, ParseCreditEntryKindError};
+pub use credit::{
+    CreditAccount, CreditCommitment, CreditEntry, CreditEntryKind, CreditTerms, LiveCredit, ParseCreditEntryKindError,
+};
 pub use dial::{Connect, DialOrder, DialTarget, EMERGENCY_NUMBERS, ParseConnectError};
 pub use e164::{E164, ParseE164Error};
 pub use event::{Event, EventType, ParseEventTypeError};

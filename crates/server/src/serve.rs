@@ -13,10 +13,10 @@ mod waiting;
 
 use crate::config::{Config, MediaIo};
 use crate::runtime::{
-    Admission, BindPortsError, BindSignallingError, HealthKeeper, JournalGauge, LookedUp, MAX_CONNECTIONS,
-    MediaSockets, MediaThread, OsRandom, Recorder, Resolver, RouteLoader, Shard, ShardCommand, ShardEpoch, ShardHandle,
-    ShardSwitchboard, SignallingSockets, Straight, SwitchMachine, SwitchboardParts, SystemClock, TrunkStates,
-    TurnJournal, keep_keys, open_calls,
+    Admission, BindPortsError, BindSignallingError, CreditSharing, HealthKeeper, JournalGauge, LookedUp,
+    MAX_CONNECTIONS, MediaSockets, MediaThread, OsRandom, Recorder, Resolver, RouteLoader, Shard, ShardCommand,
+    ShardEpoch, ShardHandle, ShardSwitchboard, SignallingSockets, Straight, SwitchMachine, SwitchboardParts,
+    SystemClock, TrunkStates, TurnJournal, keep_keys, open_calls,
 };
 use demo::DemoError;
 use identity::NodeIdError;
@@ -200,7 +200,12 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
         outgoing: Arc::new(outgoing),
         clock: Arc::new(SystemClock),
     };
-    let services = Services::new(store.clone(), Arc::new(switchboard), settings);
+    let switchboard = Arc::new(switchboard);
+    // A file has one node.
+    if config.database.file().is_none() {
+        tokio::spawn(CreditSharing::new(store.clone(), Arc::clone(&switchboard)).run());
+    }
+    let services = Services::new(store.clone(), switchboard, settings);
     let (jobs, webhooks) = (services.clone(), services.clone());
     let (acts, streams) = (services.clone(), services.clone());
     let jobs_task = tokio::spawn(async move { jobs.run_jobs().await });

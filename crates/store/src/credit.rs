@@ -9,8 +9,8 @@ use crate::store::{now, random};
 use crate::{Act, Change, DatabaseError, Store};
 use serde_json::{Value, json};
 use tandem_model::{
-    AccountId, CallId, CallRecord, CarriedBy, CreditAccount, CreditEntry, CreditEntryId, CreditEntryKind, CreditTerms,
-    EventType, Money, Timestamp,
+    AccountId, CallId, CallRecord, CarriedBy, CreditAccount, CreditCommitment, CreditEntry, CreditEntryId,
+    CreditEntryKind, CreditTerms, EventType, Money, Timestamp,
 };
 use uuid::Uuid;
 
@@ -231,6 +231,26 @@ impl Store {
         self.count(&listing(account)).await
     }
 
+    /// Tells other nodes what calls of this one have cost and may still cost. They go by it until then, unless it is told again.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn commit_credit(&self, commitments: &[CreditCommitment], until: Timestamp) -> Result<(), DatabaseError> {
+        on_pool!(self, pools => {
+            for commitment in commitments {
+                // Each by itself, so that nobody who settles calls waits for more than one.
+                sqlx::query(COMMIT_CREDIT)
+                    .bind(commitment.account_id.as_uuid())
+                    .bind(self.node_id().as_uuid())
+                    .bind(commitment.amount.micros())
+                    .bind(until.unix_micros())
+                    .execute(&pools.writer)
+                    .await?;
+            }
+        });
+        Ok(())
+    }
+
     /// What the call path of this node goes by, for every account whose calls are paid for by credit.
     ///
     /// # Errors
@@ -238,6 +258,7 @@ impl Store {
     pub async fn credit_terms(&self) -> Result<Vec<CreditTerms>, DatabaseError> {
         on_pool!(self, pools => sqlx::query(READ_TERMS)
             .bind(self.node_id().as_uuid())
+            .bind(now().unix_micros())
             .fetch_all(&pools.reader)
             .await?
             .iter()
@@ -350,7 +371,7 @@ fn read_terms<R: Columns>(row: &R) -> Result<CreditTerms, DatabaseError> {
         account_id: AccountId::from_uuid(row.uuid("account_id")?),
         since: row.time("controlled_since")?,
         granted: Money::from_micros(row.integer("granted_micros")?),
-        settled_elsewhere: Money::from_micros(row.integer("settled_elsewhere")?),
+        committed_elsewhere: Money::from_micros(row.integer("committed_elsewhere")?),
         settled_here: Money::from_micros(row.integer("settled_here")?),
     })
 }
@@ -401,13 +422,20 @@ const READ_CREDIT: &str = "SELECT
     coalesce((SELECT granted_micros FROM credits WHERE account_id = $1), 0) AS granted_micros,
     CAST(coalesce((SELECT sum(settled_micros) FROM credit_settlements WHERE account_id = $1), 0) AS BIGINT) AS settled_micros";
 
-/// `$1` is this node.
+/// `$1` is this node, `$2` the time. What a node has committed holds the sum of its calls that are settled, and those that are not.
 const READ_TERMS: &str = "SELECT credits.account_id, controlled_since, granted_micros,
         CAST(coalesce(sum(settled_micros) FILTER (WHERE node_id = $1), 0) AS BIGINT) AS settled_here,
-        CAST(coalesce(sum(settled_micros) FILTER (WHERE node_id <> $1), 0) AS BIGINT) AS settled_elsewhere
+        CAST(coalesce(sum(CASE WHEN committed_until > $2 AND committed_micros > settled_micros THEN committed_micros
+            ELSE settled_micros END) FILTER (WHERE node_id <> $1), 0) AS BIGINT) AS committed_elsewhere
     FROM credits LEFT JOIN credit_settlements ON credit_settlements.account_id = credits.account_id
     WHERE controlled_since IS NOT NULL
     GROUP BY credits.account_id, controlled_since, granted_micros ORDER BY credits.account_id";
+
+/// `$1` is the account, `$2` the node.
+const COMMIT_CREDIT: &str =
+    "INSERT INTO credit_settlements (account_id, node_id, settled_micros, committed_micros, committed_until)
+    VALUES ($1, $2, 0, $3, $4)
+    ON CONFLICT (account_id, node_id) DO UPDATE SET committed_micros = excluded.committed_micros, committed_until = excluded.committed_until";
 
 /// What the entries of a call lack to what it cost, if its account pays for it by credit: `$1` is the call, `$2` its account. The call
 /// must be held, or written by this transaction.

@@ -6,8 +6,8 @@ use std::str::FromStr;
 /// Where the database is: `sqlite://PATH`, relative or absolute, or `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`.
 ///
 /// After a question mark a PostgreSQL address may have `host` (also the folder of a socket), `port`, `user`, `password`, `dbname`,
-/// `application_name` and `sslmode`. What it leaves out comes from `PGUSER`, `PGPASSWORD` and `~/.pgpass`. TLS to the database is
-/// not built yet, so an `sslmode` that insists on it is refused. `Display` and `Debug` leave the password out.
+/// `application_name`, `sslmode` and `sslrootcert`. What it leaves out comes from `PGUSER`, `PGPASSWORD` and `~/.pgpass`. `Display` and
+/// `Debug` leave the password out.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DatabaseUrl(Location);
 

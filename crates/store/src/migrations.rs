@@ -31,6 +31,7 @@ const SQLITE: &[Step] = &[
     (23, "lists and credit events", include_str!("../migrations/sqlite/0023_lists_and_credit_events.sql")),
     (24, "listening quality", include_str!("../migrations/sqlite/0024_listening_quality.sql")),
     (25, "unseen passwords", include_str!("../migrations/sqlite/0025_unseen_passwords.sql")),
+    (26, "credit commitments", include_str!("../migrations/sqlite/0026_credit_commitments.sql")),
 ];
 
 /// The migrations of PostgreSQL: the same versions, under the same rule.
@@ -60,6 +61,7 @@ const POSTGRES: &[Step] = &[
     (23, "lists and credit events", include_str!("../migrations/postgres/0023_lists_and_credit_events.sql")),
     (24, "listening quality", include_str!("../migrations/postgres/0024_listening_quality.sql")),
     (25, "unseen passwords", include_str!("../migrations/postgres/0025_unseen_passwords.sql")),
+    (26, "credit commitments", include_str!("../migrations/postgres/0026_credit_commitments.sql")),
 ];
 
 /// The migrations of SQLite, ready to run.

@@ -6,9 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tandem_media::engine;
 use tandem_model::{
-    AccountId, AccountLoad, CallId, CallRecord, CreditTerms, DialOrder, HangupCause, HealthReport, HealthStatus, LegId,
-    LiveCall, LiveCredit, MeasuredHealth, Reason, Receipt, Record, RefusalId, Timestamp, Traffic, TrunkHealth, TrunkId,
-    TrunkLoad, TrunkState,
+    AccountId, AccountLoad, CallId, CallRecord, CreditCommitment, CreditTerms, DialOrder, HangupCause, HealthReport,
+    HealthStatus, LegId, LiveCall, LiveCredit, MeasuredHealth, Reason, Receipt, Record, RefusalId, Timestamp, Traffic,
+    TrunkHealth, TrunkId, TrunkLoad, TrunkState,
 };
 use tandem_sip::endpoint::{self, Flow};
 
@@ -95,6 +95,11 @@ pub enum Command {
         /// For the reply.
         reply: ReplyId,
     },
+    /// What calls have cost and may still cost of which the database does not know: [`Reply::CreditCommitments`].
+    CreditCommitments {
+        /// For the reply.
+        reply: ReplyId,
+    },
     /// The accounts whose calls are paid for by credit, all of them, as the database has them now.
     CreditTerms(Vec<CreditTerms>),
     /// A call that something else carries takes its places.
@@ -144,6 +149,8 @@ pub enum Reply {
     Counted(Box<Counts>),
     /// The credit that is reserved and left; `None` when the account's calls are not paid for by credit.
     Credit(Option<LiveCredit>),
+    /// Of each account of which the database does not know all.
+    CreditCommitments(Vec<CreditCommitment>),
     /// All that was counted, and each trunk's load, by id.
     Traffic(Box<Traffic>, Vec<TrunkLoad>),
     /// What each account carries, in no order.

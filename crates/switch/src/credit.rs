@@ -1,7 +1,7 @@
 //! What accounts may still spend: what was granted, less what calls have cost, less what calls that are up may still cost.
 
 use std::collections::BTreeMap;
-use tandem_model::{AccountId, CreditTerms, LiveCredit, Money, Timestamp};
+use tandem_model::{AccountId, CreditCommitment, CreditTerms, LiveCredit, Money, Timestamp};
 
 /// The credit of all accounts whose calls are paid for by it.
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ pub(crate) struct Exhausted {
 impl Purse {
     /// What is left for others. Sums of amounts that each fit may not: wider.
     fn available(&self) -> i128 {
-        let granted = self.terms.map_or(0, |terms| wide(terms.granted) - wide(terms.settled_elsewhere));
+        let granted = self.terms.map_or(0, |terms| wide(terms.granted) - wide(terms.committed_elsewhere));
         granted - i128::from(self.spent_here) - i128::from(self.reserved)
     }
 
@@ -118,6 +118,16 @@ impl CreditBook {
         Some(LiveCredit { reserved: Money::from_micros(purse.reserved), available: narrow(purse.available()) })
     }
 
+    /// What is committed beyond what the database has of this node's calls.
+    pub(crate) fn commitments(&self) -> Vec<CreditCommitment> {
+        let committed = self.purses.iter().filter_map(|(account, purse)| {
+            let amount = purse.spent_here.saturating_add(purse.reserved);
+            let is_more = amount > purse.terms?.settled_here.micros();
+            is_more.then(|| CreditCommitment { account_id: *account, amount: Money::from_micros(amount) })
+        });
+        committed.collect()
+    }
+
     /// All that calls hold, in millionths of the currency unit.
     pub(crate) fn reserved_micros(&self) -> u64 {
         let reserved = self.purses.values().map(|purse| u64::try_from(purse.reserved).unwrap_or(0));
@@ -144,12 +154,12 @@ mod tests {
         AccountId::new(EPOCH, [1; 10])
     }
 
-    fn terms(granted: i64, settled_here: i64, settled_elsewhere: i64) -> CreditTerms {
+    fn terms(granted: i64, settled_here: i64, committed_elsewhere: i64) -> CreditTerms {
         CreditTerms {
             account_id: account(),
             since: EPOCH,
             granted: Money::from_micros(granted),
-            settled_elsewhere: Money::from_micros(settled_elsewhere),
+            committed_elsewhere: Money::from_micros(committed_elsewhere),
             settled_here: Money::from_micros(settled_here),
         }
     }
@@ -195,6 +205,23 @@ mod tests {
         // One of an earlier process, that this one knows nothing of.
         book.take_terms(&[terms(130, 60, 7)]);
         assert_eq!(available(&book), 63);
+    }
+
+    #[test]
+    fn other_nodes_are_told_what_the_database_does_not_have() {
+        let mut book = CreditBook::default();
+        book.take_terms(&[terms(100, 20, 0)]);
+        assert_eq!(book.commitments(), [], "the database has it");
+        let hold = held(&mut book, 60).unwrap();
+        let committed = |book: &CreditBook| book.commitments().first().map(|commitment| commitment.amount.micros());
+        assert_eq!(committed(&book), Some(80));
+        book.settle(hold, Money::from_micros(50));
+        assert_eq!(committed(&book), Some(70), "until it is stored");
+        book.take_terms(&[terms(100, 70, 0)]);
+        assert_eq!(committed(&book), None);
+        // What others have committed is not there for this one.
+        book.take_terms(&[terms(100, 70, 25)]);
+        assert_eq!(held(&mut book, 6).unwrap_err().available.micros(), 5);
     }
 
     #[test]

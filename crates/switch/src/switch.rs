@@ -177,6 +177,10 @@ impl Switch {
                 let credit = self.resources.credit.live(account_id);
                 self.reply(reply, Reply::Credit(credit));
             }
+            Command::CreditCommitments { reply } => {
+                let commitments = self.resources.credit.commitments();
+                self.reply(reply, Reply::CreditCommitments(commitments));
+            }
             Command::CreditTerms(all) => self.resources.credit.take_terms(&all),
             Command::ExternalStarted { account_id, trunk_id, call_id } => {
                 self.external_started(account_id, trunk_id, call_id);

@@ -120,6 +120,44 @@ fn race(options: &Options) {
 }
 
 #[test]
+fn what_calls_hold_on_one_node_is_not_there_on_the_other() {
+    let postgres = Postgres::start();
+    let networks = [Network::claim(), Network::claim()];
+    let options = Options::default().env("DATABASE_URL", &postgres.url());
+    // Of a minute for 0.60 there are two at once.
+    let (one, api, peer, trunk) = node_with(&networks[0], &options, "1.5");
+    let master_key = one.data_dir().join("master.key").display().to_string();
+    let other = Tandem::start(&networks[1], &options.env("TANDEM_MASTER_KEY_FILE", &master_key));
+    let there = other.api().with_key(api.key());
+    let available = |micros_left: i64| {
+        eventually("what is left on the other node", Duration::from_secs(5), || {
+            let credit = there.get("/credits").expect(200);
+            (credit["available"].is_number() && micros(&credit["available"]) == micros_left).then_some(credit)
+        })
+    };
+    let _ = available(1_500_000);
+
+    let ids = [(); 2].map(|()| text_at(&api.dial(&peer.uri("echo"), &over(&trunk)), "/id"));
+    let told = available(300_000);
+    assert_eq!(
+        (micros(&told["balance"]), micros(&told["reserved"])),
+        (1_500_000, 0),
+        "nothing is spent, nor held here"
+    );
+    let refused = there.try_dial(&peer.uri("echo"), &over(&trunk));
+    assert_eq!((refused.status, refused.code()), (402, "credit_exhausted"), "{}", refused.text);
+
+    for id in ids {
+        let _ = api.hang_up(&id);
+    }
+    eventually("all of it on both nodes", Duration::from_secs(10), || {
+        let credit = there.get("/credits").expect(200);
+        (credit == api.get("/credits").expect(200) && credit["available"] == credit["balance"]).then_some(())
+    });
+    assert_eq!(api.open_calls(), [0; 0]);
+}
+
+#[test]
 fn what_a_process_that_dies_had_reserved_is_there_for_the_next() {
     let network = Network::claim();
     let (mut tandem, api, peer, trunk) = node_with(&network, &Options::default(), "1");

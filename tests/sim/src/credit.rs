@@ -34,7 +34,7 @@ impl World {
             account_id: account_id(1),
             since: start_utc(),
             granted: Money::from_micros(granted),
-            settled_elsewhere: Money::ZERO,
+            committed_elsewhere: Money::ZERO,
             settled_here: Money::from_micros(if is_late { 0 } else { self.settled() }),
         };
         self.inputs.push(Input::Command(Command::CreditTerms(vec![terms])));

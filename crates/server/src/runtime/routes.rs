@@ -11,7 +11,7 @@ use tandem_switch::route::RouteTable;
 use tokio::sync::{Mutex, Notify};
 
 /// Keeps the shard's routing table as new as the store: every written change counts for new calls within 100 ms, also one that
-/// another process wrote. So does what accounts may spend, but that other nodes' calls have cost something counts within a second.
+/// another process wrote. So does what accounts may spend, but what calls of other nodes cost and hold counts within a second.
 pub(crate) struct RouteLoader {
     store: Store,
     shard: ShardHandle<ShardCommand>,
@@ -162,7 +162,7 @@ impl RouteLoader {
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// Less than 100 ms, as long as it may take until everybody sees a change, and more than it takes from one look to the next.
 const FRESH: Duration = Duration::from_millis(90);
-/// How old what other nodes' calls have cost may be.
-const CREDIT_INTERVAL: Duration = Duration::from_secs(1);
+/// How old may be what calls of other nodes have cost and hold.
+const CREDIT_INTERVAL: Duration = Duration::from_millis(500);
 /// How often a database that fails is looked at: what was refused while it was away is taken again so soon.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);

@@ -80,6 +80,7 @@ const fn only_asks(command: &Command) -> bool {
         | Command::Count { .. }
         | Command::AccountLoads { .. }
         | Command::Credit { .. }
+        | Command::CreditCommitments { .. }
         | Command::Traffic { .. } => true,
         Command::Dial { .. }
         | Command::Hangup { .. }

@@ -15,8 +15,8 @@ use tandem_control::{
     Readiness, Switchboard, Unavailable,
 };
 use tandem_model::{
-    AccountId, AccountLoad, CallId, CallRecord, DialOrder, LiveCall, LiveCredit, Receipt, Traffic, Trunk, TrunkId,
-    TrunkLoad, TrunkState,
+    AccountId, AccountLoad, CallId, CallRecord, CreditCommitment, DialOrder, LiveCall, LiveCredit, Receipt, Traffic,
+    Trunk, TrunkId, TrunkLoad, TrunkState,
 };
 use tandem_netio::IoPath;
 use tandem_switch::{Answer, Command, Counts, ProbeFailure, Reply, ReplyId};
@@ -59,6 +59,13 @@ impl ShardSwitchboard {
         }
         // It is done after what waits before it; who asks from now on asks after it.
         self.parts.states.epoch().advance();
+    }
+
+    /// What calls have cost and may still cost of which the database does not know.
+    pub(crate) async fn credit_commitments(&self) -> Result<Vec<CreditCommitment>, Unavailable> {
+        let reply = self.ask(REPLY_TIMEOUT, |reply| Command::CreditCommitments { reply }).await?;
+        let Reply::CreditCommitments(commitments) = reply else { return Err(mismatched(&reply)) };
+        Ok(commitments)
     }
 
     async fn journal_state(&self) -> JournalState {

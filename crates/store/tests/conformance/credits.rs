@@ -1,7 +1,10 @@
 use crate::samples::{ACT, account_id, at, call, call_id, external_call, with_account, with_trunk};
+use crate::traces::wall_clock;
 use std::convert::Infallible;
+use std::time::Duration;
 use tandem_model::{
-    AccountId, CallRecord, CallStatus, CreditAccount, CreditEntryKind, CreditTerms, Money, Record, Timestamp,
+    AccountId, CallRecord, CallStatus, CreditAccount, CreditCommitment, CreditEntryKind, CreditTerms, Money, Record,
+    Timestamp,
 };
 use tandem_store::{Act, CallKey, ChangeCreditError, Store};
 
@@ -154,7 +157,7 @@ pub(crate) async fn external_calls_are_settled_at_what_the_client_says(store: &S
     store.insert_external_call(&ACT, &without).await.unwrap();
     assert_eq!(balance(store, account).await, -90);
     let terms = store.credit_terms().await.unwrap();
-    assert_eq!((terms[0].settled_here, terms[0].settled_elsewhere), (Money::ZERO, money(90)));
+    assert_eq!((terms[0].settled_here, terms[0].committed_elsewhere), (Money::ZERO, money(90)));
 }
 
 pub(crate) async fn changes_at_once_all_count(store: &Store) {
@@ -187,10 +190,18 @@ pub(crate) async fn the_call_path_is_told_whose_calls_have_cost_what(store: &Sto
         account_id: one,
         since: at(-1_000_000),
         granted: money(1_000),
-        settled_elsewhere: Money::ZERO,
+        committed_elsewhere: Money::ZERO,
         settled_here: money(301),
     };
     assert_eq!(store.credit_terms().await.unwrap(), [terms], "and nothing of accounts without control");
+
+    // What it commits itself it knows better.
+    let commitment = CreditCommitment { account_id: one, amount: money(900) };
+    store.commit_credit(&[commitment], wall_clock().saturating_add(Duration::from_secs(60))).await.unwrap();
+    assert_eq!(store.credit_terms().await.unwrap(), [terms]);
+    write(store, &[over(3, one, 9)]).await;
+    assert_eq!(store.credit_terms().await.unwrap(), [CreditTerms { settled_here: money(310), ..terms }]);
+    assert_eq!(balance(store, one).await, 690, "what may be spent is not spent");
 }
 
 pub(crate) async fn accounts_do_not_see_each_others_credit(store: &Store) {

@@ -1,11 +1,12 @@
 //! Several processes on one database.
 
 use crate::postgres_server::Database;
-use crate::{ACT, call, open, state, trunk};
+use crate::{ACT, call, open, options, state, trunk};
 use std::convert::Infallible;
 use std::time::Duration;
-use tandem_model::CallStatus;
-use tandem_store::{CallFilter, CallKey, Part, RotationStep, Store};
+use tandem_model::{CallRecord, CallStatus, CreditCommitment, Money, NodeId, Timestamp};
+use tandem_store::{CallFilter, CallKey, Part, RotationStep, Store, StoreOptions};
+use uuid::Uuid;
 
 #[tokio::test]
 async fn two_processes_may_migrate_at_once() {
@@ -60,6 +61,34 @@ async fn batches_of_several_nodes_are_all_written() {
     }
 }
 
+#[tokio::test]
+async fn what_a_node_has_committed_counts_on_others_until_it_is_settled_or_forgotten() {
+    let database = Database::create().await;
+    let one = open(&database).await.unwrap();
+    let options = StoreOptions { node_id: NodeId::from_uuid(Uuid::from_u128(2)), ..options(1) };
+    let other = Store::open(&database.url(), options).await.unwrap();
+    let account = one.ensure_admin_account(&ACT, "admin").await.unwrap().id;
+    one.set_credit_control(&ACT, account, true).await.unwrap();
+    let elsewhere = async |store: &Store| store.credit_terms().await.unwrap()[0].committed_elsewhere.micros();
+    let commit = async |micros: i64, until: Timestamp| {
+        let commitment = CreditCommitment { account_id: account, amount: Money::from_micros(micros) };
+        one.commit_credit(&[commitment], until).await.unwrap();
+    };
+    let long = Timestamp::from_unix_micros(i64::MAX);
+    commit(700, long).await;
+    assert_eq!((elsewhere(&other).await, elsewhere(&one).await), (700, 0));
+    // Part of it is what a call that is stored has cost.
+    let over = CallRecord { cost: Some(Money::from_micros(300)), ended_at: Some(ACT.at), ..call(account, 1) };
+    one.write_records(&[state(CallRecord { status: CallStatus::Completed, ..over })]).await.unwrap();
+    assert_eq!(elsewhere(&other).await, 700);
+    commit(200, long).await;
+    assert_eq!(elsewhere(&other).await, 300, "what is settled is committed, whatever was told before");
+    commit(700, ACT.at).await;
+    assert_eq!(elsewhere(&other).await, 300, "nobody has told again");
+    one.close().await;
+    other.close().await;
+}
+
 /// A change reads the call, and a state of the call path may be written before it writes the call: then one of them would be lost.
 #[tokio::test]
 async fn a_change_of_a_call_and_its_states_do_not_undo_each_other() {
@@ -69,10 +98,10 @@ async fn a_change_of_a_call_and_its_states_do_not_undo_each_other() {
     tailer.write_records(&[state(call(account, 1))]).await.unwrap();
     let key = CallKey::Id(call(account, 1).id);
     for round in 0..20_u32 {
-        let ringing = tandem_model::CallRecord { status: CallStatus::Ringing, ..call(account, 1) };
-        let answered = tandem_model::CallRecord {
+        let ringing = CallRecord { status: CallStatus::Ringing, ..call(account, 1) };
+        let answered = CallRecord {
             status: CallStatus::Answered,
-            answered_at: Some(tandem_model::Timestamp::from_unix_micros(round.into())),
+            answered_at: Some(Timestamp::from_unix_micros(round.into())),
             ..call(account, 1)
         };
         tailer.write_records(&[state(ringing)]).await.unwrap();

@@ -254,7 +254,7 @@ fn calls_from_before_are_not_paid_for_by_credit() {
         account_id: tandem_lab::setup::account_id(1),
         since: start_utc().saturating_add(Duration::from_secs(5)),
         granted: Money::ZERO,
-        settled_elsewhere: Money::ZERO,
+        committed_elsewhere: Money::ZERO,
         settled_here: Money::ZERO,
     }]));
     lab.pass(100_000);

@@ -335,7 +335,7 @@ impl Lab {
             account_id: account_id(1),
             since: start_utc(),
             granted: Money::from_micros(granted),
-            settled_elsewhere: Money::ZERO,
+            committed_elsewhere: Money::ZERO,
             settled_here: Money::from_micros(settled_here),
         }]));
     }
