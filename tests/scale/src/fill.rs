@@ -3,8 +3,8 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use tandem_model::{
-    CallDirection, DtmfMode, HealthReason, HealthReport, HealthSpan, HealthStatus, InboundRouting, Money,
-    OutboundRouting, Provider, Secret, Timestamp, Trunk, TrunkHealth, TrunkId, TrunkStatus,
+    AlertRule, AlertRuleSettings, CallDirection, DtmfMode, HealthReason, HealthReport, HealthSpan, HealthStatus,
+    InboundRouting, Money, OutboundRouting, Provider, Secret, Timestamp, Trunk, TrunkHealth, TrunkId, TrunkStatus,
 };
 use tandem_store::{Act, DatabaseUrl, Store};
 use uuid::Uuid;
@@ -62,6 +62,17 @@ impl Database {
         let account = store.ensure_admin_account(&act, "scale").await.unwrap().id;
         let (_, key) = store.create_api_key(&act, account, "scale").await.unwrap();
         let owner = Owner { account, key: key.expose().to_owned() };
+        // It is told of everything, and what its hours usually cost is read whatever the last one did.
+        let wishes = store.change_alert_settings(&act, account, |settings| {
+            for rule in AlertRule::ALL {
+                let mut wish = AlertRuleSettings { enabled: Some(true), ..AlertRuleSettings::default() };
+                if *rule == AlertRule::CostSpike {
+                    wish.minimum = Some(0);
+                }
+                settings.rules.insert(*rule, wish);
+            }
+        });
+        let _ = wishes.await.unwrap();
         let mut trunks = Vec::new();
         for number in 1..=TRUNKS {
             let trunk = trunk(account, number, from);
@@ -248,6 +259,11 @@ impl Connected {
 }
 
 impl Filled {
+    /// The trunks that the calls went over.
+    pub(crate) fn trunks(&self) -> &[TrunkId] {
+        &self.trunks
+    }
+
     /// One of the trunks.
     pub fn trunk(&self, random: &mut Random) -> TrunkId {
         self.trunks[usize::try_from(random.below(TRUNKS)).unwrap()]

@@ -76,7 +76,7 @@ async fn adds_up_as_the_store_counts(database: &Database) {
 
 async fn answers_rightly(database: &Database, filled: &Filled) {
     let store = database.open().await;
-    let node = Node::new(&store, filled.owner.clone());
+    let node = Node::new(&store, filled);
     let month = format!("start_date={}&end_date={}", filled.from, filled.to);
     let told = node.get(&format!("/analytics?group_by=hour&{month}")).await;
     let buckets = told["buckets"].as_array().unwrap();
@@ -117,35 +117,50 @@ async fn answers_rightly(database: &Database, filled: &Filled) {
 /// By the counters of the server: no table that grows with calls is read through, and few rows are.
 async fn reads_no_more_than_it_must(database: &Database, filled: &Filled) {
     for question in questions() {
-        let counted = async || {
-            // What a connection has counted is there once it is closed.
-            let counted = "SELECT coalesce(sum(seq_scan * 1000000 + idx_tup_fetch), 0)::bigint FROM pg_stat_user_tables
-                 WHERE relname IN ('call_logs', 'call_legs', 'traffic')";
-            database.number(counted).await
-        };
-        let before = counted().await;
-        let store = database.open().await;
-        let node = Node::new(&store, filled.owner.clone());
-        let mut random = Random::new(0x5ca1_e002);
-        let _ = node.get(&question.path(filled, &mut random)).await;
-        store.close().await;
-        let mut read = counted().await - before;
-        for _ in 0..100 {
-            if read > 0 {
-                break;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            read = counted().await - before;
-        }
+        let read = rows_read(database, filled, async |node| {
+            let mut random = Random::new(0x5ca1_e002);
+            let _ = node.get(&question.path(filled, &mut random)).await;
+        });
+        let read = read.await;
         println!("postgres, {}: {read} rows read", question.name);
         let most = if question.has_budget { MOST_ROWS } else { A_SCAN };
         assert!(read > 0 && read < most, "{}: {read}", question.name);
     }
+    let read = rows_read(database, filled, async |node| {
+        let _ = node.look_for_alerts().await;
+    });
+    let read = read.await;
+    println!("postgres, a look for alerts: {read} rows read");
+    // The minutes of an hour, and the hours of a week.
+    assert!(read > 60 + 7 * 24 && read < MOST_ROWS, "a look for alerts: {read}");
+}
+
+/// How many rows that takes at a node that has just started; a scan of a whole table counts as a million.
+async fn rows_read(database: &Database, filled: &Filled, ask: impl AsyncFnOnce(&Node)) -> i64 {
+    let counted = async || {
+        // What a connection has counted is there once it is closed.
+        let counted = "SELECT coalesce(sum(seq_scan * 1000000 + idx_tup_fetch), 0)::bigint FROM pg_stat_user_tables
+             WHERE relname IN ('call_logs', 'call_legs', 'traffic')";
+        database.number(counted).await
+    };
+    let before = counted().await;
+    let store = database.open().await;
+    ask(&Node::new(&store, filled)).await;
+    store.close().await;
+    let mut read = counted().await - before;
+    for _ in 0..100 {
+        if read > 0 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        read = counted().await - before;
+    }
+    read
 }
 
 async fn is_answered_while_calls_come_in(database: &Database, filled: &Filled) {
     let store = database.open().await;
-    let node = Node::new(&store, filled.owner.clone());
+    let node = Node::new(&store, filled);
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let incoming = tokio::spawn(Incoming { calls_per_second: 1_000 }.run(store.clone(), filled.clone(), stopped));
     let mut random = Random::new(0x5ca1_e003);
@@ -156,6 +171,12 @@ async fn is_answered_while_calls_come_in(database: &Database, filled: &Filled) {
         }
         println!("{}: {:.1} ms", question.name, began.elapsed().as_secs_f64() * 1_000.0 / 5.0);
     }
+    let mut looks = Vec::new();
+    for _ in 0..20 {
+        looks.push(node.look_for_alerts().await);
+    }
+    looks.sort_unstable();
+    println!("a look for alerts: {:?} at most, 19 of 20 times", looks[18]);
     stop.send(()).unwrap();
     let recorded = incoming.await.unwrap();
     println!("{recorded:?}");
