@@ -216,6 +216,25 @@ mod tests {
     }
 
     #[test]
+    fn in_the_long_run_one_packet_of_twenty_is_lost_and_the_others_are_late_by_half_of_the_most() {
+        const PACKETS: u32 = 100_000;
+        let (mut lines, now) = (Lines::default(), start());
+        lines.handle_command(bad(PortId(1)));
+        let mut late = Duration::ZERO;
+        for _ in 0..PACKETS {
+            assert_eq!(lines.carry(packet(PortId(1), &[]), now), None);
+            if let Some(due) = lines.poll_timeout() {
+                late += due - now;
+                assert!(lines.poll_due(due).is_some());
+            }
+        }
+        // Three deviations, each the root of 100,000 × 0.05 × 0.95.
+        assert!((4_793..=5_207).contains(&lines.lost()), "{} were lost", lines.lost());
+        let mean = late / (PACKETS - u32::try_from(lines.lost()).unwrap());
+        assert!((41_700..=42_300).contains(&mean.as_micros()), "{mean:?}");
+    }
+
+    #[test]
     fn what_a_line_has_no_room_for_is_lost() {
         let (mut lines, now) = (Lines::default(), start());
         lines.handle_command(bad(PortId(1)));
