@@ -5,13 +5,28 @@ use super::address::{Connection, Host};
 use super::text::Text;
 
 /// An attribute, `a=name` or `a=name:value` (RFC 8866 §5.13). Names are case-sensitive.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Attribute {
     /// Before the colon.
     pub name: Text,
     /// After the colon; `None` for a property such as `a=sendonly`.
     pub value: Option<Text>,
 }
+
+/// Without the keys of `a=crypto` (RFC 4568 §4), which stand there in clear.
+impl fmt::Debug for Attribute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Attribute");
+        shown.field("name", &self.name);
+        if self.name.as_bytes().eq_ignore_ascii_case(CRYPTO) {
+            return shown.finish_non_exhaustive();
+        }
+        shown.field("value", &self.value).finish()
+    }
+}
+
+/// The attribute that gives SRTP its keys.
+const CRYPTO: &[u8] = b"crypto";
 
 impl Attribute {
     /// `a=name`

@@ -2,7 +2,7 @@ use std::fmt;
 
 use super::address::Connection;
 use super::attribute::{Attribute, RtcpAddress, RtpMap, payload_type_number};
-use super::text::Text;
+use super::text::{KeyText, Text};
 
 /// A stream: an `m=` line and what follows it (RFC 8866 §5.14).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct Media {
     /// `b=`
     pub bandwidths: Vec<Text>,
     /// `k=`, obsolete.
-    pub key: Option<Text>,
+    pub key: Option<KeyText>,
     /// `a=`
     pub attributes: Vec<Attribute>,
 }

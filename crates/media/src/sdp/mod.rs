@@ -17,7 +17,7 @@ pub use address::{AddressFamily, Connection, Host};
 pub use attribute::{Attribute, Direction, RtcpAddress, RtpMap};
 pub use error::ParseError;
 pub use media::{Media, MediaKind, Protocol};
-pub use text::Text;
+pub use text::{KeyText, Text};
 
 /// The largest body that is read: what one UDP datagram can carry.
 pub const MAX_BYTES: usize = 65_535;
@@ -56,7 +56,7 @@ pub struct Session {
     /// `t=`, `r=` and `z=`, of which there is at least one; `t=0 0` when the peer left them out.
     pub times: Vec<TimeLine>,
     /// `k=`, which RFC 8866 made obsolete.
-    pub key: Option<Text>,
+    pub key: Option<KeyText>,
     /// `a=` before the first `m=`.
     pub attributes: Vec<Attribute>,
     /// `m=` with what follows it.

@@ -94,7 +94,7 @@ fn read_session_part(lines: &[Line<'_>]) -> Result<Session, ParseError> {
             b't' => times.push(TimeLine::Active(line.text())),
             b'r' => times.push(TimeLine::Repeat(line.text())),
             b'z' => times.push(TimeLine::Zone(line.text())),
-            b'k' => line.set_once(&mut key, line.text())?,
+            b'k' => line.set_once(&mut key, line.text().into())?,
             b'a' => attributes.push(line.attribute()?),
             b'v' => return Err(line.repeated()),
             letter => return Err(ParseError::UnexpectedType { line: line.number, letter }),
@@ -137,7 +137,7 @@ fn read_media(lines: &[Line<'_>]) -> Result<Vec<Media>, ParseError> {
             b'i' => line.set_once(&mut media.information, line.text())?,
             b'c' => media.connections.push(line.connection()?),
             b'b' => media.bandwidths.push(line.text()),
-            b'k' => line.set_once(&mut media.key, line.text())?,
+            b'k' => line.set_once(&mut media.key, line.text().into())?,
             b'a' => media.attributes.push(line.attribute()?),
             letter => return Err(ParseError::UnexpectedType { line: line.number, letter }),
         }
@@ -238,6 +238,17 @@ mod tests {
 
     fn parse(text: &str) -> Result<Session, ParseError> {
         Session::parse(text.as_bytes())
+    }
+
+    #[test]
+    fn keys_are_kept_and_not_shown() {
+        let text = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nt=0 0\r\nk=clear:hunter2\r\n\
+            m=audio 4000 RTP/SAVP 0\r\nc=IN IP4 192.0.2.1\r\nk=clear:hunter2\r\n\
+            a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:hunter2\r\na=sendrecv\r\n";
+        let session = parse(text).unwrap();
+        assert_eq!(String::from_utf8(session.to_bytes()).unwrap().matches("hunter2").count(), 3);
+        let shown = format!("{session:?}");
+        assert!(shown.contains("crypto") && shown.contains("sendrecv") && !shown.contains("hunter2"), "{shown}");
     }
 
     #[test]

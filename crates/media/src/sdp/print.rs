@@ -1,7 +1,7 @@
 use std::fmt::Display;
 
 use super::media::Media;
-use super::text::Text;
+use super::text::{KeyText, Text};
 use super::{Attribute, Session, TimeLine};
 
 /// Room for a usual audio description, so that printing one allocates once.
@@ -38,7 +38,7 @@ impl Session {
                 TimeLine::Zone(value) => body.text(b'z', value),
             }
         }
-        body.texts(b'k', &self.key);
+        body.texts(b'k', self.key.as_ref().map(KeyText::text));
         body.attributes(&self.attributes);
         for media in &self.media {
             body.media(media);
@@ -109,7 +109,7 @@ impl Body {
         self.texts(b'i', &media.information);
         self.shown(b'c', &media.connections);
         self.texts(b'b', &media.bandwidths);
-        self.texts(b'k', &media.key);
+        self.texts(b'k', media.key.as_ref().map(KeyText::text));
         self.attributes(&media.attributes);
     }
 }

@@ -69,6 +69,29 @@ impl fmt::Display for Text {
     }
 }
 
+/// The value of a `k=` line, which may be a key in clear (RFC 4566 §5.12). Not printed.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct KeyText(Text);
+
+impl KeyText {
+    /// As it stands on the wire.
+    pub const fn text(&self) -> &Text {
+        &self.0
+    }
+}
+
+impl From<Text> for KeyText {
+    fn from(text: Text) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for KeyText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyText(…)")
+    }
+}
+
 /// NUL, LF and CR, which no value may hold (RFC 8866 §9, `byte-string`).
 pub(crate) const fn is_forbidden(octet: u8) -> bool {
     matches!(octet, 0 | b'\n' | b'\r')

@@ -9,7 +9,7 @@ use super::scan;
 ///
 /// The names that [`super::Request`] and [`super::Response`] have fields for (Via, From, Content-Length, …) are
 /// never written from one, so they cannot come twice.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Header {
     /// The name.
     pub name: HeaderName,
@@ -34,6 +34,18 @@ pub struct SipCallId(Box<str>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a Call-ID")]
 pub struct InvalidSipCallId;
+
+/// Without the answer to a challenge: who has it can guess at the password at leisure.
+impl fmt::Debug for Header {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Header");
+        shown.field("name", &self.name);
+        if matches!(self.name, HeaderName::Authorization | HeaderName::ProxyAuthorization) {
+            return shown.finish_non_exhaustive();
+        }
+        shown.field("value", &self.value).finish()
+    }
+}
 
 impl Header {
     /// A header of that name and value.
@@ -130,4 +142,20 @@ fn is_forbidden(c: char) -> bool {
 
 fn trim(text: &str) -> &str {
     text.trim_matches([' ', '\t'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_to_a_challenge_is_not_for_logs() {
+        for name in [HeaderName::Authorization, HeaderName::ProxyAuthorization] {
+            let header = Header::new(name, HeaderValue::new("Digest response=\"6629fae4\"").unwrap());
+            let shown = format!("{header:?}");
+            assert!(shown.contains("Authorization") && !shown.contains("6629fae4"), "{shown}");
+        }
+        let header = Header::new(HeaderName::Subject, HeaderValue::new("lunch").unwrap());
+        assert!(format!("{header:?}").contains("lunch"));
+    }
 }

@@ -378,7 +378,7 @@ pub(crate) enum UriRef<'a> {
     Other { scheme: &'a [u8], rest: &'a [u8] },
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(crate) struct SipUriRef<'a> {
     secure: bool,
     user: Option<&'a [u8]>,
@@ -387,6 +387,21 @@ pub(crate) struct SipUriRef<'a> {
     port: Option<u16>,
     params: &'a [u8],
     headers: &'a [u8],
+}
+
+/// As of [`SipUri`], without the password.
+impl fmt::Debug for SipUriRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SipUriRef")
+            .field("secure", &self.secure)
+            .field("user", &self.user.map(<[u8]>::escape_ascii))
+            .field("password", &self.password.map(|_| "***"))
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("params", &self.params.escape_ascii())
+            .field("headers", &self.headers.escape_ascii())
+            .finish()
+    }
 }
 
 impl<'a> UriRef<'a> {
@@ -671,6 +686,9 @@ mod tests {
         let uri = uri("sip:user:secret@host");
         assert!(uri.to_string().contains("secret"));
         assert_eq!(format!("{uri:?}"), "Sip(sip:user:***@host)");
+        let read = format!("{:?}", UriRef::parse(b"sip:user:secret@host"));
+        let octets = format!("{:?}", b"secret");
+        assert!(read.contains("***") && !read.contains("secret") && !read.contains(&octets), "{read}");
     }
 
     #[test]
