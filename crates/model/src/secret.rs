@@ -24,3 +24,16 @@ impl fmt::Debug for Secret {
         f.write_str("Secret(…)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_not_shown_whoever_holds_it() {
+        let held = Some(("alice", Secret::new("hunter2")));
+        for shown in [format!("{held:?}"), format!("{held:#?}")] {
+            assert!(shown.contains("Secret(…)") && !shown.contains("hunter2"), "{shown}");
+        }
+    }
+}

@@ -342,6 +342,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_master_key_is_not_shown() {
+        assert_eq!(format!("{:?}", MasterKey::from_bytes([7; 32])), "MasterKey(…)");
+    }
+
+    #[test]
     fn makes_a_key_once_and_reads_it_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("master.key");

@@ -1,4 +1,5 @@
 use crate::http::model_schema;
+use crate::http::shown_once::ShownOnce;
 use crate::service::{ACCESS_LIFE, SignedIn};
 use serde::Serialize;
 use tandem_model::{Permission, Role, Secret, SessionId, Timestamp};
@@ -39,7 +40,8 @@ pub(crate) struct ApiKeyCreatedView {
     key: ApiKeyView,
     /// The key itself. It is not kept and cannot be shown again.
     #[serde(rename = "key")]
-    secret: String,
+    #[schema(value_type = String)]
+    secret: ShownOnce,
 }
 
 /// A person who acts for the account.
@@ -65,7 +67,8 @@ pub(crate) struct UserCreatedView {
     #[serde(flatten)]
     user: UserView,
     /// The password, when none was sent. It is not kept and cannot be shown again.
-    password: Option<String>,
+    #[schema(value_type = Option<String>)]
+    password: Option<ShownOnce>,
 }
 
 /// A person's sign-in on one device.
@@ -97,13 +100,15 @@ pub(crate) struct SessionView {
 pub(crate) struct SignedInView {
     session_id: Uuid,
     /// Sent with each request: `Authorization: Bearer …`.
-    access_token: String,
+    #[schema(value_type = String)]
+    access_token: ShownOnce,
     /// `Bearer`.
     token_type: &'static str,
     /// Seconds that the access token counts.
     expires_in: u64,
     /// For new tokens, once.
-    refresh_token: String,
+    #[schema(value_type = String)]
+    refresh_token: ShownOnce,
     /// Seconds that the refresh token counts.
     refresh_expires_in: u64,
     user: UserView,
@@ -127,7 +132,7 @@ impl From<ApiKey> for ApiKeyView {
 
 impl ApiKeyCreatedView {
     pub(crate) fn new(key: ApiKey, secret: &Secret) -> Self {
-        Self { key: key.into(), secret: secret.expose().to_owned() }
+        Self { key: key.into(), secret: secret.into() }
     }
 }
 
@@ -146,7 +151,7 @@ impl From<User> for UserView {
 
 impl UserCreatedView {
     pub(crate) fn new(user: User, password: Option<&Secret>) -> Self {
-        Self { user: user.into(), password: password.map(|password| password.expose().to_owned()) }
+        Self { user: user.into(), password: password.map(ShownOnce::from) }
     }
 }
 
@@ -169,10 +174,10 @@ impl From<SignedIn> for SignedInView {
     fn from(signed_in: SignedIn) -> Self {
         Self {
             session_id: signed_in.owner.session.id.as_uuid(),
-            access_token: signed_in.access_token.expose().to_owned(),
+            access_token: (&signed_in.access_token).into(),
             token_type: "Bearer",
             expires_in: ACCESS_LIFE.as_secs(),
-            refresh_token: signed_in.refresh_token.expose().to_owned(),
+            refresh_token: (&signed_in.refresh_token).into(),
             refresh_expires_in: SESSION_LIFE.as_secs(),
             user: signed_in.owner.user.into(),
         }

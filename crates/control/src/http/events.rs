@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use std::convert::Infallible;
 use std::fmt::Write as _;
+use tandem_model::Secret;
 
 /// The query of a stream of events, as the OpenAPI document shows it.
 #[derive(utoipa::IntoParams)]
@@ -45,7 +46,7 @@ pub(crate) struct LastEventId {
 /// What is asked for, and with which bearer.
 pub(crate) struct EventsRequest {
     wanted: EventsWanted,
-    bearer: String,
+    bearer: Secret,
 }
 
 impl<S: Sync> FromRequestParts<S> for EventsRequest {
@@ -75,7 +76,7 @@ impl<S: Sync> FromRequestParts<S> for EventsRequest {
         };
         let follow = parameters.read("follow", "must be true or false").unwrap_or(true);
         let wanted = EventsWanted { after, filter: EventFilter { types, subject }, follow };
-        let bearer = bearer(&parts.headers).unwrap_or_default().to_owned();
+        let bearer = Secret::new(bearer(&parts.headers).unwrap_or_default());
         parameters.finish(Self { wanted, bearer })
     }
 }

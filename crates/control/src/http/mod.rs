@@ -51,6 +51,7 @@ mod refusals;
 mod request_schema;
 mod retention;
 mod sessions;
+mod shown_once;
 mod statistics;
 mod statistics_query;
 mod statistics_view;

@@ -1,4 +1,5 @@
 use crate::http::model_schema;
+use crate::http::shown_once::ShownOnce;
 use crate::service::Tested;
 use serde::Serialize;
 use tandem_model::{EventType, Secret, Timestamp};
@@ -39,7 +40,8 @@ pub(crate) struct WebhookSecretView {
     #[serde(flatten)]
     endpoint: WebhookEndpointView,
     /// What events are signed with.
-    secret: String,
+    #[schema(value_type = String)]
+    secret: ShownOnce,
 }
 
 /// An event on its way to an endpoint.
@@ -129,7 +131,7 @@ impl From<WebhookEndpoint> for WebhookEndpointView {
 
 impl WebhookSecretView {
     pub(crate) fn new(endpoint: WebhookEndpoint, secret: &Secret) -> Self {
-        Self { endpoint: endpoint.into(), secret: secret.expose().to_owned() }
+        Self { endpoint: endpoint.into(), secret: secret.into() }
     }
 }
 

@@ -81,7 +81,8 @@ impl<T> Given<T> {
 }
 
 /// Reads a JSON object field by field, collects everything that is wrong, and knows which fields nobody asked for.
-#[derive(Debug)]
+///
+/// It has no `Debug`: bodies hold passwords.
 pub(crate) struct Fields {
     values: Map<String, Value>,
     /// `outbound_routing.` for a nested object.

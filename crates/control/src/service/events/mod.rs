@@ -13,6 +13,7 @@ use crate::service::{Access, Caller, Core};
 use latest::Latest;
 use std::sync::{Arc, Mutex, PoisonError};
 use stream::Follower;
+use tandem_model::Secret;
 use tandem_store::DatabaseError;
 use tokio::sync::{mpsc, watch};
 
@@ -63,7 +64,7 @@ impl Events {
     pub(crate) async fn open(
         &self,
         caller: Caller,
-        bearer: String,
+        bearer: Secret,
         wanted: EventsWanted,
     ) -> Result<mpsc::Receiver<Told>, OpenEventsError> {
         let account = caller.account_id();

@@ -3,7 +3,7 @@ use super::latest::Place;
 use crate::service::{Access, Caller, Core};
 use std::sync::Arc;
 use std::time::Duration;
-use tandem_model::Event;
+use tandem_model::{Event, Secret};
 use tokio::sync::mpsc::{OwnedPermit, Sender};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
@@ -55,7 +55,7 @@ pub(super) struct Follower {
     pub(super) core: Arc<Core>,
     pub(super) access: Access,
     pub(super) caller: Caller,
-    pub(super) bearer: String,
+    pub(super) bearer: Secret,
     /// The number of the last event that was looked at.
     pub(super) position: u64,
     pub(super) filter: EventFilter,
@@ -102,7 +102,7 @@ impl Follower {
                 () = ended(&mut self.end) => return Stop::Say(Goodbye::NodeStops),
                 () = sender.closed() => return Stop::Gone,
                 _ = check.tick() => {
-                    if !self.access.is_still_good(&self.bearer, &self.caller).await {
+                    if !self.access.is_still_good(self.bearer.expose(), &self.caller).await {
                         return Stop::Say(Goodbye::Unauthorized);
                     }
                     if Instant::now() >= renew_at {
