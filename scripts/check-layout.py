@@ -6,10 +6,12 @@
   clippy.toml that forbids clocks, sockets and threads.
 - No program has the feature by which the simulation switches rules off.
 - No source file has a name that says nothing about its content.
+- What can be printed by a derived Debug holds no secret but in a type that hides it.
 """
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +73,20 @@ SOURCES = {".rs", ".ts", ".tsx", ".py", ".sh"}
 NOT_OURS = {"target", "node_modules", ".git", "data", "corpus", "found", "artifacts"}
 
 
+# A struct or enum up to the end of its body, with all that is derived for it.
+DERIVES_DEBUG = re.compile(
+    r"^ *#\[derive\([^)]*\bDebug\b[^)]*\)\]\n(?: *(?:#\[|//)[^\n]*\n)*"
+    r" *(?:pub(?:\([a-z]+\))? )?(?:struct|enum) (?P<name>\w+)(?P<body>[^{;]*(?:;|\{.*?^ *\}))",
+    re.MULTILINE | re.DOTALL,
+)
+# The Debug of Zeroizing shows what is in it, as that of a text and of octets does.
+SHOWN_SECRET = re.compile(
+    r"\bZeroizing<|\b\w*(?:password|secret|bearer|credentials|(?:access|refresh|link)_token)s?:"
+    r" (?:Option<)?(?:&(?:'\w+ )?)?(?:String|str|Box<str>|Vec<u8>|\[u8|HeaderValue)",
+    re.IGNORECASE,
+)
+
+
 def cargo(*arguments):
     return subprocess.run(["cargo", *arguments], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
 
@@ -127,9 +143,18 @@ def names():
                 yield f"{path.relative_to(ROOT)}: name the file after its subject"
 
 
+def secrets():
+    for path in sorted(ROOT.glob("crates/*/src/**/*.rs")):
+        for derived in DERIVES_DEBUG.finditer(path.read_text()):
+            for field in derived["body"].splitlines():
+                if SHOWN_SECRET.search(field.split("//")[0]):
+                    kept = "model::Secret, or a type whose own Debug hides it"
+                    yield f"{path.relative_to(ROOT)}: {derived['name']} shows `{field.strip()}`; keep it in {kept}"
+
+
 def main():
     ours = workspace()
-    faults = [*directions(ours), *mutations(ours), *purity(ours), *names()]
+    faults = [*directions(ours), *mutations(ours), *purity(ours), *names(), *secrets()]
     for fault in faults:
         print(f"layout: {fault}", file=sys.stderr)
     sys.exit(1 if faults else 0)
