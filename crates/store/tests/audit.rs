@@ -20,11 +20,9 @@ async fn open(path: &Path) -> Store {
     Store::open(&DatabaseUrl::sqlite(path), options).await.unwrap()
 }
 
-/// A log of six entries, after which somebody runs these statements; what is found then in the log of the account.
-async fn after(statements: &str) -> (AccountId, Vec<Finding>) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("tandem.db");
-    let store = open(&path).await;
+/// A store with a log of six entries.
+async fn filled(path: &Path) -> (Store, AccountId) {
+    let store = open(path).await;
     let account = store.ensure_admin_account(&ACT, "admin").await.unwrap().id;
     for number in 1..=4 {
         let change = Change::new(account, "call.dial", &number).made(serde_json::json!({"trunk": number}));
@@ -32,11 +30,24 @@ async fn after(statements: &str) -> (AccountId, Vec<Finding>) {
     }
     let whole = store.verify_audit_log().await.unwrap();
     assert!(whole.is_whole(), "{whole:?}");
-    store.close().await;
-    let mut connection = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+    (store, account)
+}
+
+/// Runs statements past the store.
+async fn rewrite(path: &Path, account: AccountId, statements: &str) {
+    let mut connection = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
     let statements = statements.replace("THE_ACCOUNT", &format!("x'{}'", account.as_uuid().simple()));
     sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
+}
+
+/// What is found in a filled store after somebody has run these statements.
+async fn after(statements: &str) -> (AccountId, Vec<Finding>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tandem.db");
+    let (store, account) = filled(&path).await;
+    store.close().await;
+    rewrite(&path, account, statements).await;
     let store = open(&path).await;
     let verified = store.verify_audit_log().await.unwrap();
     store.close().await;
@@ -143,4 +154,40 @@ async fn an_entry_that_was_added_is_named() {
         request_id, action, resource_type, resource_id, node_id, redacts, details, details_salt, details_sha256, hash
         FROM audit_log WHERE account_id = THE_ACCOUNT AND number = 6";
     finds(copy, &[(Some(7), Fault::BeyondEnd)]).await;
+}
+
+/// As [`after`], with an ordinary act of the account after it; what is found then, whosever log it is in.
+async fn after_and_acted_on(statements: &str) -> Vec<(bool, Option<u64>, Fault)> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tandem.db");
+    let (store, account) = filled(&path).await;
+    store.close().await;
+    rewrite(&path, account, statements).await;
+    let store = open(&path).await;
+    for number in [7, 8] {
+        store.record_acts(&[(ACT.clone(), Change::new(account, "call.dial", &number))]).await.unwrap();
+    }
+    let found = store.verify_audit_log().await.unwrap().findings;
+    store.close().await;
+    found.iter().map(|finding| (finding.account == NODE, finding.number, finding.fault)).collect()
+}
+
+#[tokio::test]
+async fn what_was_done_to_the_end_of_a_log_shows_when_the_log_has_gone_on() {
+    let cut = format!(
+        "DELETE FROM audit_log WHERE {ENTRY} = 6;
+         UPDATE audit_heads SET last_number = 5, hash = (SELECT hash FROM audit_log WHERE {ENTRY} = 5)
+         WHERE account_id = THE_ACCOUNT"
+    );
+    assert_eq!(after_and_acted_on(&cut).await, [(false, Some(6), Fault::Break)]);
+    let other_key = "UPDATE audit_heads SET key_id = '00000000' WHERE account_id = THE_ACCOUNT";
+    assert_eq!(after_and_acted_on(other_key).await, [(false, Some(7), Fault::Break)]);
+    let mac = "UPDATE audit_heads SET mac = zeroblob(32) WHERE account_id = THE_ACCOUNT";
+    assert_eq!(after_and_acted_on(mac).await, [(false, Some(7), Fault::Break)]);
+    let gone =
+        "DELETE FROM audit_log WHERE account_id = THE_ACCOUNT; DELETE FROM audit_heads WHERE account_id = THE_ACCOUNT";
+    assert_eq!(after_and_acted_on(gone).await, [(true, Some(2), Fault::BegunAgain)]);
+    let nodes_gone = "DELETE FROM audit_log WHERE account_id = zeroblob(16); DELETE FROM audit_heads WHERE account_id = zeroblob(16)";
+    let found = after_and_acted_on(nodes_gone).await;
+    assert!(found.contains(&(true, None, Fault::LogMissing)), "nothing was written into it: {found:?}");
 }

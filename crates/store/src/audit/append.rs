@@ -1,10 +1,11 @@
 use super::chain::{BEGINNING, HEAD, Head, Link, details_hash};
-use super::verify::BEGIN;
+use super::verify::{BEGIN, BREAK, HeadState, head_before};
 use super::{Change, NODE};
 use crate::pool::on_pool;
 use crate::row::{Columns, stored};
 use crate::store::random;
 use crate::{Act, DatabaseError, Store};
+use serde_json::json;
 use sqlx::Sqlite;
 use tandem_model::AccountId;
 
@@ -91,7 +92,29 @@ macro_rules! act_transaction {
                 let mut hash = row.bytes("hash")?;
                 let mut number = last.saturating_sub(entries.len() as u64);
                 let is_first = number == 0;
-                for (act, change) in entries {
+                let state = if is_first {
+                    let begun = entries.iter().filter(|(_, change)| change.account == NODE && change.action == BEGIN).count();
+                    let known: i64 = sqlx::query_scalar(COUNT_OTHERS).bind(NODE.as_uuid()).fetch_one(&mut **self).await?;
+                    // Every other log began in a transaction that wrote so into the node's.
+                    let was_there = account == NODE && known > stored(begun as u64);
+                    if was_there { HeadState::Lost } else { HeadState::Authentic }
+                } else {
+                    head_before(store.master_key(), &row, number)?
+                };
+                // What was done to the end of the log stays in it: else the head that is set now would vouch for that.
+                let broken = state.fault().zip(entries.first()).map(|(fault, (act, _))| {
+                    tracing::error!(%account, fault, "the end of an audit log was not set by this node; that is noted in it");
+                    let told = json!({"fault": fault, "last_number": number});
+                    (Act::system("audit", act.at), Change::new(account, BREAK, &account).made(told))
+                });
+                let last = if broken.is_some() {
+                    let row = sqlx::query(TAKE_ONE_MORE).bind(account.as_uuid()).fetch_one(&mut **self).await?;
+                    row.number("last_number")?
+                } else {
+                    last
+                };
+                let broken = broken.iter().map(|(act, change)| (act, change));
+                for (act, change) in broken.chain(entries.iter().copied()) {
                     number += 1;
                     let details = change.details();
                     let salt: [u8; SALT_BYTES] = random()?;
@@ -173,7 +196,14 @@ fn is_nodes(log: &[(&Act, &Change)]) -> bool {
 const TAKE_NUMBERS: &str =
     "INSERT INTO audit_heads (account_id, first_number, anchor, last_number, hash, key_id, mac) VALUES ($1, 1, $2, $3, $2, '', $2)
      ON CONFLICT (account_id) DO UPDATE SET last_number = audit_heads.last_number + $3
-     RETURNING first_number, anchor, last_number, hash";
+     RETURNING *";
+
+/// Another one, for what is to be said before them.
+const TAKE_ONE_MORE: &str =
+    "UPDATE audit_heads SET last_number = last_number + 1 WHERE account_id = $1 RETURNING last_number";
+
+/// How many logs there are but that of `$1`.
+const COUNT_OTHERS: &str = "SELECT count(*) FROM audit_heads WHERE account_id <> $1";
 
 const ADD_ENTRY: &str = "INSERT INTO audit_log (account_id, number, at, actor_kind, actor_id, actor_name, actor_account_id, on_behalf_of,
          source, request_id, action, resource_type, resource_id, node_id, redacts, details, details_salt, details_sha256, hash)

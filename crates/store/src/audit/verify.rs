@@ -56,6 +56,10 @@ pub enum Fault {
     LogMissing,
     /// The node's log does not say that this one began.
     LogUnannounced,
+    /// The node's log says once more that a log began: it had been taken away.
+    BegunAgain,
+    /// What came before this entry was not as this node had left it when it was written: cut, written anew, or gone.
+    Break,
 }
 
 impl Verified {
@@ -87,6 +91,8 @@ impl Fault {
             Self::HeadOfOtherKey => "head_of_other_key",
             Self::LogMissing => "log_missing",
             Self::LogUnannounced => "log_unannounced",
+            Self::BegunAgain => "begun_again",
+            Self::Break => "break",
         }
     }
 }
@@ -104,6 +110,8 @@ impl fmt::Display for Fault {
             Self::HeadOfOtherKey => "the end of the log was set with a master key that is not here",
             Self::LogMissing => "the whole log is missing",
             Self::LogUnannounced => "the node's log does not know of this log",
+            Self::BegunAgain => "a log began here that had begun before: the whole of it had been taken away",
+            Self::Break => "what came before the entry had been cut or written anew when it was written",
         })
     }
 }
@@ -285,7 +293,12 @@ impl Walk {
             && action == BEGIN
             && let Ok(account) = resource_id.parse()
         {
-            begun.insert(account);
+            if !begun.insert(account) {
+                verified.find(self.account, Some(number), Fault::BegunAgain);
+            }
+        }
+        if action == BREAK {
+            verified.find(self.account, Some(number), Fault::Break);
         }
         self.previous = hash;
         self.next = number + 1;
@@ -314,6 +327,41 @@ impl StoredHead {
     fn as_head(&self) -> Head<'_> {
         Head { account: self.account, first: self.first, anchor: &self.anchor, last: self.last, hash: &self.hash }
     }
+}
+
+/// How the head of a log is found by who adds to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HeadState {
+    /// As this node, or one with the same master key, has set it.
+    Authentic,
+    /// Set without the master key.
+    Forged,
+    /// Set with a master key that is not here.
+    OfOtherKey,
+    /// It is not there, and other logs say that it was.
+    Lost,
+}
+
+impl HeadState {
+    /// What is wrong with it, as [`Fault::as_str`] spells it.
+    pub(super) const fn fault(self) -> Option<&'static str> {
+        match self {
+            Self::Authentic => None,
+            Self::Forged => Some(Fault::HeadForged.as_str()),
+            Self::OfOtherKey => Some(Fault::HeadOfOtherKey.as_str()),
+            Self::Lost => Some(Fault::LogMissing.as_str()),
+        }
+    }
+}
+
+/// The state of a head of this row, which numbers have been taken from but no other hash written to, when this was its last entry.
+pub(super) fn head_before<R: Columns>(keys: &MasterKey, row: &R, last: u64) -> Result<HeadState, DatabaseError> {
+    let head = StoredHead { last, ..read_head(row)? };
+    Ok(match head.is_authentic(keys) {
+        Some(true) => HeadState::Authentic,
+        Some(false) => HeadState::Forged,
+        None => HeadState::OfOtherKey,
+    })
 }
 
 /// A head under another key than it was set with.
@@ -372,6 +420,8 @@ fn read_head<R: Columns>(row: &R) -> Result<StoredHead, DatabaseError> {
     })
 }
 
+/// What a log says of a head that was not as this node had left it.
+pub(super) const BREAK: &str = "audit_log.break";
 /// What the node's log says when another begins.
 pub(super) const BEGIN: &str = "audit_log.begin";
 
