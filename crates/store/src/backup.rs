@@ -2,7 +2,7 @@ use crate::database_url::Location;
 use crate::pool::Pool;
 use crate::sqlite::backup;
 use crate::{
-    Act, BackupError, BackupProgress, Change, DatabaseError, DatabaseUrl, NODE, OpenError, Store, StoreOptions,
+    Act, BackupError, BackupProgress, Change, DatabaseError, DatabaseUrl, Finding, NODE, OpenError, Store, StoreOptions,
 };
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,8 @@ pub struct BackedUp {
 pub struct Restored {
     /// Where the database that was replaced is kept, if there was one.
     pub replaced: Option<PathBuf>,
+    /// What does not hold in the audit log of the backup, as it came; at most [`MAX_FINDINGS`](crate::MAX_FINDINGS).
+    pub findings: Vec<Finding>,
 }
 
 /// Why a backup was not put in the place of the database, which is as it was.
@@ -75,8 +77,7 @@ impl Store {
         let staged = backup::stage(backup, path)?;
         let restored = put_in_place(act, path, backup, &staged, options).await;
         if restored.is_err() {
-            // It is in place, or not needed.
-            let _ = std::fs::remove_file(&staged);
+            backup::unstage(&staged);
         }
         restored
     }
@@ -93,6 +94,14 @@ async fn put_in_place(
     name.push(format!(".replaced-{}", act.at.unix_millis()));
     let replaced = PathBuf::from(name);
     let store = Store::open(&DatabaseUrl::sqlite(staged), options).await?;
+    // Somebody may need the backup all the same.
+    let findings = match store.verify_audit_log().await {
+        Ok(verified) => verified.findings,
+        Err(error) => {
+            store.close().await;
+            return Err(error.into());
+        }
+    };
     let fields = json!({"file": backup.to_string_lossy(), "replaced": replaced.to_string_lossy()});
     let change = Change::new(NODE, "backup.restore", &store.node_id()).made(fields);
     let recorded = store.record_acts(&[(act.clone(), change)]).await;
@@ -100,5 +109,5 @@ async fn put_in_place(
     recorded?;
     let existed = path.exists();
     backup::put_in_place(staged, path, &replaced)?;
-    Ok(Restored { replaced: existed.then_some(replaced) })
+    Ok(Restored { replaced: existed.then_some(replaced), findings })
 }

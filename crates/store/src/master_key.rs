@@ -20,6 +20,8 @@ pub struct MasterKey {
     keys: Arc<RwLock<Vec<SealingKey>>>,
     /// Where they are kept, if they are.
     path: Option<PathBuf>,
+    /// Whether this process has made the file, as there was none.
+    is_new: bool,
 }
 
 /// Tells master keys apart, and tells nothing of them.
@@ -32,20 +34,30 @@ impl MasterKey {
     /// # Errors
     /// [`MasterKeyError`], each with what to do.
     pub fn load_or_create(path: &Path) -> Result<Self, MasterKeyError> {
-        let keys = match read_file(path) {
+        let (keys, is_new) = match read_file(path) {
             Err(MasterKeyError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                create(path)?;
-                read_file(path)?
+                let is_new = create(path)?;
+                (read_file(path)?, is_new)
             }
-            read => read?,
+            read => (read?, false),
         };
-        Ok(Self { keys: Arc::new(RwLock::new(keys)), path: Some(path.to_owned()) })
+        Ok(Self { keys: Arc::new(RwLock::new(keys)), path: Some(path.to_owned()), is_new })
+    }
+
+    /// Takes back the file that was made as there was none, when it turns out that the database has a key: whoever looks for that one must
+    /// not take this for it. Gives where it was.
+    pub(crate) fn take_back_new_file(&self) -> Option<PathBuf> {
+        let path = self.path.as_ref().filter(|_| self.is_new)?;
+        if let Err(error) = fs::remove_file(path) {
+            tracing::warn!(%error, ?path, "a master key that opens nothing was made, and cannot be removed; remove it");
+        }
+        Some(path.clone())
     }
 
     /// A key from elsewhere, for tests and key stores.
     #[must_use]
     pub fn from_bytes(bytes: [u8; KEY_BYTES]) -> Self {
-        Self { keys: Arc::new(RwLock::new(vec![SealingKey::from_bytes(bytes)])), path: None }
+        Self { keys: Arc::new(RwLock::new(vec![SealingKey::from_bytes(bytes)])), path: None, is_new: false }
     }
 
     /// A key of its own for another purpose than sealing (HKDF-SHA256, RFC 5869): who has it learns nothing of the master key.
@@ -246,18 +258,19 @@ fn replace(path: &Path, keys: &[SealingKey]) -> Result<(), MasterKeyError> {
 }
 
 /// Writes a new key beside the place and links it there: the file appears whole or not at all, and never replaces another.
-fn create(path: &Path) -> Result<(), MasterKeyError> {
+/// Whether it was made: another process may have been faster, and then its key counts.
+fn create(path: &Path) -> Result<bool, MasterKeyError> {
     let failed = |source| MasterKeyError::File { path: path.to_owned(), action: "made", source };
     let key = SealingKey::generate().map_err(MasterKeyError::Randomness)?;
     let draft = draft_of(path)?;
-    let written = write_draft(&draft, &[key]).and_then(|()| match fs::hard_link(&draft, path) {
-        // Another process was faster: its key counts.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        linked => linked,
+    let made = write_draft(&draft, &[key]).and_then(|()| match fs::hard_link(&draft, path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        linked => linked.map(|()| true),
     });
     let removed = fs::remove_file(&draft);
-    written.and(removed).map_err(failed)?;
-    sync_folder(path).map_err(failed)
+    let made = made.and_then(|made| removed.map(|()| made)).map_err(failed)?;
+    sync_folder(path).map_err(failed)?;
+    Ok(made)
 }
 
 /// A name beside the file that nobody else uses.

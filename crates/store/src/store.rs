@@ -186,6 +186,15 @@ pub enum OpenError {
     /// Its secrets were sealed with another key.
     #[error("the master key is not the one that sealed this database; set TANDEM_MASTER_KEY_FILE to that key's file")]
     WrongMasterKey,
+    /// There is none, and the database has secrets.
+    #[error(
+        "there is no master key {path:?}, and without it nothing of the secrets of this database can be read; restore that file from where \
+         you keep it, or set TANDEM_MASTER_KEY_FILE to it"
+    )]
+    MasterKeyMissing {
+        /// The file.
+        path: PathBuf,
+    },
     /// A secret could not be sealed.
     #[error(transparent)]
     Seal(#[from] SealError),
@@ -220,6 +229,7 @@ impl OpenError {
             | Self::ReadOnlyServer { .. }
             | Self::Encoding { .. }
             | Self::WrongMasterKey
+            | Self::MasterKeyMissing { .. }
             | Self::Seal(_)
             | Self::Rotation(_) => false,
         }
@@ -246,7 +256,9 @@ impl Store {
             Ok(()) => Ok(store),
             Err(error) => {
                 store.close().await;
-                Err(error)
+                let OpenError::WrongMasterKey = error else { return Err(error) };
+                let missing = store.master_key().take_back_new_file();
+                Err(missing.map_or(error, |path| OpenError::MasterKeyMissing { path }))
             }
         }
     }

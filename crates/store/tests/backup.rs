@@ -139,10 +139,46 @@ async fn a_backup_under_load_is_of_one_moment_and_goes_on_from_there() {
     store.close().await;
 
     // The one that was replaced is whole, too.
-    let Restored { replaced: Some(replaced) } = restored else { panic!("there was one") };
+    let Restored { replaced: Some(replaced), .. } = restored else { panic!("there was one") };
     let store = Store::open(&url(&replaced), options(1)).await.unwrap();
     assert_eq!(holds_what_its_position_says(&store, account).await, written);
     store.close().await;
+}
+
+#[tokio::test]
+async fn a_backup_whose_audit_log_was_changed_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, backup) = (folder.path().join("tandem.db"), folder.path().join("backup.db"));
+    let store = Store::open(&url(&path), options(1)).await.unwrap();
+    let account = store.ensure_admin_account(&ACT, "admin").await.unwrap().id;
+    store.back_up(&ACT, &url(&path), &backup, |_| {}).await.unwrap();
+    store.close().await;
+    let changed = rusqlite::Connection::open(&backup).unwrap();
+    changed.execute("UPDATE audit_log SET actor_name = 'nobody' WHERE account_id <> zeroblob(16)", []).unwrap();
+    changed.close().unwrap();
+    let restored = Store::restore(&ACT, &url(&path), &backup, options(1)).await.unwrap();
+    assert_eq!(restored.findings[0].account, account, "{restored:?}");
+}
+
+#[tokio::test]
+async fn a_key_that_is_missing_is_not_replaced_by_one_that_opens_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, key) = (folder.path().join("tandem.db"), folder.path().join("master.key"));
+    let with_key = || StoreOptions { master_key: MasterKey::load_or_create(&key).unwrap(), ..options(1) };
+    Store::open(&url(&path), with_key()).await.unwrap().close().await;
+    let kept = fs::read(&key).unwrap();
+    fs::remove_file(&key).unwrap();
+    let error = Store::open(&url(&path), with_key()).await.err().expect("nothing opens it");
+    assert!(matches!(&error, OpenError::MasterKeyMissing { path } if *path == key), "{error}");
+    assert!(!key.exists(), "and none is left that could be taken for it");
+    let mode = fs::Permissions::from_mode(0o600);
+    fs::write(&key, "11".repeat(32)).unwrap();
+    fs::set_permissions(&key, mode.clone()).unwrap();
+    let error = Store::open(&url(&path), with_key()).await.err().expect("another key does not");
+    assert!(matches!(error, OpenError::WrongMasterKey) && key.exists(), "{error}");
+    fs::write(&key, kept).unwrap();
+    fs::set_permissions(&key, mode).unwrap();
+    Store::open(&url(&path), with_key()).await.unwrap().close().await;
 }
 
 #[tokio::test]
@@ -175,6 +211,16 @@ async fn what_cannot_be_the_database_does_not_take_its_place() {
     }
     fs::write(&backup, &damaged).unwrap();
     assert!(matches!(refused(1).await, RestoreError::Backup(_)));
+    fs::write(&backup, &bytes).unwrap();
+    let changed = rusqlite::Connection::open(&backup).unwrap();
+    changed
+        .execute_batch(
+            "CREATE TRIGGER more AFTER INSERT ON api_keys BEGIN DELETE FROM trunks; END; PRAGMA journal_mode = DELETE",
+        )
+        .unwrap();
+    changed.close().unwrap();
+    let error = refused(1).await;
+    assert!(matches!(error, RestoreError::Backup(BackupError::Foreign { .. })), "{error}");
     fs::write(&backup, "a text that somebody named so").unwrap();
     assert!(matches!(refused(1).await, RestoreError::Backup(BackupError::NotABackup { .. } | BackupError::Sqlite(_))));
 
@@ -185,7 +231,7 @@ async fn what_cannot_be_the_database_does_not_take_its_place() {
     let elsewhere = folder.path().join("new").join("tandem.db");
     fs::create_dir(folder.path().join("new")).unwrap();
     let restored = Store::restore(&ACT, &url(&elsewhere), &backup, options(1)).await.unwrap();
-    assert_eq!(restored, Restored { replaced: None });
+    assert_eq!(restored, Restored { replaced: None, findings: Vec::new() });
     let store = Store::open(&url(&elsewhere), options(1)).await.unwrap();
     assert_eq!(store.account_by_name("admin").await.unwrap().unwrap().id, account);
     store.close().await;

@@ -43,13 +43,18 @@ pub(super) fn restore(file: &Path, config: &Config, output: &Output) -> Result<(
     let _hold = hold
         .map_err(|pid| Failure::ServerRuns { pid: pid.map_or_else(String::new, |pid| format!(" (process {pid})")) })?;
     let options = store_options(config)?;
-    let Restored { replaced } = block_on(async { Ok(Store::restore(&act(), &config.database, file, options).await?) })?;
-    let answer = json!({"database": config.database.to_string(), "restored": file, "replaced": replaced});
+    let Restored { replaced, findings } =
+        block_on(async { Ok(Store::restore(&act(), &config.database, file, options).await?) })?;
+    let answer = json!({"database": config.database.to_string(), "restored": file, "replaced": replaced, "audit_findings": findings.len()});
     Ok(output.answer(&answer, || {
         let kept = replaced.as_ref().map_or_else(String::new, |replaced| {
             format!("The one that was there is {}; remove it when you no longer need it\n", replaced.display())
         });
-        format!("{} is as it was in {}\n{kept}", config.database, file.display())
+        let doubt = match findings.len() {
+            0 => String::new(),
+            _ => "Its audit log is not as it was written: tandem audit verify names the places\n".to_owned(),
+        };
+        format!("{} is as it was in {}\n{kept}{doubt}", config.database, file.display())
     })?)
 }
 

@@ -292,10 +292,9 @@ impl Walk {
         if self.account == NODE
             && action == BEGIN
             && let Ok(account) = resource_id.parse()
+            && !begun.insert(account)
         {
-            if !begun.insert(account) {
-                verified.find(self.account, Some(number), Fault::BegunAgain);
-            }
+            verified.find(self.account, Some(number), Fault::BegunAgain);
         }
         if action == BREAK {
             verified.find(self.account, Some(number), Fault::Break);

@@ -3,7 +3,7 @@
 use super::{APPLICATION_ID, BUSY_TIMEOUT};
 use crate::store::random;
 use rusqlite::backup::{Backup, StepResult};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -27,6 +27,16 @@ pub enum BackupError {
     NotABackup {
         /// The file.
         path: PathBuf,
+    },
+    /// It has what a database of ours has not: a statement that runs when another does, say.
+    #[error("{path:?} has a {kind} {name:?}, which no database of Tandem has; somebody has changed it")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// `trigger` or `view`.
+        kind: String,
+        /// Its name.
+        name: String,
     },
     /// A look at every page found damage.
     #[error("{path:?} is damaged ({finding}); take another backup")]
@@ -178,8 +188,20 @@ fn check(connection: &Connection, path: &Path) -> Result<(), BackupError> {
     if mark.ok() != Some(APPLICATION_ID) {
         return Err(BackupError::NotABackup { path: path.to_owned() });
     }
+    let foreign = connection.query_row(FOREIGN, [], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    if let Some((kind, name)) = foreign {
+        return Err(BackupError::Foreign { path: path.to_owned(), kind, name });
+    }
     let finding: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     if finding == "ok" { Ok(()) } else { Err(BackupError::Damaged { path: path.to_owned(), finding }) }
+}
+
+/// Takes away a staged copy, with what whoever has opened it may have left beside it.
+pub(crate) fn unstage(staged: &Path) {
+    for end in ["", "-wal", "-shm"] {
+        // It is in place, or not there.
+        let _ = fs::remove_file(with_end(staged, end));
+    }
 }
 
 /// A name beside a file that nobody else uses.
@@ -217,5 +239,7 @@ fn written(path: &Path, source: io::Error) -> BackupError {
     BackupError::File { path: path.to_owned(), action: "written", source }
 }
 
+/// What would run or answer in the place of what we write and read. No schema of ours has any.
+const FOREIGN: &str = "SELECT type, name FROM sqlite_schema WHERE type IN ('trigger', 'view') LIMIT 1";
 /// 8 MB at a time: often enough to show how far it is.
 const PAGES: i32 = 2_048;
