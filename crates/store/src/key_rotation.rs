@@ -39,7 +39,9 @@ pub enum RotationStep {
 #[derive(Debug, thiserror::Error)]
 pub enum RotateError {
     /// The key of the last rotation has not gone yet.
-    #[error("the key of the last rotation still opens until {until}; rotate again after that")]
+    #[error(
+        "the key of the last rotation still opens until {until}; rotate again after that, or have it go sooner with --retire-after"
+    )]
     StillRetiring {
         /// When it goes.
         until: Timestamp,
@@ -90,7 +92,7 @@ impl Phase {
 
 impl Store {
     /// Does what is next of a rotation, or begins one. `retire_after` is how long what was signed by the old key still counts once all
-    /// is sealed anew.
+    /// is sealed anew; of a rotation that is so far, that is from now on, if it is sooner than was said.
     ///
     /// # Errors
     /// [`RotateError`]; the step may be done again.
@@ -121,7 +123,7 @@ impl Store {
                 }
                 self.reseal(act, &rotation, retire_after).await
             }
-            Phase::Resealed => Err(RotateError::StillRetiring { until: rotation.retire_at.unwrap_or(act.at) }),
+            Phase::Resealed => self.retire_sooner(act, &rotation, act.at.saturating_add(retire_after)).await,
         }
     }
 
@@ -313,6 +315,32 @@ impl Store {
                 .await?;
             let fields = json!({"old": rotation.old.to_string(), "retire_at": retire_at});
             transaction.finish(self, act, Change::new(NODE, "master_key.retire", &rotation.old).made(fields)).await?;
+        });
+        if let Some(rotation) = self.rotation().await? {
+            self.follow(&rotation, act.at).await?;
+        }
+        Ok(RotationStep::Done { old: rotation.old, new: rotation.new, retire_at })
+    }
+
+    /// Has the old key go at a time that is before the one that was said.
+    async fn retire_sooner(
+        &self,
+        act: &Act,
+        rotation: &Rotation,
+        retire_at: Timestamp,
+    ) -> Result<RotationStep, RotateError> {
+        let until = rotation.retire_at.unwrap_or(act.at);
+        if retire_at >= until {
+            return Err(RotateError::StillRetiring { until });
+        }
+        on_pool!(self, pools => {
+            let mut transaction = pools.begin().await?;
+            sqlx::query("UPDATE master_key_rotation SET retire_at = $1 WHERE id = 1 AND retire_at > $1")
+                .bind(retire_at.unix_micros())
+                .execute(&mut *transaction)
+                .await?;
+            let change = Change::new(NODE, "master_key.retire", &rotation.old);
+            transaction.finish(self, act, change.changed(json!({"retire_at": until}), json!({"retire_at": retire_at}))).await?;
         });
         if let Some(rotation) = self.rotation().await? {
             self.follow(&rotation, act.at).await?;

@@ -136,7 +136,7 @@ async fn every_node_that_runs_has_the_key_before_anything_is_sealed_by_it() {
     everything_opens(&other, &[account, late]).await;
     other.keep_keys(at(150)).await.unwrap();
     assert!(other.derived_keys("tokens").contains(&token_key));
-    let early = one.rotate_master_key_step(&act(150), Duration::ZERO).await;
+    let early = one.rotate_master_key_step(&act(150), Duration::from_secs(60)).await;
     assert!(matches!(early, Err(RotateError::StillRetiring { .. })), "{early:?}");
     for store in [&one, &other] {
         store.keep_keys(at(161)).await.unwrap();
@@ -170,4 +170,19 @@ async fn a_forged_log_is_still_one_after_a_rotation() {
     let findings = store.verify_audit_log().await.unwrap().findings;
     assert_eq!(findings.len(), 1, "{findings:?}");
     assert_eq!(findings[0].account, account);
+}
+
+#[tokio::test]
+async fn a_key_that_is_going_goes_sooner_when_it_is_in_the_wrong_hands() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    let account = with_account(&store, 7).await;
+    let hour = Duration::from_secs(3_600);
+    while !matches!(store.rotate_master_key_step(&act(1), hour).await.unwrap(), RotationStep::Done { .. }) {}
+    assert_eq!(store.master_key_ids().len(), 2);
+    let sooner = store.rotate_master_key_step(&act(2), Duration::ZERO).await.unwrap();
+    assert!(matches!(sooner, RotationStep::Done { retire_at, .. } if retire_at == at(2)), "{sooner:?}");
+    assert_eq!(store.master_key_ids().len(), 1);
+    everything_opens(&store, &[account]).await;
+    store.close().await;
 }
