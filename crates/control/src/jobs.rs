@@ -10,6 +10,7 @@ impl Services {
         tokio::join!(
             self.run_each_minute(),
             self.run_each_hour(),
+            self.run_audit_notes(),
             self.run_alerts(),
             self.statistics.count_earlier_calls(),
             self.erasures.run(),
@@ -62,6 +63,19 @@ impl Services {
         }
     }
 
+    async fn run_audit_notes(&self) {
+        let mut interval = tokio::time::interval(AUDIT_NOTES_EVERY);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // What was done before the start was noted by who ran then, or is soon.
+        interval.reset();
+        loop {
+            interval.tick().await;
+            if let Err(error) = self.audit_log.note_heads().await {
+                tracing::warn!(%error, "the ends of audit logs were not noted; that is tried again");
+            }
+        }
+    }
+
     async fn run_each_hour(&self) {
         let mut interval = tokio::time::interval(OLD_DATA_EVERY);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -110,6 +124,8 @@ impl Services {
     }
 }
 
+/// How often the node's log notes where others end: what somebody with the database does to them in between may go unnoticed.
+const AUDIT_NOTES_EVERY: Duration = Duration::from_secs(10 * 60);
 /// How often alerts are looked for: sooner than anybody could see to them, and seldom enough to cost nothing.
 const ALERTS_EVERY: Duration = Duration::from_secs(10);
 /// How often old data is looked for: days are told in days.

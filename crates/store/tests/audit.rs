@@ -191,3 +191,35 @@ async fn what_was_done_to_the_end_of_a_log_shows_when_the_log_has_gone_on() {
     let found = after_and_acted_on(nodes_gone).await;
     assert!(found.contains(&(true, None, Fault::LogMissing)), "nothing was written into it: {found:?}");
 }
+
+#[tokio::test]
+async fn a_log_that_was_put_back_by_itself_is_named() {
+    for goes_on in [0, 1, 6] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tandem.db");
+        let (store, account) = filled(&path).await;
+        rewrite(&path, account, "CREATE TABLE kept AS SELECT * FROM audit_heads").await;
+        let acts = async |store: &Store, count: usize| {
+            for number in 0..count {
+                store.record_acts(&[(ACT.clone(), Change::new(account, "call.dial", &number))]).await.unwrap();
+            }
+        };
+        acts(&store, 3).await;
+        assert_eq!(store.note_audit_heads(&ACT).await.unwrap(), 1);
+        assert_eq!(store.note_audit_heads(&ACT).await.unwrap(), 0, "it has not gone on");
+        assert!(store.verify_audit_log().await.unwrap().is_whole());
+        store.close().await;
+        // Head and all, as it was.
+        let back = "DELETE FROM audit_log WHERE account_id = THE_ACCOUNT AND number > 6;
+             DELETE FROM audit_heads WHERE account_id = THE_ACCOUNT;
+             INSERT INTO audit_heads SELECT * FROM kept WHERE account_id = THE_ACCOUNT; DROP TABLE kept";
+        rewrite(&path, account, back).await;
+        let store = open(&path).await;
+        acts(&store, goes_on).await;
+        let _ = store.note_audit_heads(&ACT).await.unwrap();
+        let found = store.verify_audit_log().await.unwrap().findings;
+        assert!(!found.is_empty() && found.iter().all(|finding| finding.fault == Fault::PutBack), "{found:?}");
+        assert!(found.iter().all(|finding| finding.account == account), "{found:?}");
+        store.close().await;
+    }
+}

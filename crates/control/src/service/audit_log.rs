@@ -1,7 +1,7 @@
 use crate::service::{Caller, Core, Forbidden, ListRequest, Page};
 use std::sync::Arc;
 use tandem_model::AccountId;
-use tandem_store::{AuditEntry, AuditFilter, DatabaseError, MAX_PAGE, NODE};
+use tandem_store::{Act, AuditEntry, AuditFilter, DatabaseError, MAX_PAGE, NODE};
 
 /// Who did what in the account, or on the node.
 #[derive(Clone)]
@@ -36,6 +36,18 @@ pub(crate) struct AuditExport {
 }
 
 impl AuditLog {
+    /// Notes in the node's log where the logs of accounts end; gives how many.
+    pub(crate) async fn note_heads(&self) -> Result<usize, DatabaseError> {
+        let act = Act::system("audit", self.core.now());
+        let mut noted = 0;
+        loop {
+            match self.core.store.note_audit_heads(&act).await? {
+                0 => return Ok(noted),
+                more => noted += more,
+            }
+        }
+    }
+
     pub(super) const fn new(core: Arc<Core>) -> Self {
         Self { core }
     }

@@ -7,6 +7,7 @@
 mod append;
 mod chain;
 mod change;
+mod note;
 mod read;
 mod verify;
 

@@ -1,9 +1,10 @@
 use super::NODE;
 use super::chain::{HEAD, Head, Link, details_hash};
+use super::note::{NOTE, Notes};
 use crate::pool::on_pool;
 use crate::row::Columns;
 use crate::{DatabaseError, MAX_PAGE, MasterKey, Store};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use tandem_model::AccountId;
 
@@ -58,6 +59,8 @@ pub enum Fault {
     LogUnannounced,
     /// The node's log says once more that a log began: it had been taken away.
     BegunAgain,
+    /// The node's log has noted another end of this log than it has had since: it was put back to an earlier state.
+    PutBack,
     /// What came before this entry was not as this node had left it when it was written: cut, written anew, or gone.
     Break,
 }
@@ -92,6 +95,7 @@ impl Fault {
             Self::LogMissing => "log_missing",
             Self::LogUnannounced => "log_unannounced",
             Self::BegunAgain => "begun_again",
+            Self::PutBack => "put_back",
             Self::Break => "break",
         }
     }
@@ -111,6 +115,7 @@ impl fmt::Display for Fault {
             Self::LogMissing => "the whole log is missing",
             Self::LogUnannounced => "the node's log does not know of this log",
             Self::BegunAgain => "a log began here that had begun before: the whole of it had been taken away",
+            Self::PutBack => "the log was put back to an earlier state: the node's log has noted what came after",
             Self::Break => "what came before the entry had been cut or written anew when it was written",
         })
     }
@@ -128,6 +133,8 @@ struct Walk {
     previous: Vec<u8>,
     /// Entries without details of which no later one has spoken yet.
     bare: BTreeSet<u64>,
+    /// What the node's log has noted of it, and was not compared yet.
+    noted: VecDeque<(u64, Vec<u8>)>,
 }
 
 struct StoredHead {
@@ -149,6 +156,7 @@ impl Store {
         let mut verified = Verified::default();
         let mut begun = BTreeSet::new();
         let mut seen = BTreeSet::new();
+        let mut notes = Notes::default();
         on_pool!(self, pools => {
             let mut transaction = pools.snapshot().await?;
             // The node's log is the first: its account is all zeros.
@@ -164,7 +172,7 @@ impl Store {
                     after = Some(head.account.as_uuid());
                     seen.insert(head.account);
                     self.look_at_head(&head, &mut verified);
-                    let mut walk = Walk::new(&head);
+                    let mut walk = Walk::new(&head, notes.take_of(head.account));
                     let mut number = 0_i64;
                     loop {
                         let rows = sqlx::query(ENTRIES)
@@ -175,7 +183,7 @@ impl Store {
                             .await?;
                         for row in &rows {
                             number = row.integer("number")?;
-                            walk.step(row, &head, &mut verified, &mut begun)?;
+                            walk.step(row, &head, &mut verified, &mut begun, &mut notes)?;
                         }
                         if rows.len() < MAX_PAGE as usize {
                             break;
@@ -224,8 +232,10 @@ impl Store {
 }
 
 impl Walk {
-    fn new(head: &StoredHead) -> Self {
-        Self { account: head.account, next: head.first, previous: head.anchor.clone(), bare: BTreeSet::new() }
+    fn new(head: &StoredHead, mut noted: VecDeque<(u64, Vec<u8>)>) -> Self {
+        // Entries that are no longer kept are not compared.
+        noted.retain(|(number, _)| *number >= head.first);
+        Self { account: head.account, next: head.first, previous: head.anchor.clone(), bare: BTreeSet::new(), noted }
     }
 
     fn step<R: Columns>(
@@ -234,6 +244,7 @@ impl Walk {
         head: &StoredHead,
         verified: &mut Verified,
         begun: &mut BTreeSet<AccountId>,
+        notes: &mut Notes,
     ) -> Result<(), DatabaseError> {
         verified.entries += 1;
         let number: u64 = row.number("number")?;
@@ -296,6 +307,19 @@ impl Walk {
         {
             verified.find(self.account, Some(number), Fault::BegunAgain);
         }
+        if self.account == NODE
+            && action == NOTE
+            && let Some(details) = row.json_opt("details")?
+        {
+            for account in notes.take(&details) {
+                verified.find(account, None, Fault::PutBack);
+            }
+        }
+        while let Some((of, noted)) = self.noted.pop_front_if(|(of, _)| *of <= number) {
+            if of == number && noted != hash {
+                verified.find(self.account, Some(number), Fault::PutBack);
+            }
+        }
         if action == BREAK {
             verified.find(self.account, Some(number), Fault::Break);
         }
@@ -309,6 +333,9 @@ impl Walk {
             verified.find(self.account, Some(self.next), Fault::EndMissing);
         } else if self.previous != head.hash {
             verified.find(self.account, Some(head.last), Fault::Broken);
+        }
+        if !self.noted.is_empty() {
+            verified.find(self.account, None, Fault::PutBack);
         }
         for number in self.bare {
             verified.find(self.account, Some(number), Fault::DetailsMissing);
