@@ -5,8 +5,9 @@ use crate::http::dry_run::{asks_for_dry_run, mark};
 use crate::http::forwarded::TrustedProxies;
 use crate::http::idempotency::{IDEMPOTENCY_KEY, Keyed};
 use crate::http::problem::{Problem, ProblemCode};
+use crate::http::query::KnownParameters;
 use crate::service::{Quota, Rate, Who};
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -14,12 +15,14 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Finds out who asks, and whether they may ask now. What they may do is for the endpoint.
+/// Finds out who asks, whether they may ask now, and whether they ask something that the operation knows. What they may do is for the
+/// endpoint.
 ///
 /// The headers are those of draft-ietf-httpapi-ratelimit-headers-10: `RateLimit-Policy` names the quota `q` for each window of `w`
 /// seconds, `RateLimit` what remains of it (`r`) and in how many seconds all of it will be there again (`t`).
 pub(crate) struct Admission {
     services: Services,
+    parameters: KnownParameters,
     proxies: TrustedProxies,
     /// Of those who say who they are, when they have a limit.
     key_policy: Option<HeaderValue>,
@@ -27,11 +30,11 @@ pub(crate) struct Admission {
 }
 
 impl Admission {
-    pub(crate) fn new(services: Services) -> Self {
+    pub(crate) fn new(services: Services, parameters: KnownParameters) -> Self {
         let key_policy = services.rate_limits.of_callers().and_then(|rate| policy(KEY, rate));
         let source_policy = policy(SOURCE, services.rate_limits.of_sources());
         let proxies = TrustedProxies::new(Arc::clone(&services.trusted_proxies));
-        Self { services, proxies, key_policy, source_policy }
+        Self { services, parameters, proxies, key_policy, source_policy }
     }
 
     /// Has a request answered that began now, if it may be.
@@ -41,7 +44,7 @@ impl Admission {
             request.extensions_mut().insert(ClientAddress(client));
         }
         if is_exempt(request.uri().path()) {
-            return next.run(request).await;
+            return self.run(request, next).await;
         }
         let presented = match bearer(request.headers()) {
             None => Ok(None),
@@ -66,7 +69,7 @@ impl Admission {
                 if request.method() == Method::POST && !is_dry_run && request.headers().contains_key(IDEMPOTENCY_KEY) {
                     request.extensions_mut().insert(Keyed(self.services.clone()));
                 }
-                next.run(request).await
+                self.run(request, next).await
             }
         };
         if is_dry_run && response.status().is_success() {
@@ -76,6 +79,17 @@ impl Admission {
             self.tell(who, quota, response.headers_mut());
         }
         response
+    }
+
+    /// Has a request answered, unless it asks in a way that its operation does not know.
+    async fn run(&self, request: Request, next: Next) -> Response {
+        if let Some(query) = request.uri().query()
+            && let Some(path) = request.extensions().get::<MatchedPath>()
+            && let Err(problem) = self.parameters.check(request.method(), path.as_str(), query)
+        {
+            return problem.into_response();
+        }
+        next.run(request).await
     }
 
     fn tell(&self, who: Who, quota: Quota, headers: &mut HeaderMap) {

@@ -18,6 +18,7 @@ pub(super) fn write_into(document: &mut OpenApi) {
     components.parameters.insert("IfMatch".to_owned(), RefOr::T(if_match()));
     components.parameters.insert("DryRun".to_owned(), RefOr::T(dry_run()));
     components.responses.insert("RateLimited".to_owned(), RefOr::T(rate_limited()));
+    components.responses.insert("UnknownParameter".to_owned(), RefOr::T(problem(UNKNOWN_PARAMETER)));
     for (path, item) in &mut document.paths.paths {
         let is_limited = !is_exempt(path);
         let PathItem { get, put, post, delete, patch, .. } = item;
@@ -68,6 +69,8 @@ fn every_operation(operation: &mut Operation, is_limited: bool) {
     if is_limited {
         also(operation, "429", "RateLimited", "Or there are too many requests: `rate_limited`, with `Retry-After`.");
     }
+    let unknown = || RefOr::Ref(Ref::new("#/components/responses/UnknownParameter"));
+    operation.responses.responses.entry("422".to_owned()).or_insert_with(unknown);
     for (status, answer) in &mut operation.responses.responses {
         let RefOr::T(answer) = answer else { continue };
         if status.starts_with('2') {
@@ -190,6 +193,9 @@ fn problem(description: &str) -> Response {
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
     ResponseBuilder::new().description(description).content("application/problem+json", content).build()
 }
+
+/// Where nothing else is a 422: elsewhere it is among the parameters that are wrong.
+const UNKNOWN_PARAMETER: &str = "The operation does not take a query parameter that was sent: `invalid_field`.";
 
 fn rate_limited() -> Response {
     let mut answer = problem("There are too many requests: `rate_limited`.");

@@ -2,6 +2,7 @@ use crate::Services;
 use crate::http::admission::Admission;
 use crate::http::metrics::{self, Requests};
 use crate::http::problem::{Problem, ProblemCode};
+use crate::http::query::KnownParameters;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
@@ -23,8 +24,8 @@ pub(crate) struct RequestId(pub(crate) Arc<str>);
 pub(crate) struct Surroundings(Arc<(Requests, Admission)>);
 
 impl Surroundings {
-    pub(crate) fn new(services: Services) -> Self {
-        Self(Arc::new((Requests::default(), Admission::new(services))))
+    pub(crate) fn new(services: Services, parameters: KnownParameters) -> Self {
+        Self(Arc::new((Requests::default(), Admission::new(services, parameters))))
     }
 }
 

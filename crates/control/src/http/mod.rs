@@ -77,12 +77,16 @@ use utoipa_axum::routes;
 
 /// Every endpoint, ready to be served.
 pub fn router(services: Services) -> Router {
-    let (router, _) = endpoints().split_for_parts();
+    let (router, document) = endpoints().split_for_parts();
+    let parameters = query::KnownParameters::of(&described(document));
     router
         .merge(pages::pages())
         .fallback(unknown_path)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(axum::middleware::from_fn_with_state(envelope::Surroundings::new(services.clone()), envelope::envelope))
+        .layer(axum::middleware::from_fn_with_state(
+            envelope::Surroundings::new(services.clone(), parameters),
+            envelope::envelope,
+        ))
         .with_state(services)
 }
 
@@ -99,7 +103,12 @@ pub fn waiting_router() -> Router {
 /// The OpenAPI 3.1 document of every endpoint.
 #[must_use]
 pub fn openapi() -> OpenApi {
-    let (_, mut document) = endpoints().split_for_parts();
+    let (_, document) = endpoints().split_for_parts();
+    described(document)
+}
+
+/// The document with what holds for all.
+fn described(mut document: OpenApi) -> OpenApi {
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .description(Some(

@@ -330,8 +330,8 @@ fn whole(number: f64) -> Option<u64> {
 }
 
 /// The known name that was probably meant.
-pub(crate) fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
-    let scored = known.iter().map(|known| (strsim::jaro_winkler(name, known), *known));
+pub(crate) fn nearest<'a, S: AsRef<str>>(name: &str, known: &'a [S]) -> Option<&'a str> {
+    let scored = known.iter().map(AsRef::as_ref).map(|known| (strsim::jaro_winkler(name, known), known));
     scored.filter(|(score, _)| *score >= LIKENESS).max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, known)| known)
 }
 

@@ -198,6 +198,10 @@ async fn every_mutation_can_be_tried_and_changes_nothing() {
         };
         let problem = send("dry_run=yes").await.expect_problem(422, "invalid_field");
         assert_eq!(problem["errors"][0]["field"], "dry_run", "{name}");
+        let problem = send("dryrun=true").await.expect_problem(422, "invalid_field");
+        assert_eq!(problem["errors"][0]["field"], "dryrun", "{name}");
+        let message = problem["errors"][0]["message"].as_str().unwrap();
+        assert_eq!(message, "is no known parameter; did you mean dry_run?", "{name}");
         let reply = send("dry_run=true").await;
         assert_eq!(reply.status.as_u16(), status, "{name}: {}", reply.body);
         assert_eq!(reply.headers["dry-run"], "true", "{name}");

@@ -57,7 +57,7 @@ async fn a_key_is_for_one_request_of_one_caller() {
     let made = post(&api, "/trunks", "k-1", &trunk_body(json!({}))).await.expect(201);
     for (path, body) in [
         ("/trunks", trunk_body(json!({"name": "other"}))),
-        ("/trunks?x=1", trunk_body(json!({}))),
+        ("/trunks?dry_run=false", trunk_body(json!({}))),
         ("/calls/dial", trunk_body(json!({}))),
     ] {
         let problem = post(&api, path, "k-1", &body).await.expect_problem(422, "idempotency_key_reused");

@@ -1,14 +1,15 @@
 //! The filters of each list, as they are read and as the OpenAPI document shows them.
 
 use super::list::ListQuery;
-use super::parameters::{Parameters, UnknownParameters};
+use super::parameters::Parameters;
 use crate::http::model_schema;
 use crate::http::problem::Problem;
 use crate::service::{AuditSearch, TrunkSearch};
+use crate::wire::nearest;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use std::fmt::Display;
-use tandem_model::{CallDirection, CallStatus, Role, Timestamp, TrunkId};
+use tandem_model::{CallDirection, CallStatus, Reason, Role, Timestamp, TrunkId};
 use tandem_store::{
     ALERTS_KEY, API_KEYS_KEY, AUDIT_LOG_KEY, AlertFilter, AuditFilter, CALLS_KEY, CREDIT_ENTRIES_KEY, CallFilter,
     DeliveryFilter, ERASURES_KEY, HEALTH_HISTORY_KEY, NUMBERS_KEY, REFUSALS_KEY, RefusalFilter, SortKey, TrunkFilter,
@@ -61,12 +62,10 @@ pub(crate) struct CallFilterQuery {
 }
 
 impl ListQuery for CallQuery {
-    const UNKNOWN: UnknownParameters = UnknownParameters::Warn;
-
     type Filter = CallFilter;
 
     fn read(sent: &mut Parameters) -> Self {
-        let metadata = sent.family("metadata.");
+        let metadata = sent.family(METADATA);
         if metadata.len() > MAX_MEMBERS {
             sent.refuse("metadata", format!("at most {MAX_MEMBERS} members can be asked for at once"));
         }
@@ -153,9 +152,7 @@ impl<S: Sync> FromRequestParts<S> for CallsToExport {
             _ => Err("must be csv or ndjson"),
         };
         let format = sent.read_with("format", known).unwrap_or(CallFormat::Ndjson);
-        // Whoever takes all of a list must not take something else for it, and no older client exports.
-        sent.warnings(UnknownParameters::Refuse)?;
-        Ok(Self { filter, oldest_first, format })
+        sent.finish(Self { filter, oldest_first, format })
     }
 }
 
@@ -195,8 +192,6 @@ pub(crate) struct RefusalFilterQuery {
 }
 
 impl ListQuery for RefusalQuery {
-    const UNKNOWN: UnknownParameters = UnknownParameters::Refuse;
-
     type Filter = RefusalFilter;
 
     fn read(sent: &mut Parameters) -> Self {
@@ -204,7 +199,7 @@ impl ListQuery for RefusalQuery {
             trunk_id: sent.read("trunk_id", UUID_MESSAGE),
             from_number: sent.read_with("from", number),
             to_number: sent.read_with("to", number),
-            reason: sent.read_with("reason", |text| plain(text, 64)),
+            reason: sent.read_with("reason", reason),
             from: sent.read_with("refused_after", time),
             before: sent.read_with("refused_before", time),
         };
@@ -265,8 +260,6 @@ pub(crate) struct AlertFilterQuery {
 }
 
 impl ListQuery for AlertQuery {
-    const UNKNOWN: UnknownParameters = UnknownParameters::Refuse;
-
     type Filter = AlertFilter;
 
     fn read(sent: &mut Parameters) -> Self {
@@ -325,8 +318,6 @@ pub(crate) struct TrunkFilterQuery {
 }
 
 impl ListQuery for TrunkQuery {
-    const UNKNOWN: UnknownParameters = UnknownParameters::Warn;
-
     type Filter = TrunkSearch;
 
     fn read(sent: &mut Parameters) -> Self {
@@ -387,8 +378,6 @@ pub(crate) struct NumberFilterQuery {
 }
 
 impl ListQuery for NumberQuery {
-    const UNKNOWN: UnknownParameters = UnknownParameters::Refuse;
-
     type Filter = Option<TrunkId>;
 
     fn read(sent: &mut Parameters) -> Self {
@@ -430,8 +419,6 @@ pub(crate) struct UserFilterQuery {
 }
 
 impl ListQuery for UserQuery {
-    const UNKNOWN: UnknownParameters = UnknownParameters::Refuse;
-
     type Filter = Option<Role>;
 
     fn read(sent: &mut Parameters) -> Self {
@@ -471,8 +458,6 @@ pub(crate) struct KeyFilterQuery {
 }
 
 impl ListQuery for KeyQuery {
-    const UNKNOWN: UnknownParameters = UnknownParameters::Refuse;
-
     type Filter = Option<bool>;
 
     fn read(sent: &mut Parameters) -> Self {
@@ -535,8 +520,6 @@ pub(crate) struct AuditSortQuery {
 }
 
 impl ListQuery for AuditQuery {
-    const UNKNOWN: UnknownParameters = UnknownParameters::Refuse;
-
     type Filter = AuditSearch;
 
     fn read(sent: &mut Parameters) -> Self {
@@ -594,8 +577,6 @@ pub(crate) struct WebhookFilterQuery {
 }
 
 impl ListQuery for WebhookQuery {
-    const UNKNOWN: UnknownParameters = UnknownParameters::Refuse;
-
     type Filter = Option<bool>;
 
     fn read(sent: &mut Parameters) -> Self {
@@ -641,8 +622,6 @@ pub(crate) struct DeliveryFilterQuery {
 }
 
 impl ListQuery for DeliveryQuery {
-    const UNKNOWN: UnknownParameters = UnknownParameters::Refuse;
-
     type Filter = DeliveryFilter;
 
     fn read(sent: &mut Parameters) -> Self {
@@ -686,8 +665,6 @@ macro_rules! sorted_only {
         }
 
         impl ListQuery for $name {
-            const UNKNOWN: UnknownParameters = UnknownParameters::Refuse;
-
             type Filter = ();
 
             fn read(sent: &mut Parameters) -> Self {
@@ -740,6 +717,17 @@ fn number(text: &str) -> Result<String, String> {
     plain(&text, MAX_NUMBER)
 }
 
+/// The code of a reason.
+fn reason(text: &str) -> Result<String, String> {
+    if Reason::CODES.contains(&text) {
+        return Ok(text.to_owned());
+    }
+    Err(match nearest(text, Reason::CODES) {
+        Some(known) => format!("is no reason; did you mean {known}?"),
+        None => "is no reason; docs/reasons.md lists them".to_owned(),
+    })
+}
+
 fn plain(text: &str, most: usize) -> Result<String, String> {
     if !(1..=most).contains(&text.chars().count()) || text.contains('\0') {
         return Err(format!("must have 1 to {most} characters, without NUL"));
@@ -762,6 +750,8 @@ pub(in crate::http) fn direction(text: &str) -> Result<CallDirection, String> {
     }
 }
 
+/// How the names of parameters begin that are about a call's metadata.
+pub(super) const METADATA: &str = "metadata.";
 const UUID_MESSAGE: &str = "must be a UUID";
 /// Longest number of a log: a user part of a SIP address.
 const MAX_NUMBER: usize = 64;
@@ -814,6 +804,13 @@ mod tests {
             assert_eq!(shown, known, "{path}");
             assert!(operation["responses"]["200"]["headers"]["Link"].is_object(), "{path}");
         }
+    }
+
+    #[test]
+    fn only_reasons_that_there_are_can_be_asked_for() {
+        assert_eq!(reason("no_inbound_rule").as_deref(), Ok("no_inbound_rule"));
+        assert_eq!(reason("no_inbound_rul").unwrap_err(), "is no reason; did you mean no_inbound_rule?");
+        assert_eq!(reason("xyzzy").unwrap_err(), "is no reason; docs/reasons.md lists them");
     }
 
     #[test]

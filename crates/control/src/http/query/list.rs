@@ -1,5 +1,5 @@
 use super::cursor::Marker;
-use super::parameters::{Parameters, UnknownParameters};
+use super::parameters::Parameters;
 use crate::http::problem::{Problem, ProblemCode};
 use crate::service::{ListRequest, Page, Total};
 use axum::Json;
@@ -32,9 +32,6 @@ pub(crate) struct PageQuery {
 
 /// What rows of a list are wanted and how they are sorted: the part of a query that is each list's own.
 pub(crate) trait ListQuery: Sized + Send {
-    /// What becomes of parameters that the list does not know.
-    const UNKNOWN: UnknownParameters;
-
     /// What the use case takes.
     type Filter;
 
@@ -80,9 +77,7 @@ impl<S: Sync, Q: ListQuery> FromRequestParts<S> for AskedExport<Q> {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let mut sent = Parameters::of(parts);
         let query = Q::read(&mut sent);
-        // Whoever takes all of a list must not take something else for it, and no older client exports.
-        sent.warnings(UnknownParameters::Refuse)?;
-        Ok(Self { filter: query.into_filter() })
+        sent.finish(Self { filter: query.into_filter() })
     }
 }
 
@@ -128,7 +123,7 @@ impl<Q: ListQuery> AskedList<Q> {
         let paging: Vec<_> = paging.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let kept = filters.into_iter().chain(paging).collect();
         let part = Part { after, skip, limit, reversed: query.is_reversed() };
-        let warnings = sent.warnings(Q::UNKNOWN)?;
+        let warnings = sent.warnings()?;
         Ok(Self { request: ListRequest { filter: query.into_filter(), part, count }, path, kept, marker, warnings })
     }
 

@@ -2,6 +2,7 @@
 
 mod cursor;
 mod filters;
+mod known;
 mod list;
 mod parameters;
 
@@ -13,5 +14,6 @@ pub(crate) use filters::{
     UserQuery, WebhookFilterQuery, WebhookQuery,
 };
 pub(in crate::http) use filters::{direction, time};
+pub(in crate::http) use known::KnownParameters;
 pub(crate) use list::{AskedExport, AskedList, List, PageQuery, describe};
 pub(crate) use parameters::Parameters;

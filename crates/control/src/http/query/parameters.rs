@@ -4,15 +4,6 @@ use axum::http::request::Parts;
 use std::fmt::Display;
 use std::str::FromStr;
 
-/// What becomes of parameters that nobody asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum UnknownParameters {
-    /// They are passed over, with a warning: endpoints that older clients speak.
-    Warn,
-    /// They are errors that name the nearest known one: our own endpoints.
-    Refuse,
-}
-
 /// Reads query parameters, collects everything that is wrong, and knows which of them nobody asked for.
 pub(crate) struct Parameters {
     values: Vec<(String, String)>,
@@ -118,30 +109,22 @@ impl Parameters {
         self.asked.iter().chain(&self.families).copied().collect()
     }
 
-    /// The errors, or what was read. Parameters that nobody asked for are passed over.
+    /// The errors, or what was read.
     pub(in crate::http) fn finish<T>(self, value: T) -> Result<T, Problem> {
         if self.errors.is_empty() { Ok(value) } else { Err(Invalid(self.errors).into()) }
     }
 
-    /// The errors, or what is worth a warning.
-    pub(in crate::http) fn warnings(mut self, unknown: UnknownParameters) -> Result<Vec<String>, Problem> {
-        let mut warnings = Vec::new();
-        let strange: Vec<String> =
-            self.values.iter().map(|(name, _)| name).filter(|name| !self.is_known(name)).cloned().collect();
-        for name in strange {
-            let proposal = match nearest(&name, &self.asked) {
-                Some(known) => format!("did you mean {known}?"),
-                None => format!("known: {}", self.asked.join(", ")),
-            };
+    /// The errors, or what is worth a warning: parameters that nobody asked for. Where an operation does not take them they do not come
+    /// this far.
+    pub(in crate::http) fn warnings(self) -> Result<Vec<String>, Problem> {
+        let strange = self.values.iter().map(|(name, _)| name).filter(|name| !self.is_known(name));
+        let warnings = strange.map(|name| {
+            let proposal = proposal(name, &self.asked);
             let name: String = name.chars().take(MAX_ECHOED_NAME).collect();
-            match unknown {
-                UnknownParameters::Warn => {
-                    warnings.push(format!("{name} is no known parameter and was passed over; {proposal}"));
-                }
-                UnknownParameters::Refuse => self.refuse(&name, format!("is no known parameter; {proposal}")),
-            }
-        }
-        if self.errors.is_empty() { Ok(warnings) } else { Err(Invalid(self.errors).into()) }
+            format!("{name} is no known parameter and was passed over; {proposal}")
+        });
+        let warnings = warnings.collect();
+        self.finish(warnings)
     }
 
     fn is_known(&self, name: &str) -> bool {
@@ -149,7 +132,16 @@ impl Parameters {
     }
 }
 
+/// What is said of a parameter that is not known.
+pub(super) fn proposal<S: AsRef<str>>(name: &str, known: &[S]) -> String {
+    match nearest(name, known) {
+        Some(known) => format!("did you mean {known}?"),
+        None if known.is_empty() => "the operation takes none".to_owned(),
+        None => format!("known: {}", known.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", ")),
+    }
+}
+
 /// Longest part of an unknown parameter's name that is repeated to the client.
-const MAX_ECHOED_NAME: usize = 60;
+pub(super) const MAX_ECHOED_NAME: usize = 60;
 /// Longer than everything that is looked for.
 const MAX_TEXT: usize = 100;
