@@ -20,7 +20,7 @@ pub(crate) struct TestCall {
 impl HealthCheck {
     /// Reads the body of `POST /trunks/{id}/health-check`.
     pub(crate) fn parse(body: Map<String, Value>) -> Result<Self, Invalid> {
-        let mut fields = Fields::new(body, UnknownFields::Warn);
+        let mut fields = Fields::new(body, UnknownFields::Refuse);
         let check = Self::read(&mut fields);
         fields.finish(Some(check)).map(|parsed| parsed.value)
     }
