@@ -214,7 +214,7 @@ pub(crate) async fn deliveries(
     asked.answer(page, WebhookDeliveryView::from)
 }
 
-/// Send an event again that was delivered or given up.
+/// Send an event again that was delivered or given up, or that waits for another attempt.
 #[utoipa::path(
     post,
     path = "/webhook-endpoints/{id}/deliveries/{delivery_id}/replay",
@@ -223,7 +223,7 @@ pub(crate) async fn deliveries(
     params(("id" = Uuid, Path, description = "The endpoint."),
         ("delivery_id" = Uuid, Path, description = "The delivery.")),
     responses(
-        (status = 202, description = "It is sent again, unless it is on its way.", body = WebhookReplayedView),
+        (status = 202, description = "It is sent again, unless it is on its way: then `deliveries` is 0.", body = WebhookReplayedView),
         Unauthorized,
         NoSuchWebhook,
         NoAnswer,
@@ -240,7 +240,8 @@ pub(crate) async fn replay_one(
     Ok((StatusCode::ACCEPTED, Json(WebhookReplayedView { deliveries })))
 }
 
-/// Send events again that happened since then and were delivered or given up: the oldest 10,000 that are kept.
+/// Send events again that happened since then: the oldest 10,000 that are kept and are not on their way. Those that wait for another
+/// attempt need not wait.
 #[utoipa::path(
     post,
     path = "/webhook-endpoints/{id}/replay",

@@ -6,11 +6,12 @@ use serde_json::json;
 use tandem_model::{AccountId, Timestamp, WebhookDeliveryId, WebhookEndpointId};
 
 impl Store {
-    /// Puts deliveries that are over in the queue again: this one, or all of events that happened at `since` or later, at most
-    /// [`REPLAYED_AT_ONCE`], the oldest first. Those of a subject keep their order. Gives how many.
+    /// Puts deliveries in the queue as if they were new: this one, or all of events that happened at `since` or later, at most
+    /// [`REPLAYED_AT_ONCE`], the oldest first. Those that wait for another attempt need not wait any longer; those that are under way stay
+    /// as they are. Those of a subject keep their order. Gives how many.
     ///
     /// # Errors
-    /// [`FindWebhookError`]; one delivery that is pending already is none that is over, and counts as replayed.
+    /// [`FindWebhookError`].
     pub async fn replay_webhook_deliveries(
         &self,
         act: &Act,
@@ -46,7 +47,7 @@ impl Store {
                      JOIN events ON events.account_id = webhook_deliveries.account_id
                          AND events.sequence = webhook_deliveries.sequence
                      WHERE webhook_deliveries.endpoint_id = $1 AND webhook_deliveries.account_id = $2
-                         AND webhook_deliveries.state <> 'pending'
+                         AND (webhook_deliveries.state <> 'pending' OR webhook_deliveries.claimed_until <= $8)
                          AND ($3 IS NULL OR webhook_deliveries.id = $3) AND events.at >= $4
                      ORDER BY webhook_deliveries.sequence LIMIT $7)",
             )
@@ -57,6 +58,7 @@ impl Store {
             .bind(BEHIND)
             .bind(give_up_at.unix_micros())
             .bind(REPLAYED_AT_ONCE)
+            .bind(act.at.unix_micros())
             .execute(&mut *transaction)
             .await?
             .rows_affected();

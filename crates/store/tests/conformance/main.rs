@@ -242,6 +242,7 @@ suite!([sqlite: super::Sqlite, postgres: super::Postgres], [
     webhooks::an_account_has_its_share_on_all_nodes,
     webhooks::only_what_is_wanted_and_new_is_sent,
     webhooks::gone_and_dead_endpoints_can_be_asked_again,
+    webhooks::what_waits_for_another_attempt_need_not_wait,
     webhooks::secrets_are_sealed_and_overlap,
     webhooks::accounts_do_not_see_each_others_webhooks,
     webhooks::only_endpoints_that_take_events_count,

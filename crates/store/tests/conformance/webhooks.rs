@@ -208,9 +208,10 @@ pub(crate) async fn gone_and_dead_endpoints_can_be_asked_again(store: &Store) {
     let act = Act { at: at(10), ..ACT.clone() };
     let replay = async |which| store.replay_webhook_deliveries(&act, ours.0, ours.1, which, at(2_000)).await;
     assert_eq!(replay(Replay::One(claimed.id)).await.unwrap(), 1);
-    assert_eq!(replay(Replay::One(claimed.id)).await.unwrap(), 0, "it is on its way");
+    assert_eq!(replay(Replay::One(claimed.id)).await.unwrap(), 1, "it is pending, and asked for once more");
     let first = claim(store, ours, at(10)).await;
     assert_eq!(first.deliveries.len(), 1, "what comes later waits again");
+    assert_eq!(replay(Replay::One(claimed.id)).await.unwrap(), 0, "it is on its way");
     assert_eq!((first.deliveries[0].delivery.id, first.deliveries[0].delivery.attempts), (claimed.id, 0));
     assert!(finish(store, &first.deliveries[0].delivery, DeliveryEnd::Delivered, at(11)).await);
     let second = claim(store, ours, at(12)).await;
@@ -219,6 +220,37 @@ pub(crate) async fn gone_and_dead_endpoints_can_be_asked_again(store: &Store) {
     assert_eq!(claim(store, ours, at(13)).await.deliveries.len(), 1);
     let unknown = WebhookDeliveryId::from_uuid(Uuid::from_u128(99));
     assert!(matches!(replay(Replay::One(unknown)).await, Err(FindWebhookError::NotFound)));
+}
+
+pub(crate) async fn what_waits_for_another_attempt_need_not_wait(store: &Store) {
+    let ours = with_endpoint(store, 1).await;
+    for number in 1..=2 {
+        ring(store, ours.0, number).await;
+    }
+    let failed = claim(store, ours, at(5)).await.deliveries;
+    assert_eq!(failed.len(), 2, "the first of each call");
+    for claimed in &failed {
+        assert!(finish(store, &claimed.delivery, DeliveryEnd::Again(at(40_000)), at(6)).await);
+    }
+    assert!(claim(store, ours, at(9)).await.deliveries.is_empty());
+    let act = Act { at: at(10), ..ACT.clone() };
+    let replay = async |act, which| store.replay_webhook_deliveries(act, ours.0, ours.1, which, at(2_000)).await;
+    let tried = Act { dry_run: true, ..act.clone() };
+    assert_eq!(replay(&tried, Replay::One(failed[0].delivery.id)).await.unwrap(), 1);
+    assert!(claim(store, ours, at(10)).await.deliveries.is_empty());
+
+    assert_eq!(replay(&act, Replay::One(failed[0].delivery.id)).await.unwrap(), 1);
+    let again = claim(store, ours, at(10)).await.deliveries;
+    let seen: Vec<_> = again.iter().map(|claimed| (claimed.delivery.id, claimed.delivery.attempts)).collect();
+    assert_eq!(seen, [(failed[0].delivery.id, 0)], "and the other goes on waiting");
+    assert!(finish(store, &again[0].delivery, DeliveryEnd::Again(at(40_000)), at(10)).await);
+
+    // Both that failed, and those that wait behind them.
+    assert_eq!(replay(&act, Replay::Since(at(-1_000_000))).await.unwrap(), 4);
+    let pending = DeliveryFilter { state: Some(DeliveryState::Pending), kind: None };
+    let listed = store.list_webhook_deliveries(ours.0, ours.1, pending, &Part::page(0, 9)).await.unwrap().rows;
+    let due: Vec<_> = listed.iter().rev().map(|delivery| (delivery.due_at, delivery.attempts)).collect();
+    assert_eq!(due, [(Some(at(10)), 0), (None, 0), (Some(at(10)), 0), (None, 0)], "each call in its order");
 }
 
 pub(crate) async fn secrets_are_sealed_and_overlap(store: &Store) {

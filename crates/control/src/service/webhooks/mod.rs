@@ -210,7 +210,7 @@ impl Webhooks {
         Ok(request.answer(listed, store.count_webhook_deliveries(account, id, filter)).await?)
     }
 
-    /// Sends again what was delivered or given up; gives how many deliveries.
+    /// Sends again what was delivered or given up, or waits for another attempt; gives how many deliveries.
     pub(crate) async fn replay(
         &self,
         caller: &Caller,
