@@ -3,6 +3,7 @@ use crate::service::session_tokens::SessionTokens;
 use crate::service::{Core, PlatformTokenSettings};
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
+use std::fmt;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -71,12 +72,32 @@ pub(crate) enum Forbidden {
     Gives(Permission),
     #[error("only an admin of the node acts for another account")]
     ActsForOthers,
-    #[error("only the operator's own account reads the numbers of the node")]
-    ReadsNode,
+    #[error("only the operator's own account {0}")]
+    OfNode(OfNode),
     #[error("only an admin of the node changes the credit of an account")]
     ChangesCredit,
     #[error("only a person who has signed in has a password")]
     IsNoUser,
+}
+
+/// What is of the node, and not of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OfNode {
+    Metrics,
+    AuditLog,
+    Retention,
+}
+
+impl fmt::Display for OfNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Metrics => "reads the metrics, which are of the whole node",
+            Self::AuditLog => "reads the node's own audit log; without log=node it is the account's",
+            Self::Retention => {
+                "says for how long data of the whole node is kept; without of=node it is that of the account alone"
+            }
+        })
+    }
 }
 
 /// Why nobody can tell who asks.
@@ -143,8 +164,8 @@ impl Caller {
     }
 
     /// Refuses who is not of the operator's own account, or acts for another.
-    pub(crate) fn require_node(&self) -> Result<(), Forbidden> {
-        if self.node_admin { Ok(()) } else { Err(Forbidden::ReadsNode) }
+    pub(crate) fn require_node(&self, what: OfNode) -> Result<(), Forbidden> {
+        if self.node_admin { Ok(()) } else { Err(Forbidden::OfNode(what)) }
     }
 
     /// Refuses who would give more than they have.

@@ -1,4 +1,4 @@
-use crate::service::{Caller, Core, Forbidden, ListRequest, Page};
+use crate::service::{Caller, Core, Forbidden, ListRequest, OfNode, Page};
 use std::sync::Arc;
 use tandem_model::AccountId;
 use tandem_store::{Act, AuditEntry, AuditFilter, DatabaseError, MAX_PAGE, NODE};
@@ -85,6 +85,6 @@ fn whose(caller: &Caller, search: &AuditSearch) -> Result<AccountId, Forbidden> 
     if !search.of_node {
         return Ok(caller.account_id());
     }
-    caller.require_node()?;
+    caller.require_node(OfNode::AuditLog)?;
     Ok(NODE)
 }

@@ -43,7 +43,7 @@ use std::sync::Arc;
 use tandem_model::{AddressPolicy, Timestamp};
 use tandem_store::{DatabaseError, Store};
 
-pub(crate) use access::{Access, ActForError, Asked, AuthenticateError, Caller, Forbidden};
+pub(crate) use access::{Access, ActForError, Asked, AuthenticateError, Caller, Forbidden, OfNode};
 pub(crate) use alerts::{Alerts, FindAlertError, advice};
 pub(crate) use api_keys::{ApiKeys, CreateKeyError, FindKeyError};
 pub(crate) use audit_log::{AuditLog, AuditSearch, ReadAuditError};

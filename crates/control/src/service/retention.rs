@@ -1,4 +1,4 @@
-use crate::service::{Caller, Core, Forbidden};
+use crate::service::{Caller, Core, Forbidden, OfNode};
 use crate::wire::RetentionEdit;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -194,7 +194,7 @@ fn whose(caller: &Caller, of_node: bool) -> Result<AccountId, Forbidden> {
     if !of_node {
         return Ok(caller.account_id());
     }
-    caller.require_node()?;
+    caller.require_node(OfNode::Retention)?;
     Ok(NODE)
 }
 

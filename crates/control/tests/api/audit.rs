@@ -128,7 +128,8 @@ async fn an_export_has_every_entry_a_line_oldest_first() {
 #[tokio::test]
 async fn the_nodes_log_is_for_the_operators_account() {
     let api = Api::start().await;
-    api.get("/audit-log?log=node").await.expect_problem(403, "forbidden");
+    let problem = api.get("/audit-log?log=node").await.expect_problem(403, "forbidden");
+    assert!(problem["detail"].as_str().unwrap().contains("the node's own audit log"), "{problem}");
     api.get("/audit-log/export?log=node").await.expect_problem(403, "forbidden");
     let node = api.store.ensure_admin_account(&ACT, "admin").await.unwrap();
     let (_, key) = api.store.create_api_key(&ACT, node.id, "operator's").await.unwrap();

@@ -112,7 +112,8 @@ async fn an_account_keeps_as_the_node_does_unless_it_says_otherwise() {
     let shown = api.put("/retention", json!({"refusals_days": null})).await.expect(200);
     assert_eq!(shown["in_force"]["refusals_days"], 30);
     api.put("/retention?of=node", json!({"calls_days": 1})).await.expect_problem(403, "forbidden");
-    api.get("/retention?of=node").await.expect_problem(403, "forbidden");
+    let problem = api.get("/retention?of=node").await.expect_problem(403, "forbidden");
+    assert!(problem["detail"].as_str().unwrap().contains("of=node"), "{problem}");
     api.get("/retention?of=all").await.expect_wrong_field("of");
     for (body, field) in [
         (json!({"calls_days": 0}), "calls_days"),

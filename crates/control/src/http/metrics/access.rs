@@ -1,7 +1,7 @@
 use crate::Services;
 use crate::http::ClientAddress;
 use crate::http::problem::Problem;
-use crate::service::Caller;
+use crate::service::{Caller, OfNode};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
@@ -16,7 +16,7 @@ impl FromRequestParts<Services> for NodeReader {
             return Ok(Self);
         }
         let caller = Caller::from_request_parts(parts, services).await?;
-        caller.require_node()?;
+        caller.require_node(OfNode::Metrics)?;
         Ok(Self)
     }
 }
