@@ -124,7 +124,7 @@ impl Problem {
     pub(crate) fn of_field(code: ProblemCode, field: &str, message: impl Into<String>) -> Self {
         let message = message.into();
         let error = FieldError { field: field.to_owned(), message: message.clone() };
-        Self { errors: vec![error], ..Self::new(code, format!("{field} {message}")) }
+        Self { errors: vec![error], ..Self::new(code, format!("{field}: {message}")) }
     }
 
     fn unknown_trunk() -> Self {
@@ -178,7 +178,7 @@ fn retry_after(code: ProblemCode) -> Option<u64> {
 
 impl From<Invalid> for Problem {
     fn from(Invalid(errors): Invalid) -> Self {
-        let told: Vec<String> = errors.iter().map(|error| format!("{} {}", error.field, error.message)).collect();
+        let told: Vec<String> = errors.iter().map(|error| format!("{}: {}", error.field, error.message)).collect();
         Self { errors, ..Self::new(ProblemCode::InvalidField, told.join("; ")) }
     }
 }
@@ -219,7 +219,9 @@ impl From<CreateTrunkError> for Problem {
             CreateTrunkError::NameTaken => Self::name_taken(),
             CreateTrunkError::LimitReached { limit } => Self::new(
                 ProblemCode::TrunkLimitReached,
-                format!("the account has all its {limit} trunks; delete one, or have its tier or max_trunks raised"),
+                format!(
+                    "the account has all the trunks that it may have ({limit}); delete one, or have its tier or max_trunks raised"
+                ),
             ),
             CreateTrunkError::Database(error) => error.into(),
         }
@@ -255,9 +257,14 @@ impl From<DeleteTrunkError> for Problem {
             DeleteTrunkError::NotFound => Self::no_such("trunk"),
             DeleteTrunkError::InUse { active_calls } => Self::new(
                 ProblemCode::TrunkInUse,
-                format!(
-                    "the trunk has {active_calls} active calls; set its status to inactive and wait until they are over"
-                ),
+                match active_calls {
+                    1 => {
+                        "the trunk has an active call; set its status to inactive and wait until it is over".to_owned()
+                    }
+                    many => format!(
+                        "the trunk has {many} active calls; set its status to inactive and wait until they are over"
+                    ),
+                },
             ),
             DeleteTrunkError::Stale(error) => error.into(),
             DeleteTrunkError::Unavailable(error) => error.into(),

@@ -80,7 +80,7 @@ problem_codes! {
     TrunkLimitReached = "trunk_limit_reached", BAD_REQUEST, "The account has all its trunks" {
         meaning: "The account has as many trunks as its tier, or its own limit, allows.",
         advice: "Delete a trunk that is not used, or have the operator raise the tier or `max_trunks`.",
-        example: "the account has all its 5 trunks; delete one, or have its tier or max_trunks raised",
+        example: "the account has all the trunks that it may have (5); delete one, or have its tier or max_trunks raised",
     }
     TrunkInUse = "trunk_in_use", BAD_REQUEST, "The trunk has active calls" {
         meaning: "A trunk is not deleted while it carries calls.",
