@@ -77,7 +77,7 @@ pub(crate) struct TrunkView {
     updated_at: Timestamp,
     /// 100 × current ÷ max.
     utilization_percent: f64,
-    /// Status `active` and health `healthy`.
+    /// Status `active` and health `healthy`. A trunk whose health is not known yet takes calls all the same: `routable` says so.
     is_active: bool,
     /// `is_active`, and a slot is free.
     can_handle_call: bool,

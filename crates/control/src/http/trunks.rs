@@ -37,7 +37,7 @@ pub(crate) async fn list(
     asked.answer(page, |trunk| TrunkView::new(trunk, &services.currency))
 }
 
-/// Make a trunk. It is active at once, and probed once in the background.
+/// Make a trunk. It takes calls at once (`routable`), and is probed once in the background, so that its health is not known yet.
 #[utoipa::path(
     post,
     path = "/trunks",
