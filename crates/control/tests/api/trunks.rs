@@ -395,6 +395,8 @@ async fn a_health_check_is_real_and_kept() {
     let api = Api::start().await;
     let id = api.trunk(json!({"advanced_config": {"options_interval": 0}})).await;
     let path = format!("/trunks/{id}");
+    let misspelt = api.post(&format!("{path}/health-check"), json!({"cal": "+12025550100"})).await;
+    assert_eq!(misspelt.expect_wrong_field("cal"), "is no known field; did you mean call?");
     let found = api.post(&format!("{path}/health-check"), json!({})).await.expect(200);
     assert_eq!(
         found,
