@@ -123,9 +123,52 @@ fn check_tells_every_problem_on_a_line_of_its_own() {
     assert!(lines.contains(&"tandem: other.toml:2: http_listn: unknown key; did you mean http_listen?".to_owned()));
     assert_eq!(json_of(&run)["problems"].as_array().unwrap().len(), 2);
 
+    let mut command = place.command(&["--config", "other.toml", "check"]);
+    let run = command.env("TANDEM_LOG_FORMAT", "xml").env("TANDEM_CURRENCY", "EUR").output().unwrap();
+    assert_eq!((run.status.code(), stderr(&run).lines().count()), (Some(1), 2), "{}", stderr(&run));
+    let table = String::from_utf8(run.stdout).unwrap();
+    let row = |key: &str| {
+        let row = table.lines().find(|line| line.starts_with(key)).unwrap_or_else(|| panic!("{key}: {table}"));
+        row.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(row("currency"), ["currency", "EUR", "TANDEM_CURRENCY"]);
+    assert_eq!(row("log_format"), ["log_format", "(not", "in", "force)", "TANDEM_LOG_FORMAT"]);
+    assert_eq!(row("rtp_ports")[2], "default");
+
     let run = place.tandem(&["--config", "missing.toml", "check"]);
     assert_eq!(run.status.code(), Some(1));
     assert!(stderr(&run).starts_with("tandem: missing.toml: cannot be read"), "{}", stderr(&run));
+}
+
+#[test]
+fn check_shows_what_is_in_force_beside_what_is_wrong() {
+    let place = Place::new();
+    let check = |file: &str| {
+        fs::write(place.path("tandem.toml"), file).unwrap();
+        let run = place.tandem(&["--json", "check"]);
+        assert_eq!(run.status.code(), Some(1));
+        let checked = json_of(&run);
+        assert_eq!((&checked["ok"], checked["problems"].as_array().unwrap().len()), (&json!(false), 1), "{checked:#}");
+        move |key: &str| {
+            let settings = checked["settings"].as_array().unwrap();
+            settings.iter().find(|setting| setting["key"] == key).cloned().unwrap()
+        }
+    };
+    // No value at all.
+    let shown = check("currency = \"EUR\"\nrtp_ports = 4.5\n");
+    assert_eq!(shown("currency")["value"], "EUR");
+    assert_eq!(
+        (&shown("rtp_ports")["value"], &shown("rtp_ports")["origin"]),
+        (&Value::Null, &json!("tandem.toml:2: rtp_ports"))
+    );
+    // A value that is not in force as others are missing.
+    let shown = check("jwt_issuer = \"https://id.example\"\n");
+    assert_eq!((&shown("jwt_issuer")["value"], &shown("jwt_audience")["value"]), (&Value::Null, &json!("")));
+    // Values that contradict each other are shown.
+    let shown =
+        check("sip_listen = \"udp:127.0.0.1:40010\"\nmedia_address = \"127.0.0.1\"\nrtp_ports = \"40000-40099\"\n");
+    assert_eq!(shown("rtp_ports")["value"], "40000-40099");
+    assert_eq!(shown("sip_listen")["value"], "udp:127.0.0.1:40010");
 }
 
 #[test]
@@ -160,6 +203,11 @@ fn an_account_lives_through_add_set_and_list() {
     let [account] = listed.as_array().unwrap().as_slice() else { panic!("{listed}") };
     assert_eq!((&account["tier"], &account["max_calls"]), (&json!("enterprise"), &json!(7)));
     assert_eq!(account["limits"], json!({"max_trunks": 50, "max_calls": 7}));
+    let table = place.succeeds(&["account", "list"]);
+    assert!(
+        table.contains("7*") && table.ends_with("* set for the account, in place of its tier's limit\n"),
+        "{table}"
+    );
 
     let id = account["id"].as_str().unwrap();
     let back: Value =
@@ -412,6 +460,47 @@ fn testing_a_trunk_that_does_not_answer_fails() {
     let run = place.tandem(&["trunk", "show", "other", "--key", "tdm_1", "--api", &server.url]);
     assert_eq!(run.status.code(), Some(1));
     assert!(stderr(&run).contains("there is no trunk \"other\""), "{}", stderr(&run));
+}
+
+#[test]
+fn a_test_call_that_nobody_answered_is_told_apart_from_one_that_was_not_heard() {
+    let place = Place::new();
+    let tested = |call: Value| {
+        let found = json!({"trunk_id": "t-1", "status": "healthy", "latency_ms": 2, "details": {}, "call": call});
+        let server = Scripted::answering([(200, json!([{"id": "t-1", "name": "main"}])), (200, found)]);
+        let arguments =
+            ["--json", "trunk", "test", "main", "--call", "+12025550101", "--key", "tdm_1", "--api", &server.url];
+        let run = place.tandem(&arguments);
+        assert_eq!(run.status.code(), Some(1));
+        assert_eq!(json_of(&run)["trunk_id"], "t-1", "the answer is told once, as it was");
+        stderr(&run)
+    };
+    let busy = tested(
+        json!({"status": "busy", "passed": false, "sip_status": 486, "hangup_cause": "user_busy", "heard": null}),
+    );
+    let told = "tandem: the test call was not answered: it ended busy (user_busy, 486); call a number that answers with an echo\n";
+    assert_eq!(busy, told);
+    let silent =
+        tested(json!({"status": "completed", "passed": false, "hangup_cause": "normal_clearing", "heard": "silence"}));
+    assert!(silent.starts_with("tandem: the test call was answered, and silence came back instead"), "{silent}");
+}
+
+#[test]
+fn machines_are_told_of_every_failure() {
+    let place = Place::new();
+    let gone = Scripted::answering([(200, json!([]))]);
+    let unknown = place.tandem(&["--json", "trunk", "show", "other", "--key", "tdm_1", "--api", &gone.url]);
+    let unreachable = place.tandem(&["--json", "trunk", "list", "--key", "tdm_1", "--api", "http://127.0.0.1:1"]);
+    place.succeeds(&["account", "add", "acme"]);
+    let taken = place.tandem(&["--json", "account", "add", "acme"]);
+    for (run, told) in [(unknown, "there is no trunk"), (unreachable, "http://127.0.0.1:1"), (taken, "\"acme\" exists")]
+    {
+        assert_eq!(run.status.code(), Some(1));
+        let answer = json_of(&run);
+        assert_eq!(answer["ok"], false, "{answer}");
+        assert!(answer["problems"][0].as_str().unwrap().contains(told), "{answer}");
+        assert!(stderr(&run).contains(told), "{}", stderr(&run));
+    }
 }
 
 #[test]

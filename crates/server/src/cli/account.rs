@@ -152,11 +152,11 @@ fn list(config: &Config, output: &Output) -> Result<(), Failure> {
         Ok(every(async |skip| store.accounts(skip, MAX_PAGE).await).await?)
     })?;
     let views: Vec<Value> = accounts.iter().map(view).collect();
-    Ok(output.answer(&views, || table(&accounts).to_string())?)
+    Ok(output.answer(&views, || table(&accounts))?)
 }
 
 fn show_one(account: &Account, output: &Output) -> Result<(), Failure> {
-    Ok(output.answer(&view(account), || table(std::slice::from_ref(account)).to_string())?)
+    Ok(output.answer(&view(account), || table(std::slice::from_ref(account)))?)
 }
 
 fn view(account: &Account) -> Value {
@@ -172,10 +172,10 @@ fn view(account: &Account) -> Value {
     })
 }
 
-fn table(accounts: &[Account]) -> Table {
+fn table(accounts: &[Account]) -> String {
     let mut table = Table::new(&["ID", "NAME", "TIER", "TRUNKS", "CALLS", "CREATED"]);
     for account in accounts {
-        // A star tells an override from the tier's own limit.
+        // Explained below the table.
         let shown = |limit: u32, instead: Option<u32>| format!("{limit}{}", if instead.is_some() { "*" } else { "" });
         let limits = account.limits();
         table.row([
@@ -187,8 +187,12 @@ fn table(accounts: &[Account]) -> Table {
             to_the_second(&account.created_at.to_string()),
         ]);
     }
-    table
+    let has_override = accounts.iter().any(|account| account.max_trunks.is_some() || account.max_calls.is_some());
+    format!("{table}{}", if has_override { OVERRIDE } else { "" })
 }
+
+/// What a star in the table says.
+const OVERRIDE: &str = "* set for the account, in place of its tier's limit\n";
 
 /// Not a name.
 #[derive(Debug, thiserror::Error)]

@@ -190,9 +190,10 @@ impl std::fmt::Display for Problem {
         let errors = self.0.get("errors").cloned().unwrap_or_default();
         let errors: Vec<FieldError> = serde_json::from_value(errors).unwrap_or_default();
         f.write_str(detail)?;
-        // The detail of a 422 mostly names its fields already.
-        for error in errors.iter().filter(|error| !detail.contains(&error.field)) {
-            write!(f, "; {} {}", error.field, error.message)?;
+        // The detail of a 422 mostly says it already, and that of a refused call does so without naming the field.
+        let is_told = |error: &&FieldError| detail.contains(&error.field) || detail.contains(&error.message);
+        for error in errors.iter().filter(|error| !is_told(error)) {
+            write!(f, "; {}: {}", error.field, error.message)?;
         }
         write!(f, " ({})", self.text("code"))
     }
@@ -303,9 +304,12 @@ mod tests {
     #[test]
     fn a_problem_is_told_with_its_fields_once() {
         let problem = |value| Problem(value).to_string();
-        let told = json!({"title": "A field is wrong", "code": "invalid_field", "detail": "name is empty",
+        let told = json!({"title": "A field is wrong", "code": "invalid_field", "detail": "name: is empty",
             "errors": [{"field": "name", "message": "is empty"}, {"field": "sip_port", "message": "is 0"}]});
-        assert_eq!(problem(told), "name is empty; sip_port is 0 (invalid_field)");
+        assert_eq!(problem(told), "name: is empty; sip_port: is 0 (invalid_field)");
+        let refused = json!({"title": "t", "code": "target_not_allowed", "detail": "the target is not allowed",
+            "errors": [{"field": "to_number", "message": "the target is not allowed"}]});
+        assert_eq!(problem(refused), "the target is not allowed (target_not_allowed)");
         assert_eq!(problem(json!({"title": "Not found", "code": "not_found"})), "Not found (not_found)");
     }
 }

@@ -1,5 +1,5 @@
 use super::database::{Missing, account, with_store};
-use super::failure::Failure;
+use super::failure::{Failure, Findings};
 use super::output::{Output, Table};
 use crate::config::Config;
 use clap::Subcommand;
@@ -35,7 +35,11 @@ impl AuditCommand {
 fn verify(config: &Config, output: &Output) -> Result<(), Failure> {
     let verified = with_store(config, Missing::Fail, async |store| Ok(store.verify_audit_log().await?))?;
     output.answer(&view(&verified), || text(&verified))?;
-    if verified.is_whole() { Ok(()) } else { Err(Failure::AuditLogBroken { findings: verified.findings.len() }) }
+    if verified.is_whole() {
+        Ok(())
+    } else {
+        Err(Failure::AuditLogBroken { findings: Findings(verified.findings.len()) })
+    }
 }
 
 fn export(named: Option<&str>, node: bool, config: &Config, output: &Output) -> Result<(), Failure> {

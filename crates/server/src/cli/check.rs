@@ -1,7 +1,8 @@
 use super::failure::Failure;
 use super::output::{Output, Table};
 use crate::config::{
-    Config, ConfigError, MailConfig, PlatformKeysConfig, PlatformTokensConfig, Preset, Setting, Sources, family_name,
+    Config, ConfigError, Examined, MailConfig, PlatformKeysConfig, PlatformTokensConfig, Preset, Setting, Sources,
+    family_name,
 };
 use serde_json::{Value, json};
 use std::fmt::Display;
@@ -10,12 +11,19 @@ use tandem_switch::Family;
 
 /// Shows every setting with its origin, and what is likely not meant.
 pub(super) fn check(sources: &Sources, preset: Preset, output: &Output) -> Result<(), Failure> {
-    let config = Config::load(sources, preset).inspect_err(|error| tell_machines(error, output))?;
-    let settings: Vec<Shown> =
-        Setting::ALL.iter().filter_map(|&setting| Shown::new(setting, &config, sources)).collect();
-    let warnings = warnings(&config, preset);
+    let Examined { config, problems, not_in_force } = Config::examine(sources, preset);
+    let shown = |setting| Shown {
+        setting,
+        value: (!not_in_force.contains(&setting)).then(|| value_of(setting, &config)),
+        origin: sources.origin(setting).to_string(),
+    };
+    let settings: Vec<Shown> = Setting::ALL.iter().copied().map(shown).collect();
+    // With defaults in the place of what is wrong they would be about another configuration.
+    let warnings = if problems.is_some() { Vec::new() } else { warnings(&config, preset) };
+    let told = problems.iter().flat_map(ConfigError::problems).map(ToString::to_string);
     let answer = json!({
-        "ok": true,
+        "ok": problems.is_none(),
+        "problems": told.collect::<Vec<_>>(),
         "file": sources.file(),
         "settings": settings.iter().map(Shown::view).collect::<Vec<_>>(),
         "warnings": warnings,
@@ -26,30 +34,18 @@ pub(super) fn check(sources: &Sources, preset: Preset, output: &Output) -> Resul
             Output::remark(&format!("warning: {warning}"));
         }
     }
-    Ok(())
-}
-
-/// People read the problems on standard error.
-fn tell_machines(error: &ConfigError, output: &Output) {
-    if output.is_json() {
-        let problems: Vec<String> = error.problems().iter().map(ToString::to_string).collect();
-        // The exit status says the same when nobody reads it.
-        let _ = output.json(&json!({"ok": false, "problems": problems}));
-    }
+    problems.map_or(Ok(()), |problems| Err(Failure::Checked(problems)))
 }
 
 /// A setting as it is in force.
 struct Shown {
     setting: Setting,
-    value: String,
+    /// `None` when it is given and something is wrong with it: what that is stands with the problems, without the value, which may be secret.
+    value: Option<String>,
     origin: String,
 }
 
 impl Shown {
-    fn new(setting: Setting, config: &Config, sources: &Sources) -> Option<Self> {
-        Some(Self { setting, value: value_of(setting, config)?, origin: sources.origin(setting).to_string() })
-    }
-
     fn view(&self) -> Value {
         json!({
             "key": self.setting.key(),
@@ -60,13 +56,13 @@ impl Shown {
     }
 }
 
-/// The value in the spelling in which it is written; secrets are not shown, and what is not built has none.
-fn value_of(setting: Setting, config: &Config) -> Option<String> {
+/// The value in the spelling in which it is written; secrets are not shown.
+fn value_of(setting: Setting, config: &Config) -> String {
     let platform = |shown: &dyn Fn(&PlatformTokensConfig) -> Option<String>| {
         config.platform_tokens.as_ref().and_then(shown).unwrap_or_default()
     };
     let mail = |shown: &dyn Fn(&MailConfig) -> Option<String>| config.mail.as_ref().and_then(shown).unwrap_or_default();
-    let value = match setting {
+    match setting {
         Setting::DataDir => config.data_dir.display().to_string(),
         Setting::DatabaseUrl => config.database.to_string(),
         Setting::HttpListen => config.http_listen.to_string(),
@@ -101,8 +97,7 @@ fn value_of(setting: Setting, config: &Config) -> Option<String> {
         Setting::LogFormat => config.log_format.to_string(),
         Setting::DrainTimeout => config.drain_timeout.as_secs().to_string(),
         Setting::DemoCarrier => joined(config.demo_carrier),
-    };
-    Some(value)
+    }
 }
 
 fn joined(items: impl IntoIterator<Item = impl Display>) -> String {
@@ -112,10 +107,14 @@ fn joined(items: impl IntoIterator<Item = impl Display>) -> String {
 fn table(settings: &[Shown]) -> Table {
     let mut table = Table::new(&["SETTING", "VALUE", "FROM"]);
     for shown in settings {
-        table.row([shown.setting.key(), shown.value.clone(), shown.origin.clone()]);
+        let value = shown.value.clone().unwrap_or_else(|| NOT_IN_FORCE.to_owned());
+        table.row([shown.setting.key(), value, shown.origin.clone()]);
     }
     table
 }
+
+/// In the place of such a value.
+const NOT_IN_FORCE: &str = "(not in force)";
 
 /// What is allowed and yet likely a mistake.
 fn warnings(config: &Config, preset: Preset) -> Vec<String> {

@@ -13,13 +13,13 @@ use tandem_store::MAX_PAGE;
 pub(super) struct CreditArgs {
     /// Its name or id
     account: String,
-    /// Add so much, as 25.50
+    /// Add so much, as 25.50; goes with --note
     #[arg(long, value_name = "AMOUNT", conflicts_with = "take", requires = "note")]
     add: Option<Amount>,
-    /// Take so much away; the balance may fall below zero by it
+    /// Take so much away; the balance may fall below zero by it. Goes with --note
     #[arg(long, value_name = "AMOUNT", requires = "note")]
     take: Option<Amount>,
-    /// Why; it stands in the ledger
+    /// Why: needed with --add and --take, and it stands in the ledger
     #[arg(long, value_name = "TEXT", value_parser = note)]
     note: Option<String>,
     /// Show what has changed it, newest first

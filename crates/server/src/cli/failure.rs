@@ -3,6 +3,8 @@ use super::output::{self, Output};
 use super::receipt;
 use crate::config::ConfigError;
 use crate::serve::ServeError;
+use serde_json::json;
+use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,11 +14,27 @@ use tandem_store::{
     UpdateAccountError,
 };
 
+/// How many there are, in words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Findings(pub(super) usize);
+
+impl fmt::Display for Findings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            1 => f.write_str("1 finding"),
+            many => write!(f, "{many} findings"),
+        }
+    }
+}
+
 /// Why a command did not do what it was told, in one line with what to do.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The same, and the answer has told machines already.
+    #[error(transparent)]
+    Checked(ConfigError),
     #[error(transparent)]
     Serve(#[from] ServeError),
     #[error(transparent)]
@@ -73,8 +91,8 @@ pub(super) enum Failure {
     ServerRuns { pid: String },
     #[error(transparent)]
     Restore(#[from] tandem_store::RestoreError),
-    #[error("the audit log is not as it was written: {findings} findings; docs/runbook.md says what to do")]
-    AuditLogBroken { findings: usize },
+    #[error("the audit log is not as it was written: {findings}; docs/runbook.md says what to do")]
+    AuditLogBroken { findings: Findings },
     #[error("the operating system gives no random bytes: {0}")]
     Randomness(getrandom::Error),
     #[error(transparent)]
@@ -91,10 +109,12 @@ pub(super) enum Failure {
     PasswordFromTerminal,
     #[error("the trunk is {status}{reason}; tandem trunk show lists its settings")]
     TrunkUnwell { status: String, reason: String },
+    #[error("the test call was not answered: it ended {status}{reason}; call a number that answers with an echo")]
+    TestCallUnanswered { status: String, reason: String },
     #[error(
-        "the test call is {status}, and what was heard is {heard:?} instead of the tone that was played; call a number that answers with an echo"
+        "the test call was answered, and {heard} came back instead of the tone that was played; call a number that answers with an echo"
     )]
-    TestCallFailed { status: String, heard: String },
+    TestCallUnheard { heard: String },
     #[error("the call ended {status}{reason}")]
     CallUnsuccessful { status: String, reason: String },
     #[error("the system gives no thread or event queue: {0}")]
@@ -104,7 +124,8 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// Says it on standard error, a refused call with its receipt; in JSON a problem also goes to standard output.
+    /// Says it on standard error, a refused call with its receipt. In JSON it also goes to standard output: a problem as the API gave it, all
+    /// else on one line, which fits into a stream of lines too.
     pub(super) fn report(&self, output: &Output) -> ExitCode {
         // Who reads the output has seen enough.
         if matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe) {
@@ -121,8 +142,24 @@ impl Failure {
             } else if let Some(refused) = problem.receipt() {
                 let _ = stderr.write_all(receipt::table(refused).as_bytes());
             }
+        } else if output.is_json() && !self.has_answered() {
+            let text = self.to_string();
+            let _ = output.json_line(&json!({"ok": false, "problems": text.lines().collect::<Vec<_>>()}));
         }
         ExitCode::FAILURE
+    }
+
+    /// Whether the command has done what it could, and its answer tells machines what is wrong.
+    const fn has_answered(&self) -> bool {
+        matches!(
+            self,
+            Self::Checked(_)
+                | Self::AuditLogBroken { .. }
+                | Self::TrunkUnwell { .. }
+                | Self::TestCallUnanswered { .. }
+                | Self::TestCallUnheard { .. }
+                | Self::CallUnsuccessful { .. }
+        )
     }
 }
 

@@ -177,9 +177,10 @@ fn test(api: &Api, named: &str, call: Option<&str>, output: &Output) -> Result<(
     })?;
     match text(&found, "status").as_str() {
         "healthy" | "degraded" => match tested {
-            Some(tested) if tested.get("passed") != Some(&Value::Bool(true)) => {
-                Err(Failure::TestCallFailed { status: text(&tested, "status"), heard: text(&tested, "heard") })
-            }
+            Some(tested) if tested.get("passed") != Some(&Value::Bool(true)) => Err(match text(&tested, "heard") {
+                none if none.is_empty() => unanswered(&tested),
+                heard => Failure::TestCallUnheard { heard },
+            }),
             Some(_) | None => Ok(()),
         },
         status => {
@@ -190,6 +191,17 @@ fn test(api: &Api, named: &str, call: Option<&str>, output: &Output) -> Result<(
             Err(Failure::TrunkUnwell { status: status.to_owned(), reason })
         }
     }
+}
+
+/// Why nobody was heard.
+fn unanswered(tested: &Value) -> Failure {
+    let reason = match (text(tested, "hangup_cause"), text(tested, "sip_status")) {
+        (cause, none) if none.is_empty() => cause,
+        (none, status) if none.is_empty() => status,
+        (cause, status) => format!("{cause}, {status}"),
+    };
+    let reason = if reason.is_empty() { reason } else { format!(" ({reason})") };
+    Failure::TestCallUnanswered { status: text(tested, "status"), reason }
 }
 
 /// How the call went.

@@ -28,6 +28,7 @@ pub(crate) use sources::Sources;
 use error::Problem;
 use ipnet::IpNet;
 use sources::Settings;
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -85,6 +86,16 @@ pub(crate) struct Config {
     pub(crate) demo_carrier: [SocketAddr; 2],
 }
 
+/// What the sources give, whether a node can run on it or not.
+pub(crate) struct Examined {
+    /// With the preset's defaults in the place of what is wrong.
+    pub(crate) config: Config,
+    /// Everything that is wrong.
+    pub(crate) problems: Option<ConfigError>,
+    /// Settings that are given, and not in force: they cannot be read, or miss others that belong to them.
+    pub(crate) not_in_force: BTreeSet<Setting>,
+}
+
 /// Which defaults hold for what nobody has set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Preset {
@@ -103,6 +114,15 @@ impl Config {
         let mut reading = Reading::of(sources);
         let config = reading.config(preset);
         reading.finish(config)
+    }
+
+    /// The same for whoever wants to see all of it, with what is wrong.
+    pub(crate) fn examine(sources: &Sources, preset: Preset) -> Examined {
+        let mut reading = Reading::of(sources);
+        let config = reading.config(preset);
+        let not_in_force = Setting::ALL.iter().copied().filter(|setting| reading.is_not_in_force(*setting, &config));
+        let not_in_force = not_in_force.collect();
+        Examined { config, not_in_force, problems: reading.finish(()).err() }
     }
 
     /// The data directory alone, for commands that need nothing else: what is wrong elsewhere does not stop them.
@@ -188,8 +208,9 @@ impl Reading {
         match parse(given.text.expose().trim()) {
             Ok(value) => Some(value),
             Err(error) => {
-                let problem = Problem::new(given.origin.clone(), error.to_string());
-                self.problems.push(problem);
+                let origin = given.origin.clone();
+                self.problems.push(Problem::new(origin.clone(), error.to_string()));
+                self.settings.mark_unreadable(setting, origin);
                 None
             }
         }
@@ -283,6 +304,40 @@ impl Reading {
         if let Some(given) = settings.iter().find_map(|&setting| self.settings.given(setting)) {
             self.problems.push(Problem::new(given.origin.clone(), message));
         }
+    }
+
+    /// Whether somebody has set it and the configuration is without it.
+    fn is_not_in_force(&self, setting: Setting, config: &Config) -> bool {
+        let is_without = match setting {
+            Setting::JwtIssuer | Setting::JwtAudience | Setting::JwtKeyFile | Setting::JwtJwksUrl => {
+                config.platform_tokens.is_none()
+            }
+            Setting::SmtpUrl | Setting::MailFrom => config.mail.is_none(),
+            Setting::SmtpUsername | Setting::SmtpPasswordFile => {
+                config.mail.as_ref().is_none_or(|mail| mail.login.is_none())
+            }
+            Setting::DataDir
+            | Setting::DatabaseUrl
+            | Setting::HttpListen
+            | Setting::SipListen
+            | Setting::MediaAddress
+            | Setting::PublicAddress
+            | Setting::RtpPorts
+            | Setting::MediaIo
+            | Setting::AdminApiKey
+            | Setting::MasterKeyFile
+            | Setting::ApiRateLimit
+            | Setting::TrustedProxies
+            | Setting::PeerAllow
+            | Setting::DnsServers
+            | Setting::Currency
+            | Setting::CreditValue
+            | Setting::Log
+            | Setting::LogFormat
+            | Setting::DrainTimeout
+            | Setting::DemoCarrier => false,
+        };
+        self.settings.is_unreadable(setting) || (is_without && self.settings.given(setting).is_some())
     }
 
     fn finish<T>(self, value: T) -> Result<T, ConfigError> {

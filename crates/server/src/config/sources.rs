@@ -54,6 +54,8 @@ pub(super) struct Given {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Settings {
     given: BTreeMap<Setting, Given>,
+    /// What is set to something that is no value at all.
+    unreadable: BTreeMap<Setting, Origin>,
 }
 
 impl Sources {
@@ -81,7 +83,9 @@ impl Sources {
 
     /// Who has set this.
     pub(crate) fn origin(&self, setting: Setting) -> Origin {
-        Settings::read(self).0.given(setting).map_or(Origin::Default, |given| given.origin.clone())
+        let (settings, _) = Settings::read(self);
+        let given = || settings.given(setting).map(|given| &given.origin);
+        settings.unreadable.get(&setting).or_else(given).cloned().unwrap_or(Origin::Default)
     }
 
     /// The file that is read, if there is one.
@@ -126,6 +130,16 @@ impl Settings {
         self.given.get(&setting)
     }
 
+    /// Notes a value that cannot be read.
+    pub(super) fn mark_unreadable(&mut self, setting: Setting, origin: Origin) {
+        self.unreadable.insert(setting, origin);
+    }
+
+    /// Whether a value was set and cannot be read.
+    pub(super) fn is_unreadable(&self, setting: Setting) -> bool {
+        self.unreadable.contains_key(&setting)
+    }
+
     fn read_file(&mut self, file: &ConfigFile, problems: &mut Vec<Problem>) {
         let text = file.text.expose();
         let table = match DeTable::parse(text) {
@@ -150,7 +164,10 @@ impl Settings {
             };
             match text_of(value) {
                 Some(text) => drop(self.given.insert(setting, Given { text: Secret::new(text), origin })),
-                None => problems.push(Problem::new(origin, "must be a string, a whole number or a list of strings")),
+                None => {
+                    self.mark_unreadable(setting, origin.clone());
+                    problems.push(Problem::new(origin, "must be a string, a whole number or a list of strings"));
+                }
             }
         }
     }
@@ -165,9 +182,13 @@ impl Settings {
                 (Variable::Unknown { nearest }, _) => {
                     problems.push(Problem::new(origin, format!("unknown variable; did you mean {nearest}?")));
                 }
-                (Variable::Setting(_), None) => problems.push(Problem::new(origin, "is not UTF-8")),
+                (Variable::Setting(setting), None) => {
+                    self.mark_unreadable(setting, origin.clone());
+                    problems.push(Problem::new(origin, "is not UTF-8"));
+                }
                 (Variable::Setting(_), Some(text)) if text.trim().is_empty() => {}
                 (Variable::Setting(setting), Some(text)) => {
+                    self.unreadable.remove(&setting);
                     self.given.insert(setting, Given { text: Secret::new(text), origin });
                 }
             }
