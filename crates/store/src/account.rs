@@ -104,6 +104,20 @@ impl Store {
             .transpose())
     }
 
+    /// Whether admins of this account may act for others: it is the operator's own. `false` when there is no such account.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn is_node_admin(&self, id: AccountId) -> Result<bool, DatabaseError> {
+        let found = on_pool!(self, pools => sqlx::query("SELECT node_admin FROM accounts WHERE id = $1")
+            .bind(id.as_uuid())
+            .fetch_optional(&pools.reader)
+            .await?
+            .map(|row| row.boolean("node_admin"))
+            .transpose()?);
+        Ok(found.unwrap_or(false))
+    }
+
     /// Accounts by name, at most [`MAX_PAGE`](crate::MAX_PAGE).
     ///
     /// # Errors

@@ -74,6 +74,7 @@ impl From<FindKeyError> for Problem {
     fn from(error: FindKeyError) -> Self {
         match error {
             FindKeyError::NotFound => Self::no_such("API key"),
+            FindKeyError::Forbidden(error) => error.into(),
             FindKeyError::Stale(error) => error.into(),
             FindKeyError::Database(error) => error.into(),
         }
@@ -158,6 +159,7 @@ impl From<EndSessionError> for Problem {
     fn from(error: EndSessionError) -> Self {
         match error {
             EndSessionError::NotFound => Self::no_such("session"),
+            EndSessionError::Forbidden(error) => error.into(),
             EndSessionError::Database(error) => error.into(),
         }
     }

@@ -3,7 +3,7 @@ use crate::http::ClientAddress;
 use crate::http::caller::{Presented, bearer};
 use crate::http::dry_run::{asks_for_dry_run, mark};
 use crate::http::forwarded::TrustedProxies;
-use crate::http::idempotency::{IDEMPOTENCY_KEY, Keyed};
+use crate::http::idempotency::{IDEMPOTENCY_KEY, Keyed, only_asks};
 use crate::http::problem::{Problem, ProblemCode};
 use crate::http::query::KnownParameters;
 use crate::service::{Quota, Rate, Who};
@@ -66,7 +66,8 @@ impl Admission {
             Some((_, Quota { wait: None, .. })) | None => {
                 request.extensions_mut().insert(Presented(presented));
                 // What changes nothing can be repeated.
-                if request.method() == Method::POST && !is_dry_run && request.headers().contains_key(IDEMPOTENCY_KEY) {
+                let changes = request.method() == Method::POST && !is_dry_run && !only_asks(request.uri().path());
+                if changes && request.headers().contains_key(IDEMPOTENCY_KEY) {
                     request.extensions_mut().insert(Keyed(self.services.clone()));
                 }
                 self.run(request, next).await

@@ -10,7 +10,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, header};
 use std::sync::Arc;
-use tandem_model::Permission;
+use tandem_model::Permissions;
 
 /// Who asks, as far as the bearer tells: found out once for each request, before its endpoint.
 #[derive(Clone)]
@@ -29,7 +29,7 @@ impl FromRequestParts<Services> for Caller {
         };
         let wrong = "the API key or token is unknown, expired or was revoked";
         let caller = caller.ok_or_else(|| Problem::new(ProblemCode::Unauthorized, wrong))?;
-        let permission = needed(parts)?;
+        let needed = needed(parts)?;
         let mut caller = match parts.headers.get(ACT_AS) {
             None => caller,
             Some(account) => {
@@ -39,7 +39,7 @@ impl FromRequestParts<Services> for Caller {
                 Box::pin(services.access.act_for(caller, account)).await?
             }
         };
-        caller.require(permission)?;
+        caller.require_all(needed)?;
         caller.request = asked(parts)?;
         Ok(caller)
     }
@@ -70,9 +70,9 @@ fn asked(parts: &Parts) -> Result<Asked, Problem> {
 }
 
 /// What the endpoint asks of its caller. One that was registered without saying so lets nobody in.
-fn needed(parts: &Parts) -> Result<Permission, Problem> {
+fn needed(parts: &Parts) -> Result<Permissions, Problem> {
     match parts.extensions.get() {
-        Some(Needs(permission)) => Ok(*permission),
+        Some(Needs(permissions)) => Ok(*permissions),
         None => {
             tracing::error!(path = parts.uri.path(), "an endpoint does not say what its caller must be allowed to do");
             Err(Problem::new(ProblemCode::Forbidden, "nobody may do this"))
@@ -96,12 +96,14 @@ pub(super) const NO_ACCOUNT: &str = "X-Act-As names no account of the node";
 mod tests {
     use super::*;
     use axum::http::{Request, StatusCode};
+    use tandem_model::Permission;
 
     #[test]
     fn an_endpoint_that_declares_no_permission_lets_nobody_in() {
         let (mut parts, ()) = Request::new(()).into_parts();
         assert_eq!(needed(&parts).unwrap_err().status(), StatusCode::FORBIDDEN);
-        parts.extensions.insert(Needs(Permission::Calls));
-        assert_eq!(needed(&parts).unwrap(), Permission::Calls);
+        let calls = Permissions::of(&[Permission::Calls]);
+        parts.extensions.insert(Needs(calls));
+        assert_eq!(needed(&parts).unwrap(), calls);
     }
 }

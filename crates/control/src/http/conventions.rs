@@ -2,6 +2,7 @@
 
 use crate::http::admission::is_exempt;
 use crate::http::etag::has_versions;
+use crate::http::idempotency::only_asks;
 use axum::http::Method;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
@@ -22,7 +23,7 @@ pub(super) fn write_into(document: &mut OpenApi) {
     for (path, item) in &mut document.paths.paths {
         let is_limited = !is_exempt(path);
         let PathItem { get, put, post, delete, patch, .. } = item;
-        if let Some(operation) = post.as_mut().filter(|operation| needs_key(operation)) {
+        if let Some(operation) = post.as_mut().filter(|operation| needs_key(operation) && !only_asks(path)) {
             takes_idempotency_key(operation);
         }
         for operation in [&mut *put, post, delete, patch].into_iter().flatten() {

@@ -68,6 +68,12 @@ async fn begin(services: &Services, request: Request) -> Result<(Begun, Request)
     Ok((begun, Request::from_parts(parts, Body::from(bytes))))
 }
 
+/// Whether a POST to this path changes nothing. Its answer is not kept, whatever key comes with it: a caller who may only read writes
+/// nothing.
+pub(super) fn only_asks(path: &str) -> bool {
+    path.strip_prefix(super::API_PATH).is_some_and(|path| ONLY_ASKS.contains(&path))
+}
+
 fn key_of(value: Option<&HeaderValue>) -> Result<String, Problem> {
     let key = value.and_then(|value| value.to_str().ok()).unwrap_or_default();
     let is_fit = (1..=MAX_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
@@ -109,6 +115,8 @@ impl From<BeginError> for Problem {
 
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 pub(super) const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+/// POSTs that are questions with a body.
+const ONLY_ASKS: [&str; 1] = ["/routing/explain"];
 /// What of an answer's head a repeat is told too.
 const KEPT_HEADERS: [HeaderName; 3] = [header::CONTENT_TYPE, header::LOCATION, header::ETAG];
 /// Longest key, in characters.

@@ -65,10 +65,10 @@ mod webhooks;
 pub use client_address::ClientAddress;
 
 use crate::Services;
-use crate::http::permission::needs;
+use crate::http::permission::{needs, needs_all};
 use crate::http::problem::{Problem, ProblemCode};
 use axum::Router;
-use tandem_model::Permission::{Admin, Calls, Read, Write};
+use tandem_model::Permission::{self, Admin, Calls, Read, Write};
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -192,14 +192,15 @@ fn endpoints() -> OpenApiRouter<Services> {
         .routes(needs(Read, routes!(erasures::read)))
         .routes(needs(Read, routes!(events::stream)))
         .routes(needs(Read, routes!(webhooks::list)))
-        .routes(needs(Write, routes!(webhooks::create)))
+        .routes(needs_all(LISTENS, routes!(webhooks::create)))
         .routes(needs(Read, routes!(webhooks::read)))
-        .routes(needs(Write, routes!(webhooks::update, webhooks::delete)))
-        .routes(needs(Write, routes!(webhooks::rotate_secret)))
-        .routes(needs(Write, routes!(webhooks::test)))
+        .routes(needs_all(LISTENS, routes!(webhooks::update)))
+        .routes(needs(Write, routes!(webhooks::delete)))
+        .routes(needs_all(LISTENS, routes!(webhooks::rotate_secret)))
+        .routes(needs_all(LISTENS, routes!(webhooks::test)))
         .routes(needs(Read, routes!(webhooks::deliveries)))
-        .routes(needs(Write, routes!(webhooks::replay_one)))
-        .routes(needs(Write, routes!(webhooks::replay)))
+        .routes(needs_all(LISTENS, routes!(webhooks::replay_one)))
+        .routes(needs_all(LISTENS, routes!(webhooks::replay)))
         .routes(needs(Admin, routes!(api_keys::list, api_keys::create)))
         .routes(needs(Admin, routes!(api_keys::read, api_keys::revoke)))
         .routes(needs(Admin, routes!(users::list, users::create)))
@@ -236,5 +237,7 @@ async fn method_not_allowed() -> Problem {
     )
 }
 
+/// Whoever decides where events are sent can read them.
+const LISTENS: &[Permission] = &[Write, Read];
 /// Where the wire contract lives.
 const API_PATH: &str = "/api/v1/telephony";

@@ -70,6 +70,8 @@ pub(crate) enum Forbidden {
     Lacks(Permission),
     #[error("nobody gives the permission {0} who does not have it")]
     Gives(Permission),
+    #[error("the other has the permission {0}, which the caller does not have")]
+    Outranked(Permission),
     #[error("only an admin of the node acts for another account")]
     ActsForOthers,
     #[error("only the operator's own account {0}")]
@@ -160,12 +162,22 @@ impl Caller {
 
     /// Refuses who lacks a permission.
     pub(crate) fn require(&self, permission: Permission) -> Result<(), Forbidden> {
-        if self.permissions.allow(permission) { Ok(()) } else { Err(Forbidden::Lacks(permission)) }
+        self.require_all(Permissions::of(&[permission]))
+    }
+
+    /// Refuses who lacks one of these permissions.
+    pub(crate) fn require_all(&self, permissions: Permissions) -> Result<(), Forbidden> {
+        self.permissions.first_missing(permissions).map_or(Ok(()), |missing| Err(Forbidden::Lacks(missing)))
     }
 
     /// Refuses who is not of the operator's own account, or acts for another.
     pub(crate) fn require_node(&self, what: OfNode) -> Result<(), Forbidden> {
         if self.node_admin { Ok(()) } else { Err(Forbidden::OfNode(what)) }
+    }
+
+    /// Refuses who would change or remove a key or person with more permissions than they have.
+    pub(crate) fn may_change(&self, permissions: Permissions) -> Result<(), Forbidden> {
+        self.permissions.first_missing(permissions).map_or(Ok(()), |missing| Err(Forbidden::Outranked(missing)))
     }
 
     /// Refuses who would give more than they have.
@@ -317,6 +329,11 @@ impl Access {
         let Some(claims) = platform.verify(bearer, now).await? else {
             return Ok(None);
         };
+        if self.core.store.is_node_admin(claims.account).await? {
+            let account = claims.account;
+            tracing::warn!(%account, role = %claims.role, "a token of the platform names the operator's own account and is not taken: it could make keys that act for every account");
+            return Ok(None);
+        }
         let account = match claims.tier {
             Some(tier) => {
                 let platform = tandem_store::Actor::new(tandem_store::ActorKind::Platform, "platform".into());

@@ -34,6 +34,8 @@ pub(crate) enum FindKeyError {
     #[error("no such key")]
     NotFound,
     #[error(transparent)]
+    Forbidden(#[from] Forbidden),
+    #[error(transparent)]
     Stale(#[from] Stale),
     #[error(transparent)]
     Database(#[from] DatabaseError),
@@ -104,7 +106,7 @@ impl ApiKeys {
         Ok(made)
     }
 
-    /// Revokes a key; it stops working within 100 ms.
+    /// Revokes a key, which may do no more than who revokes it, with all that it has made; they stop working within 100 ms.
     pub(crate) async fn revoke(&self, caller: &Caller, id: ApiKeyId) -> Result<(), FindKeyError> {
         let revoked = self.core.store.revoke_api_key(&caller.act(self.core.now()), caller.account_id(), id).await;
         revoked.map_err(|error| match error {
@@ -113,6 +115,7 @@ impl ApiKeys {
             RevokeApiKeyError::Database(error) => error.into(),
         })?;
         if !caller.request.dry_run {
+        caller.may_change(self.read(caller, id).await?.scopes)?;
             tracing::info!(account = %caller.account.id, actor = %caller.actor.name, key_id = %id, "an API key was revoked");
         }
         Ok(())

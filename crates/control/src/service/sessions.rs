@@ -45,6 +45,8 @@ pub(crate) enum SignInError {
 /// Why a session is not ended.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EndSessionError {
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
     #[error("no such session")]
     NotFound,
     #[error(transparent)]
@@ -110,10 +112,17 @@ impl Sessions {
         }
     }
 
-    /// Ends a session that the caller may see; its tokens stop working within 100 ms.
+    /// Ends a session that the caller may see, of somebody who may do no more than the caller; its tokens stop working within 100 ms.
     pub(crate) async fn end(&self, caller: &Caller, id: SessionId) -> Result<(), EndSessionError> {
         let user = scope(caller).ok_or(EndSessionError::NotFound)?;
-        let act = caller.act(self.core.now());
+        let now = self.core.now();
+        let owner = self.core.store.session(id, now).await?;
+        let may_see = |owner: &SessionOwner| {
+            owner.account.id == caller.account_id() && user.is_none_or(|user| owner.user.id == user)
+        };
+        let owner = owner.filter(may_see);
+        caller.may_change(owner.ok_or(EndSessionError::NotFound)?.user.role.permissions())?;
+        let act = caller.act(now);
         if !self.core.store.end_session(&act, caller.account_id(), user, id).await? {
             return Err(EndSessionError::NotFound);
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tandem_model::{Role, Secret, UserId};
 use tandem_store::{
-    ChangeUserError, DatabaseError, InsertUserError, MAX_USERS, SignInAttempt, Stale, User, UserChange,
+    Act, ChangeUserError, DatabaseError, InsertUserError, MAX_USERS, SignInAttempt, Stale, User, UserChange, Versioned,
 };
 
 /// People who act for the account.
@@ -141,7 +141,7 @@ impl Users {
     /// Changes a user. Who changes somebody must have all that the other has: they could take their place by a new password.
     pub(crate) async fn update(&self, caller: &Caller, id: UserId, edit: UserEdit) -> Result<User, EditUserError> {
         let before = self.read(caller, id).await?;
-        caller.may_give(before.role.permissions())?;
+        caller.may_change(before.role.permissions())?;
         if let Some(role) = edit.role {
             caller.may_give(role.permissions())?;
         }
@@ -150,17 +150,28 @@ impl Users {
             None => None,
         };
         let change = UserChange { name: edit.name, role: edit.role, password };
-        let act = caller.act(self.core.now());
-        let user = self.core.store.update_user(&act, caller.account_id(), id, &change).await?;
+        let user = loop {
+            let act = self.act_on(caller, id).await?;
+            match self.core.store.update_user(&act, caller.account_id(), id, &change).await {
+                Err(ChangeUserError::Stale(_)) if caller.request.expected_version.is_none() => {}
+                updated => break updated?,
+            }
+        };
         if !caller.request.dry_run {
             tracing::info!(account = %caller.account.id, actor = %caller.actor.name, user = %id, role = %user.role, password = change.password.is_some(), "a user was changed");
         }
         Ok(user)
     }
 
-    /// Removes a user; their sessions end within 100 ms.
+    /// Removes a user, who may do no more than who removes them; their sessions end within 100 ms.
     pub(crate) async fn delete(&self, caller: &Caller, id: UserId) -> Result<(), EditUserError> {
-        self.core.store.delete_user(&caller.act(self.core.now()), caller.account_id(), id).await?;
+        loop {
+            let act = self.act_on(caller, id).await?;
+            match self.core.store.delete_user(&act, caller.account_id(), id).await {
+                Err(ChangeUserError::Stale(_)) if caller.request.expected_version.is_none() => {}
+                deleted => break deleted?,
+            }
+        }
         if !caller.request.dry_run {
             tracing::info!(account = %caller.account.id, actor = %caller.actor.name, user = %id, "a user was removed");
         }
@@ -168,6 +179,15 @@ impl Users {
     }
 
     /// Changes the caller's own password, who must know the current one. All their sessions end, this one too.
+    /// What the caller does to a user whom they may change. It is stale when the user gets another role before it is done: then it is to be
+    /// judged again.
+    async fn act_on(&self, caller: &Caller, id: UserId) -> Result<Act, EditUserError> {
+        let user = self.read(caller, id).await?;
+        caller.may_change(user.role.permissions())?;
+        let act = caller.act(self.core.now());
+        Ok(Act { expected_version: act.expected_version.or(Some(user.version())), ..act })
+    }
+
     pub(crate) async fn change_password(
         &self,
         caller: &Caller,

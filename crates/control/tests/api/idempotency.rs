@@ -79,6 +79,29 @@ async fn a_key_is_for_one_request_of_one_caller() {
 }
 
 #[tokio::test]
+async fn what_only_asks_keeps_no_answer() {
+    let api = Api::start().await;
+    let reader = api.post("/api-keys", json!({"name": "reader", "scopes": ["read"]})).await.expect(201);
+    let reader = reader["key"].as_str().unwrap();
+    let ask = async |key: &str, number: &str| {
+        let body = json!({"to_number": number, "connect": {"type": "echo"}});
+        post_as(&api, reader, "/routing/explain", key, &body).await
+    };
+    for number in ["+12025550100", "+12025550100", "+12025550101"] {
+        let reply = ask("k-1", number).await;
+        assert!(!is_replay(&reply));
+        assert_eq!(reply.expect(200)["to"], number, "another question under the same key is answered");
+    }
+    // It is not even looked at.
+    ask(&"x".repeat(256), "+12025550100").await.expect(200);
+    let options = SqliteConnectOptions::new().filename(api.folder().join("tandem.db"));
+    let mut database = options.connect().await.unwrap();
+    let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM idempotency_keys").fetch_one(&mut database).await.unwrap();
+    assert_eq!(kept, 0);
+    database.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn who_may_not_do_it_learns_no_answer() {
     let api = Api::start().await;
     let made = post(&api, "/api-keys", "k-1", &json!({"name": "x", "scopes": ["read"]})).await.expect(201);

@@ -80,6 +80,26 @@ async fn a_token_of_the_platform_opens_its_account() {
     assert_eq!(ask(&api, &token).await.0, 401);
 }
 
+/// Its admins act for every account: one key made by such a token would do so, too.
+#[tokio::test]
+async fn a_token_of_the_platform_does_not_open_the_account_of_the_operator() {
+    let api = Api::start().await.restarted_with(Some(fixed(RSA_PUBLIC)));
+    let node = api.store.ensure_admin_account(&crate::harness::ACT, "admin").await.unwrap();
+    for (role, tier) in [("admin", json!(null)), ("operator", json!(null)), ("viewer", json!("free"))] {
+        let changes = json!({"sub": node.id.to_string(), "role": role, "tier": tier});
+        let token = signed(Algorithm::RS256, &rsa(RSA), &claims(&api, changes));
+        let body = json!({"name": "left over", "scopes": ["read"]});
+        for (method, path, body) in [(Method::GET, "/trunks", None), (Method::POST, "/api-keys", Some(body))] {
+            api.send(method, path, body, Some(&token)).await.expect_problem(401, "unauthorized");
+        }
+    }
+    let after = api.store.account(node.id).await.unwrap().unwrap();
+    assert_eq!(after.tier, node.tier, "nor does it change it");
+    // Other accounts are opened as before.
+    let token = signed(Algorithm::RS256, &rsa(RSA), &claims(&api, json!({"role": "admin"})));
+    assert_eq!(ask(&api, &token).await.0, 200);
+}
+
 #[tokio::test]
 async fn each_kind_of_key_signs() {
     let api = Api::start().await.restarted_with(Some(fixed(EC_PUBLIC)));

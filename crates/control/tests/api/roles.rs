@@ -26,14 +26,15 @@ async fn signed_in(api: &Api, role: Role) -> String {
     tokens["access_token"].as_str().unwrap().to_owned()
 }
 
-/// Every operation that needs a permission, by method and path below the API, with that permission.
-fn guarded() -> BTreeMap<(String, String), Permission> {
+/// Every operation that needs permissions, by method and path below the API, with those.
+fn guarded() -> BTreeMap<(String, String), Permissions> {
     let document = serde_json::to_value(openapi()).unwrap();
     let needs = |(path, method, operation): (String, String, Value)| {
-        let permission = operation["security"][0]["bearer"][0].as_str()?.parse().unwrap();
+        let named = operation["security"][0]["bearer"].as_array()?;
+        let needed = named.iter().map(|name| name.as_str().unwrap().parse::<Permission>().unwrap()).collect();
         // What is outside is for the operator's account only, and has tests of its own.
         let short = path.strip_prefix("/api/v1/telephony")?.to_owned();
-        Some(((method, short), permission))
+        Some(((method, short), needed))
     };
     operations(&document).into_iter().filter_map(needs).collect()
 }
@@ -55,7 +56,7 @@ async fn each_role_may_do_what_it_holds_and_nothing_else() {
     assert!(guarded.len() >= 27, "{guarded:?}");
     let nowhere = "018f0000-0000-7000-8000-000000000000";
     for (permissions, bearer) in &bearers {
-        for ((method, path), permission) in &guarded {
+        for ((method, path), needed) in &guarded {
             let name = format!("{permissions:?} {method} {path}");
             // It would end the session with which the others are tried.
             if path == "/sessions/current" {
@@ -65,11 +66,15 @@ async fn each_role_may_do_what_it_holds_and_nothing_else() {
             // A stream of events would go on.
             let path = if path == "/events" { "/events?follow=false" } else { path };
             let reply = api.send(method, &path.replace("{id}", nowhere), Some(json!({})), Some(bearer)).await;
-            if permissions.allow(*permission) {
-                assert!(!matches!(reply.status.as_u16(), 401 | 403 | 500), "{name}: {} {}", reply.status, reply.body);
-            } else {
-                let problem = reply.expect_problem(403, "forbidden");
-                assert!(problem["detail"].as_str().unwrap().contains(permission.as_str()), "{name}: {problem}");
+            match permissions.first_missing(*needed) {
+                None => {
+                    let status = reply.status.as_u16();
+                    assert!(!matches!(status, 401 | 403 | 500), "{name}: {status} {}", reply.body);
+                }
+                Some(missing) => {
+                    let problem = reply.expect_problem(403, "forbidden");
+                    assert!(problem["detail"].as_str().unwrap().contains(missing.as_str()), "{name}: {problem}");
+                }
             }
         }
     }
@@ -77,10 +82,35 @@ async fn each_role_may_do_what_it_holds_and_nothing_else() {
 
 #[test]
 fn a_viewer_changes_nothing_of_the_account() {
-    for ((method, path), permission) in guarded() {
+    for ((method, path), needed) in guarded() {
         let changes = method != "GET" && !OWN.contains(&format!("{method} {path}").as_str());
-        assert!(!(changes && Role::Viewer.permissions().allow(permission)), "{method} {path}");
+        assert!(!changes || Role::Viewer.permissions().first_missing(needed).is_some(), "{method} {path}");
     }
+}
+
+/// Whoever says where events go reads them.
+#[tokio::test]
+async fn who_may_not_read_has_no_events_sent() {
+    let guarded = guarded();
+    let both = Permissions::of(&[Permission::Read, Permission::Write]);
+    let of_endpoints = guarded.iter().filter(|((_, path), _)| path.starts_with("/webhook-endpoints"));
+    let changes = of_endpoints.filter(|((method, _), _)| method != "GET" && method != "DELETE");
+    assert_eq!(changes.clone().count(), 6);
+    for ((method, path), needed) in changes {
+        assert_eq!(*needed, both, "{method} {path}");
+    }
+    let api = Api::start().await;
+    let writer = api.post("/api-keys", json!({"name": "writer", "scopes": ["write"]})).await.expect(201);
+    let writer = writer["key"].as_str();
+    let body = json!({"url": "https://203.0.113.7/events", "event_types": ["call.*"]});
+    let made = api.send(Method::POST, "/webhook-endpoints", Some(body.clone()), writer).await;
+    let problem = made.expect_problem(403, "forbidden");
+    assert!(problem["detail"].as_str().unwrap().contains("read"), "{problem}");
+    let both = api.post("/api-keys", json!({"name": "both", "scopes": ["write", "read"]})).await.expect(201);
+    let made = api.send(Method::POST, "/webhook-endpoints", Some(body), both["key"].as_str()).await.expect(201);
+    // It may be taken away by who could not have made it.
+    let path = format!("/webhook-endpoints/{}", made["id"].as_str().unwrap());
+    api.send(Method::DELETE, &path, None, writer).await.expect(204);
 }
 
 #[tokio::test]

@@ -82,12 +82,7 @@ impl Operation<'_> {
         if let Some(description) = self.told["description"].as_str() {
             html.raw("<p>").prose(description).raw("</p>\n");
         }
-        match text(self.told, "/security/0/bearer/0") {
-            "" => html.raw("<p class=\"note\">Needs no key.</p>\n"),
-            permission => {
-                html.raw("<p class=\"note\">Needs the permission <code>").text(permission).raw("</code>.</p>\n")
-            }
-        };
+        self.write_permissions(html);
         self.write_parameters(document, html);
         let body = content(&self.told["requestBody"]);
         if let Some((kind, schema)) = body.first() {
@@ -100,6 +95,20 @@ impl Operation<'_> {
                 write_example("An example of the answer", answer, html);
             }
         }
+    }
+
+    fn write_permissions(&self, html: &mut Html) {
+        let needed = self.told.pointer("/security/0/bearer").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let mut names = needed.iter().filter_map(Value::as_str);
+        let Some(first) = names.next() else {
+            html.raw("<p class=\"note\">Needs no key.</p>\n");
+            return;
+        };
+        html.raw("<p class=\"note\">Needs the permission <code>").text(first).raw("</code>");
+        for name in names {
+            html.raw(" and the permission <code>").text(name).raw("</code>");
+        }
+        html.raw(".</p>\n");
     }
 
     fn write_parameters(&self, document: &Value, html: &mut Html) {
