@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
-use tandem_model::{AccountId, Timestamp};
+use tandem_model::{AccountId, ApiKeyId, Timestamp};
 use uuid::Uuid;
 
 /// Who does something, from where, when and how. Whatever changes what people see takes one.
@@ -80,6 +80,12 @@ impl Actor {
     #[must_use]
     pub const fn new(kind: ActorKind, name: Cow<'static, str>) -> Self {
         Self { kind, id: None, name, account: None, on_behalf_of: None }
+    }
+
+    /// The API key that does it, if one does.
+    pub(crate) fn key(&self) -> Option<ApiKeyId> {
+        let id = self.id.filter(|_| self.kind == ActorKind::ApiKey);
+        id.map(ApiKeyId::from_uuid)
     }
 }
 

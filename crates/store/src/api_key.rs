@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use std::time::Duration;
 use subtle::ConstantTimeEq;
 use tandem_model::{Account, AccountId, ApiKeyId, Permissions, Secret, Timestamp};
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 /// A bearer key as it is stored: the key itself is not.
@@ -29,12 +30,23 @@ pub struct ApiKey {
     pub scopes: Permissions,
     /// When it was made.
     pub created_at: Timestamp,
+    /// Who made it; `None` for keys that are older than this is noted.
+    pub created_by: Option<KeyMaker>,
     /// From when on it no longer counts.
     pub expires_at: Option<Timestamp>,
     /// When it was last used, to about a minute.
     pub last_used_at: Option<Timestamp>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
+}
+
+/// Who made a key, as the audit log names actors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyMaker {
+    /// A spelling of [`ActorKind`](crate::ActorKind), or of a newer build's.
+    pub kind: String,
+    /// The id of the key or the user.
+    pub id: Option<Uuid>,
 }
 
 /// A key to be made.
@@ -76,7 +88,7 @@ pub const MAX_LIVE_KEYS: u32 = 1_000;
 #[derive(Debug)]
 pub enum SecretReplacement {
     /// The key has this secret now, and the one before counts no more.
-    Replaced(ApiKey, Secret),
+    Replaced(Box<ApiKey>, Secret),
     /// It was used or revoked, and stays as it is.
     InUse,
     /// The account has no such key.
@@ -98,6 +110,15 @@ pub enum InsertApiKeyError {
     /// The account has all its keys.
     #[error("the account has its {MAX_LIVE_KEYS} keys; revoke one")]
     TooMany,
+    /// It is made by a key that was revoked meanwhile.
+    #[error("the key that makes it was revoked")]
+    MakerRevoked,
+    /// It is made by a key that ends before it.
+    #[error("the key that makes it ends at {end}")]
+    EndsAfterMaker {
+        /// When the maker ends.
+        end: Timestamp,
+    },
     /// Too short to be a secret, or too long.
     #[error("a key has {min} to {max} characters")]
     Length {
@@ -143,10 +164,12 @@ impl Store {
         Ok((key.id, secret))
     }
 
-    /// Makes a key: `tdm_` and 64 hexadecimal digits. It is shown this once; only its SHA-256 is stored.
+    /// Makes a key: `tdm_` and 64 hexadecimal digits. It is shown this once; only its SHA-256 is stored. One that a key makes ends with
+    /// its maker, or before.
     ///
     /// # Errors
-    /// [`InsertApiKeyError::UnknownAccount`], [`InsertApiKeyError::TooMany`].
+    /// [`InsertApiKeyError::UnknownAccount`], [`InsertApiKeyError::TooMany`], [`InsertApiKeyError::MakerRevoked`],
+    /// [`InsertApiKeyError::EndsAfterMaker`].
     pub async fn create_limited_api_key(
         &self,
         act: &Act,
@@ -158,7 +181,7 @@ impl Store {
     /// As [`create_limited_api_key`](Self::create_limited_api_key), with an id that nothing else has.
     ///
     /// # Errors
-    /// [`InsertApiKeyError::UnknownAccount`], [`InsertApiKeyError::TooMany`].
+    /// As there.
     pub async fn create_api_key_of_id(
         &self,
         act: &Act,
@@ -208,7 +231,7 @@ impl Store {
                 .changed(json!({"prefix": before.prefix}), json!({"prefix": key.prefix}))
                 .replaced("key", true);
             transaction.finish(self, act, change).await?;
-            Ok(SecretReplacement::Replaced(key, secret))
+            Ok(SecretReplacement::Replaced(Box::new(key), secret))
         })
     }
 
@@ -238,13 +261,15 @@ impl Store {
         new: NewApiKey<'_>,
         secret: &Secret,
     ) -> Result<ApiKey, InsertApiKeyError> {
-        let key = ApiKey {
+        let maker = act.actor.key();
+        let mut key = ApiKey {
             id,
             account_id: new.account_id,
             name: new.name.to_owned(),
             prefix: visible_prefix(secret.expose()),
             scopes: new.scopes,
             created_at: now(),
+            created_by: Some(KeyMaker { kind: act.actor.kind.as_str().to_owned(), id: act.actor.id }),
             expires_at: new.expires_at,
             last_used_at: None,
             revoked_at: None,
@@ -266,6 +291,14 @@ impl Store {
                     Ok(known)
                 };
             }
+            if let Some(maker) = maker {
+                // Whatever account it belongs to: an admin of the node acts for another.
+                let maker = sqlx::query("SELECT * FROM api_keys WHERE id = $1")
+                    .bind(maker.as_uuid())
+                    .fetch_optional(&mut *transaction)
+                    .await?;
+                key.expires_at = end_by(maker.map(|row| read_api_key(&row)).transpose()?, key.expires_at)?;
+            }
             let live: u32 =
                 sqlx::query("SELECT count(*) AS live FROM api_keys WHERE account_id = $1 AND revoked_at IS NULL")
                     .bind(key.account_id.as_uuid())
@@ -276,8 +309,9 @@ impl Store {
                 return Err(InsertApiKeyError::TooMany);
             }
             let inserted = sqlx::query(
-                "INSERT INTO api_keys (id, account_id, name, prefix, key_sha256, scopes, created_at, expires_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                "INSERT INTO api_keys
+                 (id, account_id, name, prefix, key_sha256, scopes, created_at, expires_at, created_by_kind, created_by_id)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
             )
             .bind(key.id.as_uuid())
             .bind(key.account_id.as_uuid())
@@ -287,6 +321,8 @@ impl Store {
             .bind(key.scopes.to_string())
             .bind(key.created_at.unix_micros())
             .bind(key.expires_at.map(Timestamp::unix_micros))
+            .bind(act.actor.kind.as_str())
+            .bind(act.actor.id)
             .execute(&mut *transaction)
             .await;
             match inserted {
@@ -334,11 +370,17 @@ impl Store {
         Ok(bool::from(found.hash.ct_eq(&hash)).then_some(found.owner))
     }
 
-    /// Revokes a key. Revoking it again keeps the first time.
+    /// Revokes a key, and with it those that it has made, of whatever account, and those that they have made; tells how many were revoked
+    /// with it. Revoking it again keeps the first time.
     ///
     /// # Errors
     /// [`RevokeApiKeyError::NotFound`].
-    pub async fn revoke_api_key(&self, act: &Act, account: AccountId, id: ApiKeyId) -> Result<(), RevokeApiKeyError> {
+    pub async fn revoke_api_key(
+        &self,
+        act: &Act,
+        account: AccountId,
+        id: ApiKeyId,
+    ) -> Result<usize, RevokeApiKeyError> {
         on_pool!(self, pools => {
             let mut transaction = pools.begin().await?;
             let key = sqlx::query(FIND_API_KEY)
@@ -350,18 +392,23 @@ impl Store {
                 .transpose()?
                 .ok_or(RevokeApiKeyError::NotFound)?;
             act.expects(&key)?;
-            sqlx::query(
-                "UPDATE api_keys SET revoked_at = coalesce(revoked_at, $3) WHERE id = $1 AND account_id = $2",
-            )
-            .bind(id.as_uuid())
-            .bind(account.as_uuid())
-            .bind(now().unix_micros())
-            .execute(&mut *transaction)
-            .await?;
+            let revoked = sqlx::query(REVOKE_FAMILY)
+                .bind(id.as_uuid())
+                .bind(now().unix_micros())
+                .fetch_all(&mut *transaction)
+                .await?;
             sqlx::query(BUMP_REVISION).execute(&mut *transaction).await?;
-            transaction.finish(self, act, Change::new(account, "api_key.revoke", &id)).await?;
-        });
-        Ok(())
+            let mut changes = vec![Change::new(account, "api_key.revoke", &id)];
+            for row in &revoked {
+                let key = read_api_key(row)?;
+                if key.id != id {
+                    changes.push(Change::new(key.account_id, "api_key.revoke", &key.id).made(json!({"revoked_with": id})));
+                }
+            }
+            let with_it = changes.len() - 1;
+            transaction.finish_all(self, act, &changes).await?;
+            Ok(with_it)
+        })
     }
 
     /// Keys of an account, newest first, revoked ones too, at most [`MAX_PAGE`](crate::MAX_PAGE).
@@ -482,6 +529,25 @@ impl ReadRow for ReadKey {
     }
 }
 
+/// When a key that another makes no longer counts: it cannot outlive its maker.
+fn end_by(maker: Option<ApiKey>, asked: Option<Timestamp>) -> Result<Option<Timestamp>, InsertApiKeyError> {
+    let maker = maker.filter(|maker| maker.revoked_at.is_none()).ok_or(InsertApiKeyError::MakerRevoked)?;
+    match (asked, maker.expires_at) {
+        (Some(asked), Some(end)) if asked > end => Err(InsertApiKeyError::EndsAfterMaker { end }),
+        (asked, end) => Ok(asked.or(end)),
+    }
+}
+
+/// Revokes a key with all that descend from it by making. `UNION` passes over what it has seen.
+const REVOKE_FAMILY: &str = "UPDATE api_keys SET revoked_at = $2 WHERE revoked_at IS NULL AND id IN (
+         WITH RECURSIVE family (id) AS (
+             SELECT id FROM api_keys WHERE id = $1
+             UNION
+             SELECT made.id FROM api_keys AS made JOIN family ON made.created_by_id = family.id
+             WHERE made.created_by_kind = 'api_key'
+         )
+         SELECT id FROM family
+     ) RETURNING *";
 const FIND_API_KEY: &str = "SELECT * FROM api_keys WHERE id = $1 AND account_id = $2";
 
 fn read_api_key<R: Columns>(row: &R) -> Result<ApiKey, DatabaseError> {
@@ -492,6 +558,10 @@ fn read_api_key<R: Columns>(row: &R) -> Result<ApiKey, DatabaseError> {
         prefix: row.text("prefix")?,
         scopes: row.parsed("scopes")?,
         created_at: row.time("created_at")?,
+        created_by: match row.text_opt("created_by_kind")? {
+            Some(kind) => Some(KeyMaker { kind, id: row.uuid_opt("created_by_id")? }),
+            None => None,
+        },
         expires_at: row.time_opt("expires_at")?,
         last_used_at: row.time_opt("last_used_at")?,
         revoked_at: row.time_opt("revoked_at")?,

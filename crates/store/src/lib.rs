@@ -51,7 +51,8 @@ pub use alert::{
     ALERTS_KEY, AlertFilter, ChangeAlertError, ChangeAlertSettingsError, HourlyCost, OpenAlert, RecentTraffic,
 };
 pub use api_key::{
-    API_KEYS_KEY, ApiKey, InsertApiKeyError, KeyOwner, MAX_LIVE_KEYS, NewApiKey, RevokeApiKeyError, SecretReplacement,
+    API_KEYS_KEY, ApiKey, InsertApiKeyError, KeyMaker, KeyOwner, MAX_LIVE_KEYS, NewApiKey, RevokeApiKeyError,
+    SecretReplacement,
 };
 pub use audit::{AUDIT_LOG_KEY, AuditEntry, AuditFilter, Change, Fault, Finding, MAX_FINDINGS, NODE, Verified};
 pub use backup::{BackedUp, RestoreError, Restored};

@@ -32,6 +32,7 @@ const SQLITE: &[Step] = &[
     (24, "listening quality", include_str!("../migrations/sqlite/0024_listening_quality.sql")),
     (25, "unseen passwords", include_str!("../migrations/sqlite/0025_unseen_passwords.sql")),
     (26, "credit commitments", include_str!("../migrations/sqlite/0026_credit_commitments.sql")),
+    (29, "rights that end", include_str!("../migrations/sqlite/0029_rights_that_end.sql")),
     (30, "noted audit heads", include_str!("../migrations/sqlite/0030_noted_audit_heads.sql")),
 ];
 
@@ -63,6 +64,7 @@ const POSTGRES: &[Step] = &[
     (24, "listening quality", include_str!("../migrations/postgres/0024_listening_quality.sql")),
     (25, "unseen passwords", include_str!("../migrations/postgres/0025_unseen_passwords.sql")),
     (26, "credit commitments", include_str!("../migrations/postgres/0026_credit_commitments.sql")),
+    (29, "rights that end", include_str!("../migrations/postgres/0029_rights_that_end.sql")),
     (30, "noted audit heads", include_str!("../migrations/postgres/0030_noted_audit_heads.sql")),
 ];
 

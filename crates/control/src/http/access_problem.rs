@@ -61,6 +61,7 @@ impl From<CreateKeyError> for Problem {
                 ProblemCode::ApiKeyLimitReached,
                 format!("the account has its {MAX_LIVE_KEYS} keys; revoke those that nobody uses"),
             ),
+            CreateKeyError::MakerRevoked => Self::new(ProblemCode::Unauthorized, "the API key was revoked"),
             CreateKeyError::InUse => Self::new(
                 ProblemCode::ApiKeyInUse,
                 "an earlier try of this request has made a key, which was used or revoked since; ask for another under another Idempotency-Key",
@@ -73,8 +74,8 @@ impl From<CreateKeyError> for Problem {
 impl From<FindKeyError> for Problem {
     fn from(error: FindKeyError) -> Self {
         match error {
-            FindKeyError::NotFound => Self::no_such("API key"),
             FindKeyError::Forbidden(error) => error.into(),
+            FindKeyError::NotFound => Self::no_such("API key"),
             FindKeyError::Stale(error) => error.into(),
             FindKeyError::Database(error) => error.into(),
         }
@@ -158,8 +159,8 @@ fn too_many(wait: Duration) -> Problem {
 impl From<EndSessionError> for Problem {
     fn from(error: EndSessionError) -> Self {
         match error {
-            EndSessionError::NotFound => Self::no_such("session"),
             EndSessionError::Forbidden(error) => error.into(),
+            EndSessionError::NotFound => Self::no_such("session"),
             EndSessionError::Database(error) => error.into(),
         }
     }

@@ -14,7 +14,8 @@ pub(crate) struct ApiKeyCreate {
     /// What it may do: no more than who makes it.
     #[schema(value_type = Vec<model_schema::Permission>, min_items = 1)]
     scopes: (),
-    /// From when on it no longer counts; never when it is left out.
+    /// From when on it no longer counts; never when it is left out. A key that a key makes does not outlive it: it ends with its maker when this
+    /// is left out, and a later end is refused.
     #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: (),
 }

@@ -3,7 +3,7 @@ use crate::http::shown_once::ShownOnce;
 use crate::service::{ACCESS_LIFE, SignedIn};
 use serde::Serialize;
 use tandem_model::{Permission, Role, Secret, SessionId, Timestamp};
-use tandem_store::{ApiKey, SESSION_LIFE, Session, User};
+use tandem_store::{ApiKey, KeyMaker, SESSION_LIFE, Session, User};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -22,6 +22,8 @@ pub(crate) struct ApiKeyView {
     scopes: Vec<Permission>,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
+    /// Who made it; `null` for keys of which that was not noted yet.
+    created_by: Option<ApiKeyMakerView>,
     /// From when on it no longer counts.
     #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<Timestamp>,
@@ -30,6 +32,16 @@ pub(crate) struct ApiKeyView {
     last_used_at: Option<Timestamp>,
     #[schema(value_type = Option<String>, format = DateTime)]
     revoked_at: Option<Timestamp>,
+}
+
+/// Who made an API key, as the audit log names actors.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ApiKeyMaker)]
+pub(crate) struct ApiKeyMakerView {
+    /// `api_key`, `user`, `platform`, `cli` or `system`.
+    kind: String,
+    /// The key or the user.
+    id: Option<Uuid>,
 }
 
 /// An API key that was made now.
@@ -123,6 +135,7 @@ impl From<ApiKey> for ApiKeyView {
             prefix: key.prefix,
             scopes: key.scopes.iter().collect(),
             created_at: key.created_at,
+            created_by: key.created_by.map(|KeyMaker { kind, id }| ApiKeyMakerView { kind, id }),
             expires_at: key.expires_at,
             last_used_at: key.last_used_at,
             revoked_at: key.revoked_at,

@@ -37,7 +37,7 @@ pub(crate) async fn list(
     asked.answer(page, ApiKeyView::from)
 }
 
-/// Make a key, which may do no more than who makes it. It is shown this once.
+/// Make a key, which may do no more than who makes it, and does not outlive the key that makes it. It is shown this once.
 #[utoipa::path(
     post,
     path = "/api-keys",
@@ -87,7 +87,7 @@ pub(crate) async fn read(
     Ok(Tagged(key.version(), Json(key.into())))
 }
 
-/// Revoke a key. It stops working within 100 ms and stays in the list.
+/// Revoke a key, and with it the keys that it has made, and theirs. They stop working within 100 ms and stay in the list.
 #[utoipa::path(
     delete,
     path = "/api-keys/{id}",

@@ -21,6 +21,8 @@ pub(crate) enum CreateKeyError {
     Invalid(#[from] Invalid),
     #[error("the account has its {MAX_LIVE_KEYS} keys")]
     TooMany,
+    #[error("the key that makes it was revoked")]
+    MakerRevoked,
     /// An earlier try of the same request has made it.
     #[error("the key was made, and used or revoked since")]
     InUse,
@@ -31,10 +33,10 @@ pub(crate) enum CreateKeyError {
 /// Why a key is not shown or revoked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FindKeyError {
-    #[error("no such key")]
-    NotFound,
     #[error(transparent)]
     Forbidden(#[from] Forbidden),
+    #[error("no such key")]
+    NotFound,
     #[error(transparent)]
     Stale(#[from] Stale),
     #[error(transparent)]
@@ -63,7 +65,7 @@ impl ApiKeys {
         self.core.store.api_key(caller.account_id(), id).await?.ok_or(FindKeyError::NotFound)
     }
 
-    /// Makes a key, which may do no more than who makes it. Its secret is shown this once: a repeat of a request whose answer was lost
+    /// Makes a key, which may do no more than who makes it and, when that is a key, does not outlive it. Its secret is shown this once: a repeat of a request whose answer was lost
     /// gives the key that the first has made another one.
     pub(crate) async fn create(
         &self,
@@ -80,7 +82,7 @@ impl ApiKeys {
             match self.core.store.replace_unused_secret(&caller.act(now), caller.account_id(), id).await? {
                 SecretReplacement::Replaced(key, secret) => {
                     tracing::info!(account = %caller.account.id, actor = %caller.actor.name, key_id = %id, "an API key whose secret nobody has seen has another");
-                    return Ok((key, secret));
+                    return Ok((*key, secret));
                 }
                 SecretReplacement::InUse => return Err(CreateKeyError::InUse),
                 SecretReplacement::NoSuchKey => {}
@@ -93,6 +95,11 @@ impl ApiKeys {
         let made =
             self.core.store.create_api_key_of_id(&caller.act(now), id, new).await.map_err(|error| match error {
                 InsertApiKeyError::TooMany => CreateKeyError::TooMany,
+                InsertApiKeyError::MakerRevoked => CreateKeyError::MakerRevoked,
+                InsertApiKeyError::EndsAfterMaker { end } => {
+                    Invalid::field("expires_at", format!("must not be after {end}, when the key that makes it ends"))
+                        .into()
+                }
                 InsertApiKeyError::Database(error) => error.into(),
                 // The account is there, as somebody has authenticated in it, and what is random is long and new.
                 InsertApiKeyError::UnknownAccount
@@ -108,15 +115,15 @@ impl ApiKeys {
 
     /// Revokes a key, which may do no more than who revokes it, with all that it has made; they stop working within 100 ms.
     pub(crate) async fn revoke(&self, caller: &Caller, id: ApiKeyId) -> Result<(), FindKeyError> {
+        caller.may_change(self.read(caller, id).await?.scopes)?;
         let revoked = self.core.store.revoke_api_key(&caller.act(self.core.now()), caller.account_id(), id).await;
-        revoked.map_err(|error| match error {
+        let with_it = revoked.map_err(|error| match error {
             RevokeApiKeyError::NotFound => FindKeyError::NotFound,
             RevokeApiKeyError::Stale(error) => error.into(),
             RevokeApiKeyError::Database(error) => error.into(),
         })?;
         if !caller.request.dry_run {
-        caller.may_change(self.read(caller, id).await?.scopes)?;
-            tracing::info!(account = %caller.account.id, actor = %caller.actor.name, key_id = %id, "an API key was revoked");
+            tracing::info!(account = %caller.account.id, actor = %caller.actor.name, key_id = %id, with_it, "an API key was revoked, and those that it has made");
         }
         Ok(())
     }

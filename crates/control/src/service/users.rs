@@ -178,7 +178,6 @@ impl Users {
         Ok(())
     }
 
-    /// Changes the caller's own password, who must know the current one. All their sessions end, this one too.
     /// What the caller does to a user whom they may change. It is stale when the user gets another role before it is done: then it is to be
     /// judged again.
     async fn act_on(&self, caller: &Caller, id: UserId) -> Result<Act, EditUserError> {
@@ -189,6 +188,7 @@ impl Users {
     }
 
     pub(crate) async fn change_password(
+    /// Changes the caller's own password, who must know the current one. All their sessions end, this one too.
         &self,
         caller: &Caller,
         change: PasswordChange,

@@ -191,6 +191,91 @@ async fn nobody_gives_what_they_do_not_have() {
 }
 
 #[tokio::test]
+async fn nobody_removes_who_may_do_more() {
+    let api = Api::start().await;
+    let keeper = json!({"name": "keeper", "scopes": ["read", "admin"]});
+    let keeper = api.post("/api-keys", keeper).await.expect(201);
+    let keeper = keeper["key"].as_str();
+    let chief = signed_in(&api, Role::Admin).await;
+    let _ = signed_in(&api, Role::Viewer).await;
+    let own = api.send(Method::GET, "/sessions", None, Some(&chief)).await.expect(200);
+    let current = |session: &Value| session["current"] == true;
+    let (chiefs, viewers) = match own.as_array().unwrap().as_slice() {
+        [one, other] if current(one) => (one.clone(), other.clone()),
+        [other, one] if current(one) => (one.clone(), other.clone()),
+        others => panic!("{others:?}"),
+    };
+    let users = api.get("/users").await.expect(200);
+    let user = |role: &str| users.as_array().unwrap().iter().find(|user| user["role"] == role).unwrap()["id"].clone();
+    let writer = api.post("/api-keys", json!({"name": "writer", "scopes": ["write"]})).await.expect(201);
+    let reader = api.post("/api-keys", json!({"name": "reader", "scopes": ["read"]})).await.expect(201);
+    let path = |kind: &str, id: &Value| format!("/{kind}/{}", id.as_str().unwrap());
+    for (more, less) in [
+        (path("sessions", &chiefs["id"]), path("sessions", &viewers["id"])),
+        (path("users", &user("admin")), path("users", &user("viewer"))),
+        (path("api-keys", &writer["id"]), path("api-keys", &reader["id"])),
+    ] {
+        let problem = api.send(Method::DELETE, &more, None, keeper).await.expect_problem(403, "forbidden");
+        assert!(problem["detail"].as_str().unwrap().contains("permission"), "{more}: {problem}");
+        let asked = api.send(Method::DELETE, &format!("{more}?dry_run=true"), None, keeper).await;
+        asked.expect_problem(403, "forbidden");
+        api.send(Method::DELETE, &less, None, keeper).await.expect(204);
+    }
+    api.send(Method::GET, "/trunks", None, Some(&chief)).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_key_that_a_key_makes_ends_with_it() {
+    let api = Api::start().await;
+    let short = json!({"name": "short", "scopes": ["read", "admin"], "expires_at": at(60).to_string()});
+    let short = api.post("/api-keys", short).await.expect(201);
+    let make = async |end: Option<i64>| {
+        let mut body = json!({"name": "made", "scopes": ["read"]});
+        if let Some(end) = end {
+            body["expires_at"] = at(end).to_string().into();
+        }
+        api.send(Method::POST, "/api-keys", Some(body), short["key"].as_str()).await
+    };
+    let message = make(Some(61)).await.expect_wrong_field("expires_at");
+    assert!(message.contains(&at(60).to_string()), "{message}");
+    let made = make(None).await.expect(201);
+    assert_eq!(
+        (&made["expires_at"], make(Some(59)).await.expect(201)["expires_at"].as_str()),
+        (&short["expires_at"], Some(at(59).to_string().as_str()))
+    );
+    assert_eq!(made["created_by"], json!({"kind": "api_key", "id": short["id"]}));
+    let shown = api.get(&format!("/api-keys/{}", made["id"].as_str().unwrap())).await.expect(200);
+    assert_eq!(shown["created_by"], made["created_by"]);
+    // One that a person makes has no end unless they say so.
+    let chief = signed_in(&api, Role::Admin).await;
+    let theirs = json!({"name": "theirs", "scopes": ["read"]});
+    let theirs = api.send(Method::POST, "/api-keys", Some(theirs), Some(&chief)).await.expect(201);
+    assert_eq!((&theirs["expires_at"], &theirs["created_by"]["kind"]), (&Value::Null, &json!("user")));
+
+    api.delete(&format!("/api-keys/{}", short["id"].as_str().unwrap())).await.expect(204);
+    let api = api.restarted();
+    api.send(Method::GET, "/trunks", None, made["key"].as_str()).await.expect_problem(401, "unauthorized");
+    api.send(Method::GET, "/trunks", None, theirs["key"].as_str()).await.expect(200);
+    assert!(
+        api.get(&format!("/api-keys/{}", made["id"].as_str().unwrap())).await.expect(200)["revoked_at"].is_string()
+    );
+}
+
+/// What is remembered of a bearer must not be enough to leave a key behind.
+#[tokio::test]
+async fn a_key_that_was_revoked_a_moment_ago_makes_none() {
+    let api = Api::start().await;
+    let maker = api.post("/api-keys", json!({"name": "maker", "scopes": ["read", "admin"]})).await.expect(201);
+    let make = async || {
+        let body = json!({"name": "made", "scopes": ["read"]});
+        api.send(Method::POST, "/api-keys", Some(body), maker["key"].as_str()).await
+    };
+    make().await.expect(201);
+    api.delete(&format!("/api-keys/{}", maker["id"].as_str().unwrap())).await.expect(204);
+    make().await.expect_problem(401, "unauthorized");
+}
+
+#[tokio::test]
 async fn bodies_are_strict() {
     let api = Api::start().await;
     let wrong = [

@@ -202,6 +202,8 @@ impl Failure {
             error @ (InsertApiKeyError::KeyTaken
             | InsertApiKeyError::Revoked
             | InsertApiKeyError::TooMany
+            | InsertApiKeyError::MakerRevoked
+            | InsertApiKeyError::EndsAfterMaker { .. }
             | InsertApiKeyError::Length { .. }) => Self::InsertKey(error),
         }
     }

@@ -122,16 +122,23 @@ impl CreateArgs {
 }
 
 fn revoke(id: ApiKeyId, config: &Config, output: &Output) -> Result<(), Failure> {
-    let owner = with_store(config, Missing::Fail, async |store| revoke_wherever_it_is(store, id).await)?;
-    let answer = json!({"id": id, "user_id": owner.id, "revoked": true});
-    Ok(output.answer(&answer, || format!("key {id} of account {:?} is revoked\n", owner.name))?)
+    let (owner, with_it) = with_store(config, Missing::Fail, async |store| revoke_wherever_it_is(store, id).await)?;
+    let answer = json!({"id": id, "user_id": owner.id, "revoked": true, "revoked_with_it": with_it});
+    Ok(output.answer(&answer, || {
+        let descendants = match with_it {
+            0 => "is revoked".to_owned(),
+            1 => "is revoked, and one that it has made".to_owned(),
+            more => format!("is revoked, and {more} that it or those have made"),
+        };
+        format!("key {id} of account {:?} {descendants}\n", owner.name)
+    })?)
 }
 
 /// The operator of the node may revoke every key: whose it is need not be said.
-async fn revoke_wherever_it_is(store: &Store, id: ApiKeyId) -> Result<Account, Failure> {
+async fn revoke_wherever_it_is(store: &Store, id: ApiKeyId) -> Result<(Account, usize), Failure> {
     for owner in every(async |skip| store.accounts(skip, MAX_PAGE).await).await? {
         match store.revoke_api_key(&act(), owner.id, id).await {
-            Ok(()) => return Ok(owner),
+            Ok(with_it) => return Ok((owner, with_it)),
             // No version is named here.
             Err(RevokeApiKeyError::NotFound | RevokeApiKeyError::Stale(_)) => {}
             Err(RevokeApiKeyError::Database(error)) => return Err(error.into()),
@@ -157,6 +164,7 @@ fn view(key: &ApiKey) -> Value {
         "prefix": key.prefix,
         "scopes": key.scopes.iter().collect::<Vec<_>>(),
         "created_at": key.created_at,
+        "created_by": key.created_by.as_ref().map(|maker| json!({"kind": maker.kind, "id": maker.id})),
         "expires_at": key.expires_at,
         "last_used_at": key.last_used_at,
         "revoked_at": key.revoked_at,

@@ -16,31 +16,14 @@ impl Store {
     /// # Errors
     /// [`DatabaseError`]; then none is written.
     pub async fn record_acts(&self, acts: &[(Act, Change)]) -> Result<(), DatabaseError> {
-        let mut entries: Vec<(&Act, &Change)> =
+        let entries: Vec<(&Act, &Change)> =
             acts.iter().filter(|(act, _)| !act.dry_run).map(|(act, change)| (act, change)).collect();
         if entries.is_empty() {
             return Ok(());
         }
-        // In the order of their logs, that of the node last: who waits for a log that another has never holds one that the other waits for.
-        entries.sort_by_key(|(_, change)| (change.account == NODE, change.account));
         on_pool!(self, pools => {
             let mut transaction = pools.begin_calls().await?;
-            let mut begun = Vec::new();
-            let logs: Vec<&[(&Act, &Change)]> = entries.chunk_by(|(_, one), (_, other)| one.account == other.account).collect();
-            let (accounts, node) = match logs.split_last() {
-                Some((last, others)) if is_nodes(last) => (others, Some(*last)),
-                Some(_) | None => (logs.as_slice(), None),
-            };
-            for log in accounts {
-                if transaction.append(self, log).await?
-                    && let Some((act, change)) = log.first()
-                {
-                    begun.push(begins(act, change.account));
-                }
-            }
-            let mut last: Vec<(&Act, &Change)> = begun.iter().map(|(act, change)| (act, change)).collect();
-            last.extend(node.into_iter().flatten());
-            transaction.append(self, &last).await?;
+            transaction.append_all(self, entries).await?;
             transaction.commit().await?;
         });
         Ok(())
@@ -53,6 +36,21 @@ pub(crate) trait ActTransaction: Sized {
     fn finish(self, store: &Store, act: &Act, change: Change)
     -> impl Future<Output = Result<(), DatabaseError>> + Send;
 
+    /// The same for an act that changes several things, of one account or of several.
+    fn finish_all(
+        self,
+        store: &Store,
+        act: &Act,
+        changes: &[Change],
+    ) -> impl Future<Output = Result<(), DatabaseError>> + Send;
+
+    /// Adds entries to the logs of their accounts, and to that of the node which of them begin.
+    fn append_all(
+        &mut self,
+        store: &Store,
+        entries: Vec<(&Act, &Change)>,
+    ) -> impl Future<Output = Result<(), DatabaseError>> + Send;
+
     /// Adds entries to the log of their account, which is one; tells whether they are the first in it.
     fn append(
         &mut self,
@@ -64,15 +62,44 @@ pub(crate) trait ActTransaction: Sized {
 macro_rules! act_transaction {
     ($transaction:ty) => {
         impl ActTransaction for $transaction {
-            async fn finish(mut self, store: &Store, act: &Act, change: Change) -> Result<(), DatabaseError> {
+            async fn finish(self, store: &Store, act: &Act, change: Change) -> Result<(), DatabaseError> {
+                self.finish_all(store, act, &[change]).await
+            }
+
+            async fn finish_all(mut self, store: &Store, act: &Act, changes: &[Change]) -> Result<(), DatabaseError> {
                 if act.dry_run {
                     return Ok(self.rollback().await?);
                 }
-                if self.append(store, &[(act, &change)]).await? && change.account != NODE {
-                    let (system, begins) = begins(act, change.account);
-                    self.append(store, &[(&system, &begins)]).await?;
-                }
+                self.append_all(store, changes.iter().map(|change| (act, change)).collect()).await?;
                 Ok(self.commit().await?)
+            }
+
+            async fn append_all(
+                &mut self,
+                store: &Store,
+                mut entries: Vec<(&Act, &Change)>,
+            ) -> Result<(), DatabaseError> {
+                // In the order of their logs, that of the node last: who waits for a log that another has never holds one that the other
+                // waits for.
+                entries.sort_by_key(|(_, change)| (change.account == NODE, change.account));
+                let logs: Vec<&[(&Act, &Change)]> =
+                    entries.chunk_by(|(_, one), (_, other)| one.account == other.account).collect();
+                let (accounts, node) = match logs.split_last() {
+                    Some((last, others)) if is_nodes(last) => (others, Some(*last)),
+                    Some(_) | None => (logs.as_slice(), None),
+                };
+                let mut begun = Vec::new();
+                for log in accounts {
+                    if self.append(store, log).await?
+                        && let Some((act, change)) = log.first()
+                    {
+                        begun.push(begins(act, change.account));
+                    }
+                }
+                let mut last: Vec<(&Act, &Change)> = begun.iter().map(|(act, change)| (act, change)).collect();
+                last.extend(node.into_iter().flatten());
+                self.append(store, &last).await?;
+                Ok(())
             }
 
             async fn append(&mut self, store: &Store, entries: &[(&Act, &Change)]) -> Result<bool, DatabaseError> {

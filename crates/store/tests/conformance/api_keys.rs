@@ -1,6 +1,9 @@
 use crate::samples::{ACT, account, account_id, at, with_account};
-use tandem_model::{ApiKeyId, Permission, Permissions, Secret};
-use tandem_store::{ApiKey, InsertApiKeyError, KeyOwner, NewApiKey, RevokeApiKeyError, SecretReplacement, Store};
+use tandem_model::{AccountId, ApiKeyId, Permission, Permissions, Secret, Timestamp};
+use tandem_store::{
+    Act, Actor, ActorKind, ApiKey, AuditFilter, InsertApiKeyError, KeyMaker, KeyOwner, NewApiKey, RevokeApiKeyError,
+    SecretReplacement, Store,
+};
 use uuid::Uuid;
 
 pub(crate) async fn a_key_opens_its_account_until_it_is_revoked(store: &Store) {
@@ -92,8 +95,8 @@ pub(crate) async fn a_key_that_nobody_has_used_takes_another_secret(store: &Stor
     let revision = store.revision().await.unwrap();
     let replaced = store.replace_unused_secret(&ACT, ours, id).await.unwrap();
     let SecretReplacement::Replaced(after, second) = replaced else { panic!("{replaced:?}") };
-    assert_eq!(after, ApiKey { prefix: second.expose()[..12].to_owned(), ..key });
-    assert_eq!(store.api_keys(ours, 0, 10).await.unwrap(), [after]);
+    assert_eq!(*after, ApiKey { prefix: second.expose()[..12].to_owned(), ..key });
+    assert_eq!(store.api_keys(ours, 0, 10).await.unwrap(), [*after]);
     assert!(store.revision().await.unwrap() > revision, "who has the first secret in memory looks again");
     assert_eq!(store.authenticate(first.expose()).await.unwrap(), None);
     assert_eq!(store.authenticate(second.expose()).await.unwrap().unwrap().key_id, id);
@@ -106,6 +109,75 @@ pub(crate) async fn a_key_that_nobody_has_used_takes_another_secret(store: &Stor
         assert!(matches!(refused, SecretReplacement::InUse), "{refused:?}");
     }
     assert!(store.authenticate(second.expose()).await.unwrap().is_some());
+}
+
+/// What a key of an account does.
+fn by(account: AccountId, key: ApiKeyId) -> Act {
+    let actor =
+        Actor { id: Some(key.as_uuid()), account: Some(account), ..Actor::new(ActorKind::ApiKey, "maker".into()) };
+    Act::of(actor, at(5))
+}
+
+const fn ending(account_id: AccountId, expires_at: Option<Timestamp>) -> NewApiKey<'static> {
+    NewApiKey { account_id, name: "made", scopes: Permissions::ALL, expires_at }
+}
+
+pub(crate) async fn a_key_does_not_outlive_the_key_that_made_it(store: &Store) {
+    let (ours, theirs) = (with_account(store, 1).await, with_account(store, 2).await);
+    let (maker, _) = store.create_limited_api_key(&ACT, ending(ours, Some(at(60)))).await.unwrap();
+    assert_eq!(maker.created_by, Some(KeyMaker { kind: "system".to_owned(), id: None }));
+    // Also where it acts for another account.
+    for account in [ours, theirs] {
+        for (asked, end) in [(None, at(60)), (Some(at(60)), at(60)), (Some(at(30)), at(30))] {
+            let made = store.create_limited_api_key(&by(ours, maker.id), ending(account, asked)).await.unwrap().0;
+            assert_eq!(made.expires_at, Some(end));
+            let maker = KeyMaker { kind: "api_key".to_owned(), id: Some(maker.id.as_uuid()) };
+            assert_eq!(made.created_by, Some(maker));
+            assert_eq!(store.api_key(account, made.id).await.unwrap(), Some(made));
+        }
+        let late = store.create_limited_api_key(&by(ours, maker.id), ending(account, Some(at(61)))).await;
+        assert!(matches!(late, Err(InsertApiKeyError::EndsAfterMaker { end }) if end == at(60)), "{late:?}");
+    }
+    let (endless, _) = store.create_api_key(&ACT, ours, "endless").await.unwrap();
+    let made = store.create_limited_api_key(&by(ours, endless), ending(ours, None)).await.unwrap().0;
+    assert_eq!(made.expires_at, None);
+}
+
+pub(crate) async fn a_revoked_key_takes_along_what_it_has_made(store: &Store) {
+    let (ours, theirs) = (with_account(store, 1).await, with_account(store, 2).await);
+    let make = async |maker: Option<ApiKeyId>, account| {
+        let act = maker.map_or(ACT.clone(), |maker| by(ours, maker));
+        store.create_limited_api_key(&act, ending(account, None)).await.unwrap()
+    };
+    let (root, _) = make(None, ours).await;
+    let (child, _) = make(Some(root.id), ours).await;
+    let (grandchild, secret) = make(Some(child.id), theirs).await;
+    let (other, _) = make(None, ours).await;
+    let (others_child, _) = make(Some(other.id), ours).await;
+
+    let dry = Act { dry_run: true, ..ACT.clone() };
+    assert_eq!(store.revoke_api_key(&dry, ours, root.id).await.unwrap(), 2);
+    assert!(store.authenticate(secret.expose()).await.unwrap().is_some(), "it was only asked");
+    assert_eq!(store.revoke_api_key(&ACT, ours, root.id).await.unwrap(), 2);
+    assert_eq!(store.authenticate(secret.expose()).await.unwrap(), None);
+    let revoked = async |account, id| store.api_key(account, id).await.unwrap().unwrap().revoked_at.is_some();
+    assert!(revoked(ours, child.id).await && revoked(theirs, grandchild.id).await);
+    assert!(!revoked(ours, other.id).await && !revoked(ours, others_child.id).await);
+    for (account, key, with) in
+        [(ours, root.id, None), (ours, child.id, Some(root.id)), (theirs, grandchild.id, Some(root.id))]
+    {
+        let filter = AuditFilter { resource: Some(key.to_string()), ..AuditFilter::default() };
+        let log = store.audit_log(account, &filter, 0, 10).await.unwrap();
+        assert_eq!(log[0].action, "api_key.revoke");
+        let told = log[0].details.as_ref().and_then(|details| details["after"]["revoked_with"].as_str());
+        assert_eq!(told.map(str::to_owned), with.map(|with: ApiKeyId| with.to_string()));
+    }
+    assert!(store.verify_audit_log().await.unwrap().is_whole());
+
+    // Whoever was let in a moment ago makes none that would be left over.
+    let late = store.create_limited_api_key(&by(ours, child.id), ending(ours, None)).await;
+    assert!(matches!(late, Err(InsertApiKeyError::MakerRevoked)), "{late:?}");
+    assert_eq!(store.revoke_api_key(&ACT, ours, root.id).await.unwrap(), 0, "once is enough");
 }
 
 pub(crate) async fn keys_are_listed_and_revoked_within_the_account_only(store: &Store) {

@@ -111,6 +111,8 @@ suite!([sqlite: super::Sqlite, postgres: super::Postgres], [
     api_keys::the_use_of_a_key_is_noted,
     api_keys::a_key_keeps_its_scopes_and_its_end,
     api_keys::a_key_that_nobody_has_used_takes_another_secret,
+    api_keys::a_key_does_not_outlive_the_key_that_made_it,
+    api_keys::a_revoked_key_takes_along_what_it_has_made,
     api_keys::keys_are_listed_and_revoked_within_the_account_only,
     audit::what_is_done_is_written_down_with_what_changed,
     audit::what_is_only_asked_about_changes_nothing_and_is_not_written_down,
