@@ -66,7 +66,7 @@ fn check_shows_every_setting_with_its_origin() {
     let place = Place::new();
     fs::write(place.path("tandem.toml"), "currency = \"EUR\"\nrtp_ports = \"40000-40099\"\n").unwrap();
     let mut command = place.command(&["--json", "check"]);
-    command.env("TANDEM_RTP_PORTS", "41000-41099").env("TANDEM_ADMIN_API_KEY", "hunter2hunter2hunter2");
+    command.env("TANDEM_RTP_PORTS", "41000-41099").env("TANDEM_ADMIN_API_KEY", "hunter2hunter2hunter2hunter2hunter2");
     let run = command.output().unwrap();
     assert!(run.status.success(), "{}", stderr(&run));
     assert!(!String::from_utf8_lossy(&run.stdout).contains("hunter2"));

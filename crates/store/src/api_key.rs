@@ -588,8 +588,8 @@ fn visible_prefix(key: &str) -> String {
 const PREFIX: &str = "tdm_";
 const SECRET_BYTES: usize = 32;
 const VISIBLE_CHARACTERS: usize = 12;
-/// Shorter ones can be guessed.
-const MIN_KEY_BYTES: usize = 16;
+/// Only a plain hash is kept, so what is chosen elsewhere must be as long as what a generator makes: 128 bits are 32 hexadecimal digits.
+const MIN_KEY_BYTES: usize = 32;
 /// Longer ones are no keys; a request must not make us hash without end.
 const MAX_KEY_BYTES: usize = 512;
 /// Close enough to see whether a key is in use, rare enough not to write on each request.

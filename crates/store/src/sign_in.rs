@@ -3,9 +3,10 @@ use crate::error::from_database;
 use crate::pool::on_pool;
 use crate::row::Columns;
 use crate::store::random;
-use crate::{Act, Change, DatabaseError, Store};
+use crate::{Act, Change, DatabaseError, SESSION_LIFE, Store};
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use std::net::IpAddr;
 use std::time::Duration;
 use tandem_model::{AccountId, Secret, Timestamp, UserId};
 use zeroize::Zeroizing;
@@ -13,7 +14,7 @@ use zeroize::Zeroizing;
 /// Whether another password may be tried for an e-mail address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignInAttempt {
-    /// It may; it counts as failed until [`Store::forget_sign_in_failures`] says otherwise.
+    /// It may; it counts as failed until [`Store::note_sign_in`] says otherwise.
     Counted,
     /// Too many were wrong: none is looked at until then.
     LockedUntil(Timestamp),
@@ -33,54 +34,92 @@ pub enum MakeLinkError {
 from_database!(MakeLinkError);
 
 impl Store {
-    /// Counts an attempt before its password is looked at, so that attempts at once count, too.
+    /// Counts an attempt from a source before its password is looked at, so that attempts at once count, too.
+    ///
+    /// A source is an address, or a network whose addresses are all somebody's: it waits for what it has tried itself. What all of them
+    /// have tried together has a bound as well, by which a source from which somebody has signed in lately is not held.
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn count_sign_in(&self, email: &str, at: Timestamp) -> Result<SignInAttempt, DatabaseError> {
-        let email = email_hash(email);
+    pub async fn count_sign_in(
+        &self,
+        email: &str,
+        source: IpAddr,
+        at: Timestamp,
+    ) -> Result<SignInAttempt, DatabaseError> {
+        let (email, source) = (email_hash(email), source.to_string());
         on_pool!(self, pools => {
             let mut transaction = pools.begin().await?;
-            let row = sqlx::query("SELECT * FROM sign_in_failures WHERE email_sha256 = $1")
+            let from_there = sqlx::query(FIND_SOURCE)
+                .bind(email.as_slice())
+                .bind(source.as_str())
+                .fetch_optional(&mut *transaction)
+                .await?
+                .map(|row| read_source(&row))
+                .transpose()?
+                .unwrap_or(SourceCount::NONE);
+            let from_everywhere = sqlx::query(FIND_FAILURES)
                 .bind(email.as_slice())
                 .fetch_optional(&mut *transaction)
-                .await?;
-            let mut failures = 1;
-            if let Some(row) = row {
-                let locked_until = row.time("locked_until")?;
-                if locked_until > at {
-                    return Ok(SignInAttempt::LockedUntil(locked_until));
-                }
-                if at.since(row.time("failed_at")?) < FORGOTTEN_AFTER {
-                    failures = row.number::<u32>("failures")?.saturating_add(1);
-                }
+                .await?
+                .map(|row| read_hour(&row))
+                .transpose()?
+                .unwrap_or(HourCount::NONE);
+            let locked_until = from_there.locked_until(at).or_else(|| {
+                if from_there.is_known(at) { None } else { from_everywhere.locked_until(at) }
+            });
+            if let Some(until) = locked_until {
+                return Ok(SignInAttempt::LockedUntil(until));
             }
-            sqlx::query(
-                "INSERT INTO sign_in_failures (email_sha256, failures, failed_at, locked_until) VALUES ($1, $2, $3, $4)
-                 ON CONFLICT (email_sha256) DO UPDATE
-                 SET failures = excluded.failures, failed_at = excluded.failed_at, locked_until = excluded.locked_until",
-            )
-            .bind(email.as_slice())
-            .bind(i64::from(failures))
-            .bind(at.unix_micros())
-            .bind(at.saturating_add(lock_after(failures)).unix_micros())
-            .execute(&mut *transaction)
-            .await?;
+            let (from_there, from_everywhere) = (from_there.failed(at), from_everywhere.failed(at));
+            sqlx::query(SET_SOURCE)
+                .bind(email.as_slice())
+                .bind(source.as_str())
+                .bind(i64::from(from_there.failures))
+                .bind(from_there.failed_at.unix_micros())
+                .bind(from_there.locked_until.unix_micros())
+                .bind(from_there.signed_in_at.map(Timestamp::unix_micros))
+                .bind(from_there.keep_until().unix_micros())
+                .execute(&mut *transaction)
+                .await?;
+            sqlx::query(SET_FAILURES)
+                .bind(email.as_slice())
+                .bind(i64::from(from_everywhere.failures))
+                .bind(from_everywhere.since.unix_micros())
+                .bind(from_everywhere.until().unix_micros())
+                .execute(&mut *transaction)
+                .await?;
             transaction.commit().await?;
             Ok(SignInAttempt::Counted)
         })
     }
 
-    /// The password was right: what was wrong before it no longer counts.
+    /// Somebody has signed in from a source, or shown the password there: what was counted for it does not count, nor what was wrong
+    /// before it.
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn forget_sign_in_failures(&self, email: &str) -> Result<(), DatabaseError> {
-        on_pool!(self, pools => sqlx::query("DELETE FROM sign_in_failures WHERE email_sha256 = $1")
-            .bind(email_hash(email).as_slice())
-            .execute(&pools.writer)
-            .await
-            .map(drop)?);
+    pub async fn note_sign_in(&self, email: &str, source: IpAddr, at: Timestamp) -> Result<(), DatabaseError> {
+        let (email, source) = (email_hash(email), source.to_string());
+        let known = SourceCount { signed_in_at: Some(at), ..SourceCount::NONE };
+        on_pool!(self, pools => {
+            let mut transaction = pools.begin().await?;
+            sqlx::query(SET_SOURCE)
+                .bind(email.as_slice())
+                .bind(source.as_str())
+                .bind(i64::from(known.failures))
+                .bind(known.failed_at.unix_micros())
+                .bind(known.locked_until.unix_micros())
+                .bind(known.signed_in_at.map(Timestamp::unix_micros))
+                .bind(known.keep_until().unix_micros())
+                .execute(&mut *transaction)
+                .await?;
+            sqlx::query("UPDATE sign_in_failures SET failures = failures - 1 WHERE email_sha256 = $1 AND failures > 0")
+                .bind(email.as_slice())
+                .execute(&mut *transaction)
+                .await?;
+            transaction.commit().await?;
+        });
         Ok(())
     }
 
@@ -145,12 +184,13 @@ impl Store {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn remove_expired_access(&self, at: Timestamp) -> Result<(), DatabaseError> {
-        let forgotten = at.saturating_sub(FORGOTTEN_AFTER);
+        let hour_ago = at.saturating_sub(HOUR);
         on_pool!(self, pools => {
             for (statement, before) in [
                 ("DELETE FROM sessions WHERE expires_at <= $1", at),
                 ("DELETE FROM sign_in_links WHERE expires_at <= $1", at),
-                ("DELETE FROM sign_in_failures WHERE failed_at <= $1", forgotten),
+                ("DELETE FROM sign_in_failures WHERE failed_at <= $1", hour_ago),
+                ("DELETE FROM sign_in_sources WHERE keep_until <= $1", at),
             ] {
                 sqlx::query(statement).bind(before.unix_micros()).execute(&pools.writer).await?;
             }
@@ -159,7 +199,82 @@ impl Store {
     }
 }
 
-/// How long an address is locked after so many failures.
+/// What one source has tried for an e-mail address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct SourceCount {
+    /// Failures in a row.
+    failures: u32,
+    /// The last of them.
+    failed_at: Timestamp,
+    locked_until: Timestamp,
+    /// When somebody last signed in from there.
+    signed_in_at: Option<Timestamp>,
+}
+
+impl SourceCount {
+    const NONE: Self = Self { failures: 0, failed_at: NEVER, locked_until: NEVER, signed_in_at: None };
+
+    fn locked_until(self, at: Timestamp) -> Option<Timestamp> {
+        Some(self.locked_until).filter(|until| *until > at)
+    }
+
+    /// Whether somebody has signed in from there lately: that is no stranger.
+    fn is_known(self, at: Timestamp) -> bool {
+        self.signed_in_at.is_some_and(|signed_in| at.since(signed_in) < KNOWN_FOR)
+    }
+
+    fn failed(self, at: Timestamp) -> Self {
+        let before = if at.since(self.failed_at) < FORGOTTEN_AFTER { self.failures } else { 0 };
+        let failures = before.saturating_add(1);
+        Self { failures, failed_at: at, locked_until: at.saturating_add(lock_after(failures)), ..self }
+    }
+
+    /// When nothing of it counts any more.
+    fn keep_until(self) -> Timestamp {
+        let known_until = self.signed_in_at.map_or(NEVER, |at| at.saturating_add(KNOWN_FOR));
+        known_until.max(self.failed_at.saturating_add(FORGOTTEN_AFTER))
+    }
+}
+
+/// What all sources have tried for an e-mail address within an hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct HourCount {
+    failures: u32,
+    /// When the hour began.
+    since: Timestamp,
+}
+
+impl HourCount {
+    const NONE: Self = Self { failures: 0, since: NEVER };
+
+    fn until(self) -> Timestamp {
+        self.since.saturating_add(HOUR)
+    }
+
+    fn locked_until(self, at: Timestamp) -> Option<Timestamp> {
+        Some(self.until()).filter(|until| self.failures >= MOST_AN_HOUR && *until > at)
+    }
+
+    fn failed(self, at: Timestamp) -> Self {
+        let hour = if self.until() > at { self } else { Self { failures: 0, since: at } };
+        Self { failures: hour.failures.saturating_add(1), ..hour }
+    }
+}
+
+fn read_source<R: Columns>(row: &R) -> Result<SourceCount, DatabaseError> {
+    Ok(SourceCount {
+        failures: row.number("failures")?,
+        failed_at: row.time("failed_at")?,
+        locked_until: row.time("locked_until")?,
+        signed_in_at: row.time_opt("signed_in_at")?,
+    })
+}
+
+fn read_hour<R: Columns>(row: &R) -> Result<HourCount, DatabaseError> {
+    Ok(HourCount { failures: row.number("failures")?, since: row.time("failed_at")? })
+}
+
+/// How long a source is locked after so many failures.
 fn lock_after(failures: u32) -> Duration {
     match failures.checked_sub(FREE_FAILURES) {
         None => Duration::ZERO,
@@ -176,13 +291,35 @@ fn hash(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
-/// Failures in a row from which on an address is locked: people mistype.
+const FIND_SOURCE: &str = "SELECT * FROM sign_in_sources WHERE email_sha256 = $1 AND source = $2";
+const SET_SOURCE: &str =
+    "INSERT INTO sign_in_sources (email_sha256, source, failures, failed_at, locked_until, signed_in_at, keep_until)
+     VALUES ($1, $2, $3, $4, $5, $6, $7)
+     ON CONFLICT (email_sha256, source) DO UPDATE
+     SET failures = excluded.failures, failed_at = excluded.failed_at, locked_until = excluded.locked_until,
+         signed_in_at = excluded.signed_in_at, keep_until = excluded.keep_until";
+const FIND_FAILURES: &str = "SELECT * FROM sign_in_failures WHERE email_sha256 = $1";
+/// `failed_at` is when the hour began, and `locked_until` when it is over.
+const SET_FAILURES: &str =
+    "INSERT INTO sign_in_failures (email_sha256, failures, failed_at, locked_until) VALUES ($1, $2, $3, $4)
+     ON CONFLICT (email_sha256) DO UPDATE
+     SET failures = excluded.failures, failed_at = excluded.failed_at, locked_until = excluded.locked_until";
+
+/// Failures in a row from which on a source is locked: people mistype.
 const FREE_FAILURES: u32 = 5;
 /// Of the fifth failure; each one more doubles it.
 const FIRST_LOCK: Duration = Duration::from_secs(30);
-/// 24 guesses a day at most, and nobody is kept out for longer than this by somebody else's guesses.
+/// 24 guesses a day from one source.
 const LONGEST_LOCK: Duration = Duration::from_secs(60 * 60);
-/// Failures are counted anew after so long without one.
+/// Wrong passwords for one e-mail address within an hour, wherever they come from: ten people who mistype, and 1,200 guesses a day for
+/// somebody with any number of addresses.
+const MOST_AN_HOUR: u32 = 50;
+const HOUR: Duration = Duration::from_secs(60 * 60);
+/// How long a source is known from which somebody has signed in: as long as a session lives without being renewed.
+const KNOWN_FOR: Duration = SESSION_LIFE;
+/// Before every moment of a node.
+const NEVER: Timestamp = Timestamp::from_unix_micros(0);
+/// Failures of a source are counted anew after so long without one.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 /// Tells people and secret scanners what it is.
 const PREFIX: &str = "tdl_";
@@ -192,9 +329,35 @@ const TOKEN_BYTES: usize = 32;
 mod tests {
     use super::*;
 
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix_micros(1_000_000_000_000_000 + seconds * 1_000_000)
+    }
+
     #[test]
     fn locks_double_from_the_fifth_failure_to_an_hour() {
         let seconds: Vec<u64> = [1, 4, 5, 6, 7, 11, 12, 4_000_000_000].map(|count| lock_after(count).as_secs()).into();
         assert_eq!(seconds, [0, 0, 30, 60, 120, 1_920, 3_600, 3_600]);
+    }
+
+    #[test]
+    fn an_hour_has_fifty_failures_and_the_next_as_many_again() {
+        let mut hour = HourCount::NONE;
+        for second in 0..50 {
+            assert_eq!(hour.locked_until(at(second)), None, "{second}");
+            hour = hour.failed(at(second));
+        }
+        assert_eq!(hour.locked_until(at(50)), Some(at(3_600)));
+        assert_eq!(hour.locked_until(at(3_600)), None);
+        assert_eq!(hour.failed(at(3_600)), HourCount { failures: 1, since: at(3_600) });
+    }
+
+    #[test]
+    fn a_source_is_known_for_thirty_days_and_kept_as_long() {
+        let days = |days: i64| at(days * 86_400);
+        let source = SourceCount { signed_in_at: Some(at(0)), ..SourceCount::NONE };
+        assert!(source.is_known(days(29)) && !source.is_known(days(30)));
+        assert_eq!(source.keep_until(), days(30));
+        assert_eq!(SourceCount::NONE.failed(at(0)).keep_until(), days(1));
+        assert_eq!(source.failed(days(29)).keep_until(), days(30));
     }
 }

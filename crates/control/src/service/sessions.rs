@@ -1,7 +1,7 @@
 use crate::service::passwords::{Passwords, PasswordsError};
 use crate::service::session_tokens::SessionTokens;
-use crate::service::source_limit::SourceLimit;
-use crate::service::{Asked, Caller, Core, ListRequest, Page, Total};
+use crate::service::source_limit::{SourceLimit, key_of};
+use crate::service::{Asked, Caller, Core, Forbidden, ListRequest, Page, Total};
 use crate::wire::Credentials;
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,6 +72,7 @@ impl Sessions {
             }
         };
         let act = asked.act(person(&user), now);
+        self.core.store.note_sign_in(&user.email, key_of(source), now).await?;
         let (account, user) = (user.account_id, user.id);
         self.sources.give_back(source);
         let address = source.map(|source| source.to_string());
@@ -156,7 +157,8 @@ impl Sessions {
         now: Timestamp,
     ) -> Result<User, SignInError> {
         // Counted before it is looked at, and whether there is such a user or not.
-        if let SignInAttempt::LockedUntil(until) = self.core.store.count_sign_in(email, now).await? {
+        let source = key_of(asked.source);
+        if let SignInAttempt::LockedUntil(until) = self.core.store.count_sign_in(email, source, now).await? {
             return Err(SignInError::TooMany(until.since(now)));
         }
         let (user, hash) = self.core.store.user_by_email(email).await?.unzip();
@@ -167,9 +169,7 @@ impl Sessions {
             }
             return Err(SignInError::WrongPassword);
         }
-        let user = user.ok_or(SignInError::WrongPassword)?;
-        self.core.store.forget_sign_in_failures(email).await?;
-        Ok(user)
+        user.ok_or(SignInError::WrongPassword)
     }
 
     /// `None` when the user has gone in this moment.

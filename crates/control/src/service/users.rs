@@ -1,4 +1,5 @@
 use crate::service::passwords::{Passwords, PasswordsError, generate_password};
+use crate::service::source_limit::key_of;
 use crate::service::{Caller, Core, Forbidden, ListRequest, Page, Ticket, id_parts, is_repeat};
 use crate::wire::{NewUser, PasswordChange, UserEdit};
 use std::sync::Arc;
@@ -187,8 +188,8 @@ impl Users {
         Ok(Act { expected_version: act.expected_version.or(Some(user.version())), ..act })
     }
 
-    pub(crate) async fn change_password(
     /// Changes the caller's own password, who must know the current one. All their sessions end, this one too.
+    pub(crate) async fn change_password(
         &self,
         caller: &Caller,
         change: PasswordChange,
@@ -196,7 +197,8 @@ impl Users {
         let (id, _) = caller.user().ok_or(Forbidden::IsNoUser)?;
         let email = &caller.actor.name;
         let now = self.core.now();
-        if let SignInAttempt::LockedUntil(until) = self.core.store.count_sign_in(email, now).await? {
+        let source = key_of(caller.request.source);
+        if let SignInAttempt::LockedUntil(until) = self.core.store.count_sign_in(email, source, now).await? {
             return Err(ChangePasswordError::Locked(until.since(now)));
         }
         let stored = self.core.store.user_by_email(email).await?.filter(|(user, _)| user.id == id);
@@ -204,7 +206,7 @@ impl Users {
         if !self.passwords.verify(change.current, hash).await? {
             return Err(ChangePasswordError::WrongPassword);
         }
-        self.core.store.forget_sign_in_failures(email).await?;
+        self.core.store.note_sign_in(email, source, now).await?;
         let change = UserChange { password: Some(self.passwords.hash(change.new).await?), ..UserChange::default() };
         match self.core.store.update_user(&caller.act(now), caller.account_id(), id, &change).await {
             Ok(_) => {

@@ -135,6 +135,50 @@ async fn wrong_passwords_lock_the_user_and_a_right_one_ends_the_count() {
     sign_in(&api, EMAIL, PASSWORD).await.expect(201);
 }
 
+async fn sign_in_from(api: &Api, host: &str, email: &str, password: &str) -> Reply {
+    let body = json!({"email": email, "password": password});
+    let host = ClientAddress(host.parse().unwrap());
+    api.send_from(host, Method::POST, "/sessions", Some(body), None).await
+}
+
+#[tokio::test]
+async fn a_stranger_who_guesses_locks_out_only_themselves() {
+    let api = Api::start().await;
+    with_user(&api, "viewer").await;
+    for host in ["203.0.113.1", "2001:db8::1"] {
+        for _ in 0..5 {
+            sign_in_from(&api, host, EMAIL, "wrong password").await.expect_problem(401, "sign_in_failed");
+        }
+        sign_in_from(&api, host, EMAIL, PASSWORD).await.expect_problem(429, "too_many_attempts");
+    }
+    let neighbour = sign_in_from(&api, "2001:db8::2:0:0:1", EMAIL, PASSWORD).await;
+    neighbour.expect_problem(429, "too_many_attempts");
+    for host in ["203.0.113.2", "2001:db8:0:1::1"] {
+        sign_in_from(&api, host, EMAIL, PASSWORD).await.expect(201);
+    }
+    let stranger = sign_in_from(&api, "203.0.113.1", EMAIL, PASSWORD).await;
+    stranger.expect_problem(429, "too_many_attempts");
+}
+
+#[tokio::test]
+async fn guesses_from_many_places_have_a_bound_and_tell_nothing() {
+    let api = Api::start().await;
+    with_user(&api, "viewer").await;
+    sign_in_from(&api, "203.0.113.1", EMAIL, PASSWORD).await.expect(201);
+    for email in [EMAIL, "nobody@example.com"] {
+        for number in 0..50 {
+            let host = format!("198.51.100.{number}");
+            sign_in_from(&api, &host, email, "wrong password").await.expect_problem(401, "sign_in_failed");
+        }
+        let held = sign_in_from(&api, "198.51.100.100", email, PASSWORD).await;
+        assert_eq!(held.headers[header::RETRY_AFTER], "3600");
+        held.expect_problem(429, "too_many_attempts");
+    }
+    sign_in_from(&api, "203.0.113.1", EMAIL, PASSWORD).await.expect(201);
+    let stranger = sign_in_from(&api, "203.0.113.2", EMAIL, PASSWORD).await;
+    stranger.expect_problem(429, "too_many_attempts");
+}
+
 #[tokio::test]
 async fn a_source_that_guesses_at_many_users_is_slowed_down() {
     let api = Api::start().await;

@@ -431,7 +431,7 @@ mod tests {
             ("TANDEM_PUBLIC_ADDRESS", "198.51.100.7"),
             ("TANDEM_RTP_PORTS", "40000-40099"),
             ("TANDEM_MEDIA_IO", "epoll"),
-            ("TANDEM_ADMIN_API_KEY", "tdm_0123456789abcdef"),
+            ("TANDEM_ADMIN_API_KEY", "tdm_0123456789abcdef0123456789abcdef"),
             ("TANDEM_MASTER_KEY_FILE", "/etc/tandem/master.key"),
             ("TANDEM_API_RATE_LIMIT", "250"),
             ("TANDEM_PEER_ALLOW", "10.0.0.0/8"),
@@ -471,7 +471,7 @@ mod tests {
             assert_eq!(shown(config.public), ["198.51.100.7", "2001:db8::1"], "what is not said is the media address");
             assert_eq!(config.rtp_ports, PortRange { first: 40_000, last: 40_099 });
             assert_eq!(config.media_io, MediaIo::Only(tandem_netio::IoPath::Epoll));
-            assert_eq!(config.admin_api_key.as_ref().unwrap().expose(), "tdm_0123456789abcdef");
+            assert_eq!(config.admin_api_key.as_ref().unwrap().expose(), "tdm_0123456789abcdef0123456789abcdef");
             assert_eq!(config.master_key_file, PathBuf::from("/etc/tandem/master.key"));
             assert_eq!(config.peer_allow[0].to_string(), "10.0.0.0/8");
             assert_eq!(config.dns_servers[0].to_string(), "9.9.9.9:53");
@@ -499,8 +499,8 @@ mod tests {
             ("TANDEM_MEDIA_ADDRESS", "192.0.2.1,192.0.2.2", "one of each family"),
             ("TANDEM_PUBLIC_ADDRESS", "sip.example.com", "not an IP address"),
             ("TANDEM_RTP_PORTS", "30000-20000", "ends before it begins"),
-            ("TANDEM_ADMIN_API_KEY", "hunter2", "fewer than 16 characters"),
-            ("TANDEM_ADMIN_API_KEY", "hunter2 hunter2 hunter2", "letters, digits"),
+            ("TANDEM_ADMIN_API_KEY", "hunter2hunter2hunter2hunter2hun", "fewer than 32 characters"),
+            ("TANDEM_ADMIN_API_KEY", "hunter2 hunter2 hunter2 hunter2 hunter2", "letters, digits"),
             ("TANDEM_API_RATE_LIMIT", "0", "off nor a number"),
             ("TANDEM_JWT_ISSUER", "tandem", "must be another"),
             ("TANDEM_JWT_AUDIENCE", "other", "need TANDEM_JWT_ISSUER"),

@@ -99,5 +99,5 @@ const MAX_DRAIN_SECONDS: u64 = 86_400;
 /// More than a node can answer.
 const MAX_RATE: u32 = 1_000_000;
 /// The store takes keys of these lengths.
-const MIN_KEY_LENGTH: usize = 16;
+const MIN_KEY_LENGTH: usize = 32;
 const MAX_KEY_LENGTH: usize = 512;

@@ -1,5 +1,6 @@
 use crate::samples::{ACT, account, at, with_account};
 use crate::users::user;
+use std::net::IpAddr;
 use tandem_model::{AccountId, Role, Secret, SessionId, Tier, Timestamp, UserId};
 use tandem_store::{
     MAX_SESSIONS, Part, PasswordHash, Refreshed, SESSION_LIFE, SessionOwner, SignInAttempt, Store, User, UserChange,
@@ -144,23 +145,67 @@ pub(crate) async fn a_sign_in_link_is_good_once_and_for_a_while(store: &Store) {
     assert!(store.make_sign_in_link(&ACT, stranger.account_id, user.id, at(600)).await.is_err());
 }
 
-pub(crate) async fn wrong_passwords_lock_an_address_for_longer_and_longer(store: &Store) {
+fn source(number: u8) -> IpAddr {
+    IpAddr::from([192, 0, 2, number])
+}
+
+pub(crate) async fn wrong_passwords_lock_a_source_for_longer_and_longer(store: &Store) {
     let address = "Somebody@example.com";
+    let count = async |email: &str, second| store.count_sign_in(email, source(1), at(second)).await.unwrap();
     for second in 0..5 {
-        assert_eq!(store.count_sign_in(address, at(second)).await.unwrap(), SignInAttempt::Counted);
+        assert_eq!(count(address, second).await, SignInAttempt::Counted);
     }
     let locked = |until| SignInAttempt::LockedUntil(at(until));
-    assert_eq!(store.count_sign_in("somebody@EXAMPLE.com", at(5)).await.unwrap(), locked(34));
-    assert_eq!(store.count_sign_in("other@example.com", at(5)).await.unwrap(), SignInAttempt::Counted);
-    assert_eq!(store.count_sign_in(address, at(34)).await.unwrap(), SignInAttempt::Counted);
-    assert_eq!(store.count_sign_in(address, at(35)).await.unwrap(), locked(94), "the next lock is twice as long");
+    assert_eq!(count("somebody@EXAMPLE.com", 5).await, locked(34));
+    assert_eq!(count("other@example.com", 5).await, SignInAttempt::Counted);
+    assert_eq!(count(address, 34).await, SignInAttempt::Counted);
+    assert_eq!(count(address, 35).await, locked(94), "the next lock is twice as long");
 
-    store.forget_sign_in_failures(address).await.unwrap();
-    assert_eq!(store.count_sign_in(address, at(36)).await.unwrap(), SignInAttempt::Counted);
+    store.note_sign_in(address, source(1), at(35)).await.unwrap();
+    for second in 36..41 {
+        assert_eq!(count(address, second).await, SignInAttempt::Counted, "they are counted anew");
+    }
+    assert_eq!(count(address, 41).await, locked(70));
+}
+
+pub(crate) async fn a_stranger_locks_nobody_else_out(store: &Store) {
+    let count = async |source, second| store.count_sign_in("a@example.com", source, at(second)).await.unwrap();
+    for second in 0..5 {
+        assert_eq!(count(source(1), second).await, SignInAttempt::Counted);
+    }
+    assert_eq!(count(source(1), 5).await, SignInAttempt::LockedUntil(at(34)));
+    assert_eq!(count(source(2), 5).await, SignInAttempt::Counted);
+    store.note_sign_in("a@example.com", source(2), at(5)).await.unwrap();
+    assert_eq!(count(source(1), 6).await, SignInAttempt::LockedUntil(at(34)), "the stranger goes on waiting");
+}
+
+pub(crate) async fn guesses_from_everywhere_have_a_bound_by_which_who_is_known_is_not_held(store: &Store) {
+    let count = async |source, second| store.count_sign_in("a@example.com", source, at(second)).await.unwrap();
+    let known = source(200);
+    assert_eq!(count(known, 0).await, SignInAttempt::Counted);
+    store.note_sign_in("a@example.com", known, at(0)).await.unwrap();
+    // What was right does not count.
+    for number in 0..50 {
+        assert_eq!(count(source(number), 1).await, SignInAttempt::Counted, "{number}");
+    }
+    assert_eq!(count(source(100), 2).await, SignInAttempt::LockedUntil(at(3_600)), "within an hour of the first");
+    assert_eq!(store.count_sign_in("b@example.com", source(100), at(2)).await.unwrap(), SignInAttempt::Counted);
+    assert_eq!(count(known, 3).await, SignInAttempt::Counted);
+    assert_eq!(count(source(100), 3_600).await, SignInAttempt::Counted, "the hour is over");
+
+    // What is known is kept for a month, and no longer.
+    let month = 30 * 24 * 60 * 60;
+    store.remove_expired_access(at(month - 1)).await.unwrap();
+    for number in 0..50 {
+        assert_eq!(count(source(number), month - 1).await, SignInAttempt::Counted, "{number}");
+    }
+    assert_eq!(count(known, month - 1).await, SignInAttempt::Counted);
+    let held = SignInAttempt::LockedUntil(at(month - 1 + 3_600));
+    assert_eq!(count(known, month).await, held, "a month is over");
 }
 
 pub(crate) async fn attempts_at_once_are_counted_one_by_one(store: &Store) {
-    let attempt = || store.count_sign_in("a@example.com", at(0));
+    let attempt = || store.count_sign_in("a@example.com", source(1), at(0));
     let mut counted = 0;
     for _ in 0..4 {
         let (a, b, c) = tokio::join!(attempt(), attempt(), attempt());
@@ -176,7 +221,7 @@ pub(crate) async fn what_has_expired_is_removed(store: &Store) {
     let end = at(0).saturating_add(SESSION_LIFE);
     let (kept, _) = open(store, &user, at(10)).await;
     let _ = store.make_sign_in_link(&ACT, user.account_id, user.id, at(100)).await.unwrap();
-    let _ = store.count_sign_in("a@example.com", at(0)).await.unwrap();
+    let _ = store.count_sign_in("a@example.com", source(1), at(0)).await.unwrap();
     store.remove_expired_access(end).await.unwrap();
     // As of a time when both were alive.
     assert_eq!(store.session(session, at(1)).await.unwrap(), None);
