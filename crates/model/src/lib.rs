@@ -57,7 +57,7 @@ pub use id::{
 };
 pub use inbound::{Closeness, InboundRouting, InboundRule, NumberPattern, ParseNumberPatternError};
 pub use json_text::JsonText;
-pub use money::{Money, MoneyError, Rate};
+pub use money::{LONGEST_CALL, MAX_CALL_COST, Money, MoneyError, Rate};
 pub use phone_number::{NumberRoute, PhoneNumber};
 pub use receipt::{
     AttemptReceipt, Considered, Identified, IdentifiedBy, InboundReceipt, Reason, Receipt, Refusal, RefusalKind,

@@ -32,6 +32,19 @@ impl Money {
         Ok(Self { micros })
     }
 
+    /// The same, or the most that a call may cost when it is more, either way.
+    #[must_use]
+    pub fn as_call_cost(self) -> Self {
+        Self { micros: self.micros.clamp(-MAX_CALL_COST.micros, MAX_CALL_COST.micros) }
+    }
+
+    /// A sum that may be wider than an amount can hold: then the largest, or the least there is.
+    #[must_use]
+    pub fn saturating_from(micros: i128) -> Self {
+        let bound = if micros < 0 { i64::MIN } else { i64::MAX };
+        Self { micros: i64::try_from(micros).unwrap_or(bound) }
+    }
+
     /// How many credits of this value it is, rounded up to whole ones; a value that is not above zero buys nothing: zero.
     #[must_use]
     pub fn in_credits(self, value: Self) -> Self {
@@ -105,18 +118,19 @@ impl Rate {
     #[must_use]
     pub fn billed_seconds(self, connected: Duration) -> u64 {
         let increment = u64::from(self.increment_seconds.max(1));
-        let started_seconds = connected.as_secs() + u64::from(connected.subsec_nanos() > 0);
-        started_seconds.div_ceil(increment) * increment
+        let started_seconds = connected.as_secs().saturating_add(u64::from(connected.subsec_nanos() > 0));
+        started_seconds.div_ceil(increment).saturating_mul(increment)
     }
 
     /// What a connection of this length costs, rounded half up to a micro-unit, once.
     ///
     /// # Errors
-    /// [`MoneyError::Overflow`] when the product does not fit.
+    /// [`MoneyError::Overflow`] when it is more than [`MAX_CALL_COST`].
     pub fn cost(self, connected: Duration) -> Result<Money, MoneyError> {
         let product = i128::from(self.per_minute.micros) * i128::from(self.billed_seconds(connected));
         let micros = i64::try_from((product + 30).div_euclid(60)).map_err(|_| MoneyError::Overflow)?;
-        Ok(Money { micros })
+        let cost = Money { micros };
+        if cost == cost.as_call_cost() { Ok(cost) } else { Err(MoneyError::Overflow) }
     }
 }
 
@@ -130,6 +144,13 @@ pub enum MoneyError {
     #[error("the amount is too large")]
     Overflow,
 }
+
+/// The most that one call costs, whatever its price and however long it lasts: ten million units. So 900,000 of the dearest calls fit into
+/// one sum.
+pub const MAX_CALL_COST: Money = Money { micros: 10_000_000_000_000 };
+
+/// The longest call that is believed: ten years.
+pub const LONGEST_CALL: Duration = Duration::from_secs(10 * 366 * 86_400);
 
 const MICROS_PER_UNIT: u64 = 1_000_000;
 const ONE: i64 = 1_000_000;
@@ -172,6 +193,23 @@ mod tests {
         // 10,000 × 7 ÷ 60 = 1166.67: half up.
         let by_second = Rate { increment_seconds: 1, ..rate };
         assert_eq!(by_second.cost(Duration::from_secs(7)).unwrap().micros(), 1_167);
+    }
+
+    #[test]
+    fn no_call_costs_more_than_the_most() {
+        let rate = Rate { per_minute: Money::from_micros(1_000_000_000_000), increment_seconds: 60 };
+        assert_eq!(rate.cost(Duration::from_secs(600)), Ok(MAX_CALL_COST));
+        assert_eq!(rate.cost(Duration::from_secs(601)), Err(MoneyError::Overflow));
+        let negative = Rate { per_minute: Money::from_micros(i64::MIN), increment_seconds: 1 };
+        assert_eq!(negative.cost(Duration::MAX), Err(MoneyError::Overflow));
+        assert_eq!(Money::from_micros(i64::MIN).as_call_cost().micros(), -MAX_CALL_COST.micros());
+    }
+
+    #[test]
+    fn a_sum_beyond_all_amounts_is_the_last_of_them() {
+        for (sum, amount) in [(7, 7), (i128::MAX, i64::MAX), (i128::MIN, i64::MIN), (-1, -1)] {
+            assert_eq!(Money::saturating_from(sum).micros(), amount);
+        }
     }
 
     proptest! {

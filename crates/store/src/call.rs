@@ -1,9 +1,9 @@
 use crate::audit::ActTransaction;
-use crate::credit::settle_external;
 use crate::error::{from_database, from_database_generic, is_unique_violation};
 use crate::list::{Bound, Condition, KeyKind, Listed, Listing, Part, ReadRow, SortKey};
 use crate::pool::on_pool;
 use crate::row::{Columns, stored, to_json};
+use crate::settlement::{LedgerFull, settle_external};
 use crate::store::now;
 use crate::timeline::read_timeline;
 use crate::traffic::{CallFacts, TrafficChange};
@@ -81,6 +81,9 @@ pub enum InsertCallError {
     /// The account has no such trunk.
     #[error("no such trunk")]
     UnknownTrunk,
+    /// The account's ledger cannot hold what it costs.
+    #[error(transparent)]
+    LedgerFull(#[from] LedgerFull),
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
@@ -95,6 +98,9 @@ pub enum UpdateCallError<E> {
     /// The change was refused by who asked for it.
     #[error("the change was refused")]
     Refused(E),
+    /// The account's ledger cannot hold what it costs.
+    #[error(transparent)]
+    LedgerFull(#[from] LedgerFull),
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),

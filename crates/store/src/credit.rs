@@ -5,12 +5,14 @@ use crate::list::{Bound, Condition, KeyKind, Listed, Listing, Part, ReadRow, Sor
 use crate::pool::on_pool;
 use crate::routing::BUMP_REVISION;
 use crate::row::Columns;
+use crate::settlement::{INSERT_ENTRY, is_held};
 use crate::store::{now, random};
+use crate::wide_sum::{read_wide_sum, wide_sum};
 use crate::{Act, Change, DatabaseError, Store};
 use serde_json::{Value, json};
 use tandem_model::{
-    AccountId, CallId, CallRecord, CarriedBy, CreditAccount, CreditCommitment, CreditEntry, CreditEntryId,
-    CreditEntryKind, CreditTerms, EventType, Money, Timestamp,
+    AccountId, CallId, CreditAccount, CreditCommitment, CreditEntry, CreditEntryId, CreditEntryKind, CreditTerms,
+    EventType, Money, Timestamp,
 };
 use uuid::Uuid;
 
@@ -20,7 +22,7 @@ pub enum ChangeCreditError {
     /// There is no such account.
     #[error("no such account")]
     UnknownAccount,
-    /// The sum would be past 9.2 × 10^12 units, either way.
+    /// The sum of what was granted would be past 4 × 10^12 units, either way.
     #[error("the credit would be more than an amount can hold")]
     Overflow,
     /// The database failed.
@@ -109,6 +111,9 @@ impl Store {
             known.ok_or(ChangeCreditError::UnknownAccount)?;
             let before = read_credit(&sqlx::query(READ_CREDIT).bind(account.as_uuid()).fetch_one(&mut *transaction).await?)?;
             let granted = before.granted.checked_add(amount).map_err(|_| ChangeCreditError::Overflow)?;
+            if !is_held(before.granted.micros().into(), granted.micros().into()) {
+                return Err(ChangeCreditError::Overflow);
+            }
             sqlx::query(
                 "INSERT INTO credits (account_id, controlled_since, granted_micros) VALUES ($1, NULL, $2)
                  ON CONFLICT (account_id) DO UPDATE SET granted_micros = excluded.granted_micros,
@@ -251,7 +256,8 @@ impl Store {
         Ok(())
     }
 
-    /// What the call path of this node goes by, for every account whose calls are paid for by credit.
+    /// What the call path of this node goes by, for every account whose calls are paid for by credit. An account whose row does not
+    /// read has none of it, and a sum past all amounts is the last of them, so that no account stops the others.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -262,82 +268,14 @@ impl Store {
             .fetch_all(&pools.reader)
             .await?
             .iter()
-            .map(read_terms)
+            .filter_map(|row| terms_of(row).map(Ok))
             .collect())
     }
 }
 
-/// Settles a call that something else carries, as it is stored now. Part of the transaction that stores it.
-macro_rules! settle_external {
-    ($transaction:expr, $call:expr) => {
-        if let Some(call) = crate::credit::to_settle($call) {
-            let due = sqlx::query(crate::credit::READ_DUE)
-                .bind(call.id.as_uuid())
-                .bind(call.account_id.as_uuid())
-                .fetch_optional(&mut *$transaction)
-                .await?;
-            let due = due.map(|row| crate::credit::Due::read(&row)).transpose()?;
-            if let Some(due) = due.filter(crate::credit::Due::is_something) {
-                let at = crate::store::now();
-                sqlx::query(crate::credit::INSERT_ENTRY)
-                    .bind(call.account_id.as_uuid())
-                    .bind(crate::credit::entry_id(at)?.as_uuid())
-                    .bind(at.unix_micros())
-                    .bind(due.kind().as_str())
-                    .bind(due.amount)
-                    .bind(call.id.as_uuid())
-                    .bind("")
-                    .execute(&mut *$transaction)
-                    .await?;
-                sqlx::query(crate::credit::ADD_SETTLEMENT)
-                    .bind(call.account_id.as_uuid())
-                    .bind(uuid::Uuid::nil())
-                    .bind(due.settled())
-                    .execute(&mut *$transaction)
-                    .await?;
-            }
-        }
-    };
-}
-
-pub(crate) use settle_external;
-
 /// An id that was not there before.
 pub(crate) fn entry_id(at: Timestamp) -> Result<CreditEntryId, DatabaseError> {
     Ok(CreditEntryId::new(at, random()?))
-}
-
-/// Whether a call that something else carries may have something to settle.
-pub(crate) fn to_settle(call: &CallRecord) -> Option<&CallRecord> {
-    Some(call).filter(|call| call.carried_by == CarriedBy::External && call.cost.is_some())
-}
-
-/// What the entries of a call lack to what it cost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Due {
-    /// By how much the balance is to change.
-    pub(crate) amount: i64,
-    /// Whether there are entries of it already.
-    pub(crate) was_settled: bool,
-}
-
-impl Due {
-    pub(crate) fn read<R: Columns>(row: &R) -> Result<Self, DatabaseError> {
-        Ok(Self { amount: row.integer("amount")?, was_settled: row.integer("entries")? > 0 })
-    }
-
-    pub(crate) const fn is_something(&self) -> bool {
-        self.amount != 0
-    }
-
-    pub(crate) const fn kind(&self) -> CreditEntryKind {
-        if self.was_settled { CreditEntryKind::Correction } else { CreditEntryKind::Call }
-    }
-
-    /// What is added to the sum of what calls have cost.
-    pub(crate) const fn settled(&self) -> i64 {
-        self.amount.saturating_neg()
-    }
 }
 
 /// What is told of an amount that somebody added or took away.
@@ -362,17 +300,38 @@ fn read_credit<R: Columns>(row: &R) -> Result<CreditAccount, DatabaseError> {
     Ok(CreditAccount {
         controlled_since: row.time_opt("controlled_since")?,
         granted: Money::from_micros(row.integer("granted_micros")?),
-        settled: Money::from_micros(row.integer("settled_micros")?),
+        settled: Money::saturating_from(read_wide_sum!(row, "settled")?),
     })
 }
 
-fn read_terms<R: Columns>(row: &R) -> Result<CreditTerms, DatabaseError> {
+/// The terms of a row. One that does not read is told in the log, and its account may spend nothing.
+fn terms_of<R: Columns>(row: &R) -> Option<CreditTerms> {
+    let account_id = match row.uuid("account_id") {
+        Ok(id) => AccountId::from_uuid(id),
+        Err(error) => {
+            tracing::error!(%error, "the credit of an account cannot be read, nor whose it is");
+            return None;
+        }
+    };
+    Some(read_terms(row, account_id).unwrap_or_else(|error| {
+        tracing::error!(%error, %account_id, "the credit of an account cannot be read; its calls are refused");
+        CreditTerms {
+            account_id,
+            since: Timestamp::from_unix_micros(i64::MIN),
+            granted: Money::ZERO,
+            committed_elsewhere: Money::from_micros(i64::MAX),
+            settled_here: Money::ZERO,
+        }
+    }))
+}
+
+fn read_terms<R: Columns>(row: &R, account_id: AccountId) -> Result<CreditTerms, DatabaseError> {
     Ok(CreditTerms {
-        account_id: AccountId::from_uuid(row.uuid("account_id")?),
+        account_id,
         since: row.time("controlled_since")?,
         granted: Money::from_micros(row.integer("granted_micros")?),
-        committed_elsewhere: Money::from_micros(row.integer("committed_elsewhere")?),
-        settled_here: Money::from_micros(row.integer("settled_here")?),
+        committed_elsewhere: Money::saturating_from(read_wide_sum!(row, "elsewhere")?),
+        settled_here: Money::saturating_from(read_wide_sum!(row, "here")?),
     })
 }
 
@@ -417,19 +376,26 @@ fn read_entry<R: Columns>(row: &R) -> Result<CreditEntry, DatabaseError> {
 const FIND_ACCOUNT: &str = "SELECT id FROM accounts WHERE id = $1";
 
 /// One row, also for an account that never had any.
-const READ_CREDIT: &str = "SELECT
-    (SELECT controlled_since FROM credits WHERE account_id = $1) AS controlled_since,
-    coalesce((SELECT granted_micros FROM credits WHERE account_id = $1), 0) AS granted_micros,
-    CAST(coalesce((SELECT sum(settled_micros) FROM credit_settlements WHERE account_id = $1), 0) AS BIGINT) AS settled_micros";
+const READ_CREDIT: &str = concat!(
+    "SELECT (SELECT controlled_since FROM credits WHERE account_id = $1) AS controlled_since,
+        coalesce((SELECT granted_micros FROM credits WHERE account_id = $1), 0) AS granted_micros, ",
+    wide_sum!("settled_micros" as "settled"),
+    " FROM credit_settlements WHERE account_id = $1"
+);
 
 /// `$1` is this node, `$2` the time. What a node has committed holds the sum of its calls that are settled, and those that are not.
-const READ_TERMS: &str = "SELECT credits.account_id, controlled_since, granted_micros,
-        CAST(coalesce(sum(settled_micros) FILTER (WHERE node_id = $1), 0) AS BIGINT) AS settled_here,
-        CAST(coalesce(sum(CASE WHEN committed_until > $2 AND committed_micros > settled_micros THEN committed_micros
-            ELSE settled_micros END) FILTER (WHERE node_id <> $1), 0) AS BIGINT) AS committed_elsewhere
-    FROM credits LEFT JOIN credit_settlements ON credit_settlements.account_id = credits.account_id
+const READ_TERMS: &str = concat!(
+    "SELECT credits.account_id, controlled_since, granted_micros, ",
+    wide_sum!("CASE WHEN node_id = $1 THEN settled_micros ELSE 0 END" as "here"),
+    ", ",
+    wide_sum!(
+        "CASE WHEN node_id <> $1 AND committed_until > $2 AND committed_micros > settled_micros THEN committed_micros
+            WHEN node_id <> $1 THEN settled_micros ELSE 0 END" as "elsewhere"
+    ),
+    " FROM credits LEFT JOIN credit_settlements ON credit_settlements.account_id = credits.account_id
     WHERE controlled_since IS NOT NULL
-    GROUP BY credits.account_id, controlled_since, granted_micros ORDER BY credits.account_id";
+    GROUP BY credits.account_id, controlled_since, granted_micros ORDER BY credits.account_id"
+);
 
 /// `$1` is the account, `$2` the node.
 const COMMIT_CREDIT: &str =
@@ -437,26 +403,8 @@ const COMMIT_CREDIT: &str =
     VALUES ($1, $2, 0, $3, $4)
     ON CONFLICT (account_id, node_id) DO UPDATE SET committed_micros = excluded.committed_micros, committed_until = excluded.committed_until";
 
-/// What the entries of a call lack to what it cost, if its account pays for it by credit: `$1` is the call, `$2` its account. The call
-/// must be held, or written by this transaction.
-pub(crate) const READ_DUE: &str = "SELECT
-        CAST(-call_logs.cost_micros - coalesce(sum(credit_entries.amount_micros), 0) AS BIGINT) AS amount,
-        count(credit_entries.id) AS entries
-    FROM call_logs JOIN credits ON credits.account_id = call_logs.account_id AND credits.controlled_since <= call_logs.started_at
-        LEFT JOIN credit_entries ON credit_entries.call_log_id = call_logs.id AND credit_entries.account_id = call_logs.account_id
-    WHERE call_logs.id = $1 AND call_logs.account_id = $2 AND call_logs.cost_micros IS NOT NULL
-    GROUP BY call_logs.id, call_logs.cost_micros";
-
 /// Notes that it is told that the credit of the account `$1` was used up at `$2`, if somebody listens now, `$3`, and if it was not told
 /// since some was added.
 const NOTE_EXHAUSTED: &str = "UPDATE credits SET exhausted_at = $2 WHERE account_id = $1 AND exhausted_at IS NULL
         AND EXISTS (SELECT 1 FROM event_streams
             WHERE event_streams.account_id = $1 AND (endpoints > 0 OR listening_until > $3))";
-
-pub(crate) const INSERT_ENTRY: &str =
-    "INSERT INTO credit_entries (account_id, id, at, kind, amount_micros, call_log_id, note)
-    VALUES ($1, $2, $3, $4, $5, $6, $7)";
-
-/// `$1` is the account, `$2` the node.
-pub(crate) const ADD_SETTLEMENT: &str = "INSERT INTO credit_settlements (account_id, node_id, settled_micros) VALUES ($1, $2, $3)
-    ON CONFLICT (account_id, node_id) DO UPDATE SET settled_micros = credit_settlements.settled_micros + excluded.settled_micros";

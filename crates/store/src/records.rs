@@ -170,6 +170,11 @@ fn keep_last<K: Eq + Hash, S: Copy>(
     }
 }
 
+/// What a call or a leg cost, as its row holds it: at most what a call may cost, so that no sum of any is too large for its column.
+pub(crate) fn stored_cost(cost: Option<Money>) -> Option<i64> {
+    cost.map(|cost| cost.as_call_cost().micros())
+}
+
 /// Whether it is a call that is over, at a cost that is known.
 pub(crate) fn may_be_settled(call: &CallRecord) -> bool {
     call.status.is_final() && call.cost.is_some_and(|cost| cost != Money::ZERO)

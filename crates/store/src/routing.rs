@@ -13,7 +13,7 @@ use uuid::Uuid;
 pub struct RoutingSnapshot {
     /// The revision it shows.
     pub revision: u64,
-    /// Every account.
+    /// Every account but those whose rows do not read: one bad row does not stop the calls of the others.
     pub accounts: Vec<Account>,
     /// Every trunk that is not deleted, by account, priority, age.
     pub trunks: Vec<Trunk>,
@@ -63,10 +63,14 @@ impl Store {
                     .fetch_all(&mut *transaction)
                     .await?;
                 for row in &rows {
-                    let account = read_account(row)?;
-                    after = account.id.as_uuid();
-                    data_keys.insert(account.id, read_data_key(row, self.master_key(), account.id));
-                    accounts.push(account);
+                    after = row.uuid("id")?;
+                    match read_account(row) {
+                        Ok(account) => {
+                            data_keys.insert(account.id, read_data_key(row, self.master_key(), account.id));
+                            accounts.push(account);
+                        }
+                        Err(error) => tracing::error!(%error, account = %after, "an account cannot be read and has no calls"),
+                    }
                 }
                 if rows.len() < MAX_PAGE as usize {
                     break;
@@ -85,7 +89,7 @@ impl Store {
                     let read = match data_keys.get(&account) {
                         Some(Ok(key)) => read_trunk(row, key).map_err(|error| error.to_string()),
                         Some(Err(error)) => Err(error.to_string()),
-                        None => Err("its account does not exist".to_owned()),
+                        None => Err("its account does not exist, or cannot be read".to_owned()),
                     };
                     match read {
                         Ok(trunk) => trunks.push(trunk),

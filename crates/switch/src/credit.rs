@@ -80,7 +80,10 @@ impl CreditBook {
         let Some(purse) = self.purses.get_mut(&hold.account) else { return Ok(()) };
         let more = needed.micros().saturating_sub(hold.micros);
         if more > 0 && !force && i128::from(more) > purse.available() {
-            return Err(Exhausted { needed, available: narrow(purse.available() + i128::from(hold.micros)) });
+            return Err(Exhausted {
+                needed,
+                available: Money::saturating_from(purse.available() + i128::from(hold.micros)),
+            });
         }
         purse.reserved = purse.reserved.saturating_add(more);
         hold.micros = needed.micros();
@@ -94,7 +97,7 @@ impl CreditBook {
     pub(crate) fn would_reserve(&self, account: AccountId, needed: Money) -> Result<(), Exhausted> {
         let Some(purse) = self.purses.get(&account) else { return Ok(()) };
         if needed > Money::ZERO && wide(needed) > purse.available() {
-            return Err(Exhausted { needed, available: narrow(purse.available()) });
+            return Err(Exhausted { needed, available: Money::saturating_from(purse.available()) });
         }
         Ok(())
     }
@@ -115,7 +118,10 @@ impl CreditBook {
     /// What the account has now; `None` when its calls are not paid for by credit.
     pub(crate) fn live(&self, account: AccountId) -> Option<LiveCredit> {
         let purse = self.purses.get(&account).filter(|purse| purse.terms.is_some())?;
-        Some(LiveCredit { reserved: Money::from_micros(purse.reserved), available: narrow(purse.available()) })
+        Some(LiveCredit {
+            reserved: Money::from_micros(purse.reserved),
+            available: Money::saturating_from(purse.available()),
+        })
     }
 
     /// What is committed beyond what the database has of this node's calls.
@@ -137,11 +143,6 @@ impl CreditBook {
 
 fn wide(amount: Money) -> i128 {
     i128::from(amount.micros())
-}
-
-fn narrow(micros: i128) -> Money {
-    let bound = if micros < 0 { i64::MIN } else { i64::MAX };
-    Money::from_micros(i64::try_from(micros).unwrap_or(bound))
 }
 
 #[cfg(test)]

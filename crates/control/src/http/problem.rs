@@ -2,7 +2,8 @@ pub(crate) use crate::http::problem_code::ProblemCode;
 use crate::http::receipt_view::ReceiptView;
 use crate::service::{
     CheckTrunkError, CreateCallError, CreateTrunkError, DeleteTrunkError, DialCallError, ExplainError, FindCallError,
-    FindRefusalError, HangUpError, HealthCheckError, MAX_OPEN_CALLS, ReadTrunkError, UpdateCallError, UpdateTrunkError,
+    FindRefusalError, HangUpError, HealthCheckError, MAX_OPEN_CALLS, PricesAreTheOperators, ReadTrunkError,
+    UpdateCallError, UpdateTrunkError,
 };
 use crate::wire::{FieldError, Invalid};
 use crate::{ProbeError, Unavailable};
@@ -10,7 +11,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tandem_model::{Receipt, RefusalKind};
-use tandem_store::DatabaseError;
+use tandem_store::{DatabaseError, LedgerFull};
 use utoipa::ToSchema;
 
 /// What went wrong, as clients read it (RFC 9457). The response carries it as an extension until
@@ -81,6 +82,9 @@ impl Problem {
 
     /// One as it may be read in an answer.
     pub(crate) fn example(code: ProblemCode) -> Self {
+        if code == ProblemCode::PricesAreTheOperators {
+            return Self::from(PricesAreTheOperators { field: "cost_per_minute" });
+        }
         if matches!(code, ProblemCode::NoRoute | ProblemCode::EmergencyNotRouted | ProblemCode::TargetNotAllowed) {
             let error = FieldError { field: "to_number".to_owned(), message: code.example().to_owned() };
             return Self { errors: vec![error], ..Self::new(code, code.example()) };
@@ -212,10 +216,25 @@ impl From<Unavailable> for Problem {
     }
 }
 
+impl From<LedgerFull> for Problem {
+    fn from(error: LedgerFull) -> Self {
+        tracing::warn!(%error, "a logged call is refused");
+        Self::new(ProblemCode::LedgerFull, format!("{error}; nothing was changed"))
+    }
+}
+
+impl From<PricesAreTheOperators> for Problem {
+    fn from(PricesAreTheOperators { field }: PricesAreTheOperators) -> Self {
+        let message = "is for an admin of the node to set, as the account's calls are paid for by credit";
+        Self::of_field(ProblemCode::PricesAreTheOperators, field, message)
+    }
+}
+
 impl From<CreateTrunkError> for Problem {
     fn from(error: CreateTrunkError) -> Self {
         match error {
             CreateTrunkError::Invalid(invalid) => invalid.into(),
+            CreateTrunkError::Prices(error) => error.into(),
             CreateTrunkError::NameTaken => Self::name_taken(),
             CreateTrunkError::LimitReached { limit } => Self::new(
                 ProblemCode::TrunkLimitReached,
@@ -243,6 +262,7 @@ impl From<UpdateTrunkError> for Problem {
         match error {
             UpdateTrunkError::NotFound => Self::no_such("trunk"),
             UpdateTrunkError::Invalid(invalid) => invalid.into(),
+            UpdateTrunkError::Prices(error) => error.into(),
             UpdateTrunkError::NameTaken => Self::name_taken(),
             UpdateTrunkError::Stale(error) => error.into(),
             UpdateTrunkError::Unavailable(error) => error.into(),
@@ -312,6 +332,8 @@ impl From<CreateCallError> for Problem {
                 ProblemCode::ExternalCallLimit,
                 format!("the account has {MAX_OPEN_CALLS} logged calls that are not over; log their ends with PUT"),
             ),
+            CreateCallError::Invalid(invalid) => invalid.into(),
+            CreateCallError::LedgerFull(error) => error.into(),
             CreateCallError::Database(error) => error.into(),
         }
     }
@@ -347,6 +369,7 @@ impl From<UpdateCallError> for Problem {
                 Self::new(ProblemCode::CallNotStoredYet, "the call began a moment ago and is not stored yet; try again")
             }
             UpdateCallError::Invalid(invalid) => invalid.into(),
+            UpdateCallError::LedgerFull(error) => error.into(),
             UpdateCallError::Stale(error) => error.into(),
             UpdateCallError::Unavailable(error) => error.into(),
             UpdateCallError::Database(error) => error.into(),

@@ -112,6 +112,13 @@ problem_codes! {
         advice: "Use a key with the permission that the operation names, or have an admin of the account give it.",
         example: "this needs the permission write, which the caller does not have",
     }
+    PricesAreTheOperators = "prices_are_the_operators", FORBIDDEN, "Prices are set by the operator" {
+        meaning: "The account's calls are paid for by credit, and what they cost goes by the prices of its trunks. So only an admin of the node \
+                  sets these: `cost_per_minute`, `monthly_cost` and `advanced_config.billing_increment`; and only an admin of the node makes \
+                  trunks of the account, as each has a price.",
+        advice: "Leave the field out, or send what it is already. To change a price, or for a trunk more, ask the operator.",
+        example: "cost_per_minute is for an admin of the node to set, as the account's calls are paid for by credit",
+    }
     NotFound = "not_found", NOT_FOUND, "Not found" {
         meaning: "The account has nothing of this kind with this id. What belongs to another account is answered in the same way.",
         advice: "Look at the id, and at whose key the request was sent with.",
@@ -166,6 +173,12 @@ problem_codes! {
         meaning: "The call has ended already, perhaps a moment ago.",
         advice: "Nothing is to be done. `GET /calls/{id}` tells how it ended.",
         example: "the call is over",
+    }
+    LedgerFull = "ledger_full", CONFLICT, "The ledger of the account is full" {
+        meaning: "The call is paid for by the credit of its account, and with what it cost the account's calls would have cost more than a \
+                  ledger can hold: 4,000,000,000,000 units of the currency, together.",
+        advice: "Look at the `cost` that is logged of calls: no account spends as much.",
+        example: "what the calls of the account have cost would be more than its ledger can hold; nothing was changed",
     }
     LastAdmin = "last_admin", CONFLICT, "The account keeps an admin" {
         meaning: "The change would leave the account without an admin who can sign in.",

@@ -49,6 +49,8 @@ pub(crate) async fn list(
         (status = 400, description = "The account has all its trunks.", body = ProblemDocument,
             content_type = "application/problem+json"),
         Unauthorized,
+        (status = 403, description = "The caller lacks the permission `write`, may not act for the account, or sets a price that is the operator's to set: see `prices_are_the_operators`.", body = ProblemDocument,
+            content_type = "application/problem+json"),
         InvalidFields,
         NoAnswer,
     )
@@ -99,6 +101,8 @@ pub(crate) async fn read(
     responses(
         (status = 200, description = "The trunk.", body = TrunkView),
         Unauthorized,
+        (status = 403, description = "The caller lacks the permission `write`, may not act for the account, or sets a price that is the operator's to set: see `prices_are_the_operators`.", body = ProblemDocument,
+            content_type = "application/problem+json"),
         NoSuchTrunk,
         InvalidFields,
         NoAnswer,

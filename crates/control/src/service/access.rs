@@ -139,6 +139,11 @@ impl Caller {
         if self.account.id == account { Err(Forbidden::ChangesCredit) } else { Ok(None) }
     }
 
+    /// Whether this is an admin of the node, in their own account or acting for another.
+    pub(crate) fn is_operator(&self) -> bool {
+        self.node_admin || self.actor.on_behalf_of.is_some()
+    }
+
     /// The user who has signed in, if it is one, in their own account.
     pub(crate) fn user(&self) -> Option<(UserId, SessionId)> {
         match self.actor.kind {

@@ -6,10 +6,10 @@ use crate::wire::{CallChange, FieldError, Invalid, NewCall};
 use std::sync::Arc;
 use std::time::Duration;
 use tandem_model::{
-    AccountId, CallEvent, CallId, CallRecord, CallStatus, CarriedBy, HangupCause, LegRecord, LiveCall, Money, Rate,
-    Receipt, Timestamp, Trunk,
+    AccountId, CallEvent, CallId, CallRecord, CallStatus, CarriedBy, HangupCause, LONGEST_CALL, LegRecord, LiveCall,
+    MAX_CALL_COST, Money, Rate, Receipt, Timestamp, Trunk,
 };
-use tandem_store::{Act, CallFilter, CallKey, DatabaseError, Listed, MAX_PAGE, Part, Stale, read_receipt};
+use tandem_store::{Act, CallFilter, CallKey, DatabaseError, LedgerFull, Listed, MAX_PAGE, Part, Stale, read_receipt};
 use tokio::time::Instant;
 
 /// The call log.
@@ -53,6 +53,10 @@ pub(crate) enum CreateCallError {
     #[error("the account has all its open calls")]
     TooManyOpen,
     #[error(transparent)]
+    Invalid(#[from] Invalid),
+    #[error(transparent)]
+    LedgerFull(#[from] LedgerFull),
+    #[error(transparent)]
     Database(#[from] DatabaseError),
 }
 
@@ -80,6 +84,8 @@ pub(crate) enum UpdateCallError {
     Stale(#[from] Stale),
     #[error(transparent)]
     Invalid(#[from] Invalid),
+    #[error(transparent)]
+    LedgerFull(#[from] LedgerFull),
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
     #[error(transparent)]
@@ -133,6 +139,7 @@ impl Calls {
         {
             return Ok(logged);
         }
+        check_not_ahead("started_at", Some(new.started_at), now)?;
         if self.core.store.trunk(account, new.trunk_id).await?.is_none() {
             return Err(CreateCallError::UnknownTrunk);
         }
@@ -159,6 +166,7 @@ impl Calls {
         inserted.map_err(|error| match error {
             tandem_store::InsertCallError::CallIdTaken => CreateCallError::CallIdTaken,
             tandem_store::InsertCallError::UnknownTrunk => CreateCallError::UnknownTrunk,
+            tandem_store::InsertCallError::LedgerFull(error) => error.into(),
             tandem_store::InsertCallError::Database(error) => error.into(),
         })?;
         Ok(record)
@@ -270,6 +278,7 @@ impl Calls {
             tandem_store::UpdateCallError::NotFound => UpdateCallError::NotFound,
             tandem_store::UpdateCallError::Refused(RefusedChange::Invalid(invalid)) => invalid.into(),
             tandem_store::UpdateCallError::Refused(RefusedChange::Stale(error)) => error.into(),
+            tandem_store::UpdateCallError::LedgerFull(error) => error.into(),
             tandem_store::UpdateCallError::Database(error) => error.into(),
         })?;
         let ended_now = updated.before.ended_at.is_none() && updated.after.ended_at.is_some() && !act.dry_run;
@@ -306,6 +315,10 @@ impl Calls {
                 Ok(_)
                 | Err(tandem_store::UpdateCallError::Refused(NotForgotten) | tandem_store::UpdateCallError::NotFound) =>
                     {}
+                // It stays open. What its client has logged that nobody can pay does not keep others from being closed.
+                Err(tandem_store::UpdateCallError::LedgerFull(error)) => {
+                    tracing::warn!(call_id = %open.call_id, account = %open.account_id, %error, "an external call cannot be closed");
+                }
                 Err(tandem_store::UpdateCallError::Database(error)) => return Err(error),
             }
         }
@@ -439,6 +452,8 @@ fn change_external(
     rate: Option<Rate>,
     now: Timestamp,
 ) -> Result<(), Invalid> {
+    check_not_ahead("answered_at", change.answered_at, now)?;
+    check_not_ahead("ended_at", change.ended_at, now)?;
     let was_over = call.ended_at.is_some();
     let status_before = call.status;
     if let Some(status) = change.status {
@@ -467,6 +482,10 @@ fn change_external(
         call.duration_ms = Some(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
     } else if fills {
         let measured = call.answered_at.zip(call.ended_at).map(|(answered, ended)| ended.since(answered));
+        if measured.is_some_and(|span| span > LONGEST_CALL) {
+            let days = LONGEST_CALL.as_secs() / (24 * 60 * 60);
+            return Err(Invalid::field("ended_at", format!("is more than {days} days after answered_at")));
+        }
         let measured_ms = measured.map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
         let never_connected = (!was_answered(call)).then_some(0);
         call.duration_ms = measured_ms.or(call.duration_ms).or(never_connected);
@@ -476,7 +495,14 @@ fn change_external(
     } else if is_over && (fills || change.duration.is_some()) {
         // Without its trunk, which was deleted, the price is not known.
         let connected = call.duration_ms.map(Duration::from_millis);
-        call.cost = rate.zip(connected).and_then(|(rate, connected)| rate.cost(connected).ok());
+        let cost = rate.zip(connected).map(|(rate, connected)| rate.cost(connected));
+        call.cost = cost.transpose().map_err(|_| {
+            let most = MAX_CALL_COST.to_decimal();
+            Invalid::field(
+                "cost",
+                format!("would be more than {most}, the most that a call may cost; send what it has cost"),
+            )
+        })?;
     }
     call.hangup_cause = change.hangup_cause.or(call.hangup_cause.take());
     call.codec_used = change.codec_used.or(call.codec_used.take());
@@ -530,6 +556,16 @@ fn change_clients_fields(
     }
 }
 
+/// A time of a call may be a little ahead of ours, as clocks and zones are set wrongly; not so far that what goes by it is nonsense.
+fn check_not_ahead(field: &'static str, at: Option<Timestamp>, now: Timestamp) -> Result<(), Invalid> {
+    match at {
+        Some(at) if at > now.saturating_add(MOST_AHEAD) => {
+            Err(Invalid::field(field, format!("is more than a day ahead of this node's time, {now}")))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// Times must be in order, but for the small differences between clocks.
 fn check_order(call: &CallRecord) -> Result<(), Invalid> {
     let before = |later: Timestamp, earlier: Timestamp| earlier.since(later) > CLOCK_DIFFERENCE;
@@ -556,6 +592,8 @@ const STORE_PATIENCE: Duration = Duration::from_millis(250);
 const STORE_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// Longest ringing: what `ring_timeout_seconds` allows, as networks give up after 2 to 4 minutes.
 const LONGEST_RINGING: Duration = Duration::from_secs(300);
+/// How far ahead of our clock a client's time may be: it covers every time zone that was taken for UTC.
+const MOST_AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
 /// How far two clocks may differ before a time is plainly wrong: carriers write whole seconds, and their clocks drift.
 const CLOCK_DIFFERENCE: Duration = Duration::from_secs(5);
 
@@ -658,6 +696,36 @@ mod tests {
         let mut answered_once = CallRecord { status: CallStatus::Answered, ..call() };
         close_stale_call(&mut answered_once, at(20_000));
         assert_eq!((answered_once.status, answered_once.duration_ms), (CallStatus::Completed, None));
+    }
+
+    fn wrong_field(result: Result<(), Invalid>) -> String {
+        let Invalid(errors) = result.unwrap_err();
+        errors[0].field.clone()
+    }
+
+    #[test]
+    fn times_are_at_most_a_day_ahead() {
+        let day = 24 * 60 * 60;
+        let ended = |second| CallChange { ended_at: Some(at(second)), ..CallChange::default() };
+        assert!(change(&mut call(), ended(200 + day), 200).is_ok());
+        assert_eq!(wrong_field(change(&mut call(), ended(201 + day), 200)), "ended_at");
+        let answered = CallChange { answered_at: Some(at(201 + day)), ..CallChange::default() };
+        assert_eq!(wrong_field(change(&mut call(), answered, 200)), "answered_at");
+    }
+
+    #[test]
+    fn a_call_is_not_longer_or_dearer_than_may_be() {
+        let longest = i64::try_from(LONGEST_CALL.as_secs()).unwrap();
+        let times =
+            |ended| CallChange { answered_at: Some(at(110)), ended_at: Some(at(ended)), ..CallChange::default() };
+        assert!(change(&mut call(), times(110 + longest), longest).is_ok());
+        assert_eq!(wrong_field(change(&mut call(), times(111 + longest), longest)), "ended_at");
+        // A million a minute, for eleven minutes.
+        let dear = Rate { per_minute: Money::from_micros(1_000_000_000_000), increment_seconds: 1 };
+        let mut logged = call();
+        assert_eq!(wrong_field(change_external(&mut logged, times(110 + 660), Some(dear), at(800))), "cost");
+        change_external(&mut logged, times(110 + 600), Some(dear), at(800)).unwrap();
+        assert_eq!(logged.cost, Some(MAX_CALL_COST));
     }
 
     #[test]

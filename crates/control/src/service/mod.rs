@@ -74,7 +74,8 @@ pub(crate) use statistics::{
 };
 pub(crate) use test_calls::{CheckTrunkError, TestedCall};
 pub(crate) use trunks::{
-    CreateTrunkError, DeleteTrunkError, ReadTrunkError, ShownTrunk, TrunkSearch, Trunks, UpdateTrunkError,
+    CreateTrunkError, DeleteTrunkError, PricesAreTheOperators, ReadTrunkError, ShownTrunk, TrunkSearch, Trunks,
+    UpdateTrunkError,
 };
 pub(crate) use users::{ChangePasswordError, CreateUserError, EditUserError, Users};
 pub(crate) use webhooks::{CreateWebhookError, EditWebhookError, MAX_ENDPOINTS, Tested, Webhooks};

@@ -86,11 +86,31 @@ const fn is_of_configuration(reason: &Reason) -> bool {
     )
 }
 
+/// A price of an account whose calls are paid for by credit, which only an admin of the node sets: by a price of zero its calls would be
+/// paid for by nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field} is for an admin of the node to set")]
+pub(crate) struct PricesAreTheOperators {
+    /// The price, by its path in the body.
+    pub(crate) field: &'static str,
+}
+
+/// Why a change of a trunk was refused.
+#[derive(Debug, thiserror::Error)]
+enum RefusedChange {
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    #[error(transparent)]
+    Prices(#[from] PricesAreTheOperators),
+}
+
 /// Why a trunk was not made.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CreateTrunkError {
     #[error(transparent)]
     Invalid(#[from] Invalid),
+    #[error(transparent)]
+    Prices(#[from] PricesAreTheOperators),
     #[error("the account has a trunk of that name")]
     NameTaken,
     #[error("the account has all its {limit} trunks")]
@@ -117,6 +137,8 @@ pub(crate) enum UpdateTrunkError {
     NotFound,
     #[error(transparent)]
     Invalid(#[from] Invalid),
+    #[error(transparent)]
+    Prices(#[from] PricesAreTheOperators),
     #[error("the account has a trunk of that name")]
     NameTaken,
     #[error(transparent)]
@@ -169,6 +191,10 @@ impl Trunks {
         }
         let trunk = new_trunk(caller, new, id, now);
         self.check_next_hop(&trunk)?;
+        // One without a price in its body has one as well.
+        if !self.sets_prices(caller).await? {
+            return Err(PricesAreTheOperators { field: COST_PER_MINUTE }.into());
+        }
         let act = caller.act(now);
         self.core.store.insert_trunk(&act, &trunk, caller.account.limits().max_trunks).await.map_err(|error| {
             match error {
@@ -234,18 +260,24 @@ impl Trunks {
         let now = self.core.now();
         let mut target_before = None;
         let act = caller.act(now);
+        let sets_prices = !change.names_prices() || self.sets_prices(caller).await?;
         let changed = self.core.store.change_trunk(&act, caller.account_id(), id, |trunk| {
             target_before = Some(Target::of(trunk));
+            let before = Prices::of(trunk);
             change.apply(trunk);
+            if !sets_prices {
+                before.must_be_those_of(trunk)?;
+            }
             trunk.updated_at = now;
-            self.check_next_hop(trunk)
+            self.check_next_hop(trunk).map_err(RefusedChange::Invalid)
         });
         let mut trunk = changed.await.map_err(|error| match error {
             tandem_store::ChangeTrunkError::NotFound => UpdateTrunkError::NotFound,
             tandem_store::ChangeTrunkError::NameTaken => UpdateTrunkError::NameTaken,
             tandem_store::ChangeTrunkError::FailoverUnknown => failover_unknown().into(),
             tandem_store::ChangeTrunkError::Stale(error) => error.into(),
-            tandem_store::ChangeTrunkError::Refused(invalid) => invalid.into(),
+            tandem_store::ChangeTrunkError::Refused(RefusedChange::Invalid(invalid)) => invalid.into(),
+            tandem_store::ChangeTrunkError::Refused(RefusedChange::Prices(error)) => error.into(),
             tandem_store::ChangeTrunkError::Database(error) => error.into(),
         })?;
         if !act.dry_run {
@@ -314,6 +346,15 @@ impl Trunks {
         Ok((found, tested))
     }
 
+    /// Whether this caller says what calls of the account cost: everybody who may change trunks, but where credit pays for calls only the
+    /// operator.
+    async fn sets_prices(&self, caller: &Caller) -> Result<bool, DatabaseError> {
+        if caller.is_operator() {
+            return Ok(true);
+        }
+        Ok(self.core.store.credit_account(caller.account_id()).await?.controlled_since.is_none())
+    }
+
     /// An address that is written out must not lead into a network that the operator has not opened. Names are judged when resolved.
     fn check_next_hop(&self, trunk: &Trunk) -> Result<(), Invalid> {
         let proxy = trunk.sip_proxy.as_deref();
@@ -337,6 +378,36 @@ impl Trunks {
         self.core.switchboard.trunk_states(ids).await
     }
 }
+
+/// What calls over a trunk, and the trunk itself, cost.
+struct Prices {
+    per_minute: Money,
+    monthly: Money,
+    increment_seconds: u32,
+}
+
+impl Prices {
+    fn of(trunk: &Trunk) -> Self {
+        Self {
+            per_minute: trunk.cost_per_minute,
+            monthly: trunk.monthly_cost,
+            increment_seconds: trunk.billing_increment_seconds(),
+        }
+    }
+
+    fn must_be_those_of(&self, trunk: &Trunk) -> Result<(), PricesAreTheOperators> {
+        let now = Self::of(trunk);
+        let changed = [
+            (COST_PER_MINUTE, self.per_minute != now.per_minute),
+            ("monthly_cost", self.monthly != now.monthly),
+            ("advanced_config.billing_increment", self.increment_seconds != now.increment_seconds),
+        ];
+        let first = changed.into_iter().find(|(_, changed)| *changed);
+        first.map_or(Ok(()), |(field, _)| Err(PricesAreTheOperators { field }))
+    }
+}
+
+const COST_PER_MINUTE: &str = "cost_per_minute";
 
 fn new_trunk(caller: &Caller, new: NewTrunk, id: TrunkId, now: Timestamp) -> Trunk {
     let mut trunk = Trunk {

@@ -2,7 +2,7 @@ use crate::wire::fields::{Fields, Invalid, Parsed, UnknownFields, string_of};
 use crate::wire::money::money_of;
 use serde_json::{Map, Value};
 use std::time::Duration;
-use tandem_model::{CallDirection, CallStatus, Money, Timestamp, TrunkId};
+use tandem_model::{CallDirection, CallStatus, LONGEST_CALL, Money, Timestamp, TrunkId};
 use uuid::Uuid;
 
 /// A call that something else carries, to be logged.
@@ -138,10 +138,8 @@ fn quality_of(value: &Value) -> Result<f64, &'static str> {
 }
 
 fn duration_of(value: &Value) -> Result<Duration, String> {
-    let wrong = || format!("must be a number of seconds from 0 to {MAX_DURATION_SECONDS}");
-    let seconds = value.as_f64().filter(|seconds| (0.0..=MAX_DURATION_SECONDS).contains(seconds)).ok_or_else(wrong)?;
+    let longest = LONGEST_CALL.as_secs_f64();
+    let wrong = || format!("must be a number of seconds from 0 to {longest}");
+    let seconds = value.as_f64().filter(|seconds| (0.0..=longest).contains(seconds)).ok_or_else(wrong)?;
     Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
 }
-
-/// Longest call that is believed: a year. It keeps every cost within [`Money`].
-const MAX_DURATION_SECONDS: f64 = 31_536_000.0;

@@ -152,6 +152,11 @@ impl TrunkChange {
         }
     }
 
+    /// Whether it has anything that calls or the trunk cost by. `advanced_config` is replaced whole, and with it the billing increment.
+    pub(crate) const fn names_prices(&self) -> bool {
+        self.cost_per_minute.is_some() || self.monthly_cost.is_some() || self.advanced_config.is_some()
+    }
+
     /// Makes the change.
     pub(crate) fn apply(self, trunk: &mut Trunk) {
         set(&mut trunk.name, self.name);

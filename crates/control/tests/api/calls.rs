@@ -453,3 +453,34 @@ async fn a_live_call_shows_what_the_client_has_set() {
     let shown = api.get(&path).await.expect(200);
     assert_eq!((&shown["metadata"], &shown["quality_score"]), (&json!({"a": 1}), &json!(3.5)));
 }
+
+#[tokio::test]
+async fn times_and_costs_of_logged_calls_have_bounds() {
+    let api = Api::start().await;
+    let trunk = api.trunk(json!({"cost_per_minute": 1_000_000})).await;
+    let ahead = call_body(&trunk, json!({"started_at": "2026-02-01T12:00:01Z"}));
+    api.post("/calls", ahead).await.expect_wrong_field("started_at");
+    let began = json!({"call_id": "CA1", "started_at": "2026-02-01T11:59:59Z"});
+    api.post("/calls", call_body(&trunk, began)).await.expect(201);
+    api.call(&trunk, "CA2").await;
+    for (change, field) in [
+        (json!({"ended_at": "2043-01-01T00:00:00Z"}), "ended_at"),
+        (json!({"answered_at": "2043-01-01T00:00:00Z"}), "answered_at"),
+        (json!({"status": "completed", "duration_seconds": 316_224_001}), "duration_seconds"),
+        (json!({"status": "completed", "duration_seconds": 660}), "cost"),
+        (json!({"cost": 1_000_001}), "cost"),
+    ] {
+        api.put("/calls/CA2", change).await.expect_wrong_field(field);
+    }
+    let ended = api.put("/calls/CA2", json!({"status": "completed", "duration_seconds": 600})).await.expect(200);
+    assert_eq!(ended["cost"], 10_000_000);
+    let old = json!({"call_id": "CA3", "started_at": "1990-01-01T00:00:00Z"});
+    api.post("/calls", call_body(&trunk, old)).await.expect(201);
+    let times = json!({"answered_at": "1990-01-01T00:00:00Z", "ended_at": "2026-01-01T00:00:00Z"});
+    api.put("/calls/CA3", times).await.expect_wrong_field("ended_at");
+    for price in ["cost_per_minute", "monthly_cost"] {
+        for wrong in [json!(1_000_001), json!(1e300), json!(-1)] {
+            api.put(&format!("/trunks/{trunk}"), json!({price: wrong})).await.expect_wrong_field(price);
+        }
+    }
+}

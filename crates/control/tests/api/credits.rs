@@ -1,8 +1,9 @@
-use crate::harness::{ACT, Api, Reply, at};
+use crate::harness::{ACT, Api, Reply, at, trunk_body};
 use axum::body::Body;
 use axum::http::{Method, Request, header};
 use serde_json::{Value, json};
 use tandem_model::{LiveCredit, Money, Reason, RefusalKind};
+use tandem_store::Act;
 
 /// A key of the operator's own account.
 async fn operator(api: &Api) -> String {
@@ -125,4 +126,93 @@ async fn a_call_that_is_not_paid_for_is_refused_with_402() {
     assert_eq!(problem["receipt"]["refusal"]["reason"]["needed_micros"], 600_000);
     let detail = problem["detail"].as_str().unwrap();
     assert!(detail.contains("0.6 would be reserved for the call, 0.25 is available"), "{detail}");
+}
+
+/// Sends as an admin of the node who acts for the account.
+async fn acting(api: &Api, key: &str, method: Method, path: &str, body: &Value) -> Reply {
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("/api/v1/telephony{path}"))
+        .header(header::AUTHORIZATION, format!("Bearer {key}"))
+        .header("x-act-as", api.mine.account.id.to_string());
+    api.send_request(request.body(Body::from(body.to_string())).unwrap()).await
+}
+
+#[tokio::test]
+async fn where_credit_pays_prices_are_the_operators() {
+    let api = Api::start().await;
+    let key = operator(&api).await;
+    let priced = json!({"cost_per_minute": 0.5, "monthly_cost": 2, "advanced_config": {"billing_increment": 30}});
+    let trunk = api.trunk(priced.clone()).await;
+    let path = format!("/trunks/{trunk}");
+    let set = async |control: &str| {
+        api.send(Method::PATCH, &mine(&api), Some(json!({"credit_control": control})), Some(&key)).await.expect(200)
+    };
+    set("on").await;
+
+    for (change, field) in [
+        (json!({"cost_per_minute": 0}), "cost_per_minute"),
+        (json!({"cost_per_minute": 0.6, "name": "other"}), "cost_per_minute"),
+        (json!({"monthly_cost": 0}), "monthly_cost"),
+        (json!({"advanced_config": {"billing_increment": 1}}), "advanced_config.billing_increment"),
+        (json!({"advanced_config": null}), "advanced_config.billing_increment"),
+        (json!({"advanced_config": {"rtp_timeout": 5}}), "advanced_config.billing_increment"),
+    ] {
+        let problem = api.put(&path, change.clone()).await.expect_problem(403, "prices_are_the_operators");
+        assert_eq!(problem["errors"][0]["field"], field, "{change}");
+        let tried = api.put(&format!("{path}?dry_run=true"), change).await;
+        tried.expect_problem(403, "prices_are_the_operators");
+    }
+    let trunk_now = api.get(&path).await.expect(200);
+    assert_eq!((&trunk_now["cost_per_minute"], &trunk_now["monthly_cost"]), (&json!(0.5), &json!(2)));
+    for new in [json!({"name": "b"}), json!({"name": "b", "cost_per_minute": 0.5})] {
+        let problem = api.post("/trunks", trunk_body(new)).await.expect_problem(403, "prices_are_the_operators");
+        assert_eq!(problem["errors"][0]["field"], "cost_per_minute");
+    }
+
+    // What is no price is the account's own, with the prices as they are or without.
+    let sent = json!({"cost_per_minute": 0.5, "monthly_cost": 2, "advanced_config": {"billing_increment": 30, "rtp_timeout": 5}, "name": "renamed"});
+    assert_eq!(api.put(&path, sent).await.expect(200)["name"], "renamed");
+    assert_eq!(api.put(&path, json!({"priority": 7})).await.expect(200)["priority"], 7);
+
+    let cheaper = json!({"cost_per_minute": 0.1, "advanced_config": {"billing_increment": 1}});
+    let changed = acting(&api, &key, Method::PUT, &path, &cheaper).await.expect(200);
+    assert_eq!(changed["cost_per_minute"], 0.1);
+    acting(&api, &key, Method::POST, "/trunks", &trunk_body(json!({"name": "c"}))).await.expect(201);
+
+    // Where credit does not pay, whoever changes trunks changes prices.
+    set("off").await;
+    api.put(&path, json!({"cost_per_minute": 0})).await.expect(200);
+    api.post("/trunks", trunk_body(json!({"name": "d"}))).await.expect(201);
+    let other = api.send(Method::POST, "/trunks", Some(trunk_body(json!({}))), Some(&api.other.key)).await;
+    other.expect(201);
+}
+
+#[tokio::test]
+async fn a_call_that_the_ledger_cannot_hold_is_not_logged() {
+    let api = Api::start().await;
+    let account = api.mine.account.id;
+    let trunk = api.trunk(json!({})).await;
+    let long_ago = Act { at: at(-1_000_000), ..ACT.clone() };
+    api.store.set_credit_control(&long_ago, account, true).await.unwrap();
+    let call = api.call(&trunk, "CA1").await;
+    // More than any API takes: as much as an account's calls may have cost, but for a little.
+    let key = tandem_store::CallKey::Id(call.parse().unwrap());
+    let cost = Money::from_micros(4_000_000_000_000_000_000 - 2_000_000);
+    let dear = |call: &mut tandem_model::CallRecord| {
+        call.cost = Some(cost);
+        Ok::<(), std::convert::Infallible>(())
+    };
+    api.store.update_call(&ACT, account, &key, dear).await.unwrap();
+    let other = api.call(&trunk, "CA2").await;
+    let path = format!("/calls/{other}");
+    let end = json!({"status": "completed", "duration_seconds": 60, "cost": 3});
+    api.put(&path, end).await.expect_problem(409, "ledger_full");
+    assert_eq!(api.get(&path).await.expect(200)["status"], "initiated", "nothing was changed");
+    assert_eq!(api.put(&path, json!({"status": "completed", "cost": 2})).await.expect(200)["cost"], 2);
+    let credit = api.get("/credits").await.expect(200);
+    assert_eq!(credit["balance"], json!(-4_000_000_000_000_i64));
+    // A mistake is mended.
+    api.put("/calls/CA1", json!({"cost": 1})).await.expect(200);
+    assert_eq!(api.get("/credits").await.expect(200)["balance"], -3);
 }

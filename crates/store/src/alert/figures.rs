@@ -2,6 +2,7 @@
 
 use crate::pool::on_pool;
 use crate::row::Columns;
+use crate::wide_sum::{read_wide_sum, wide_sum};
 use crate::{DatabaseError, Store};
 use tandem_model::{AccountId, Money, Timestamp, TrunkId};
 
@@ -50,9 +51,9 @@ impl Store {
                 Ok(RecentTraffic {
                     account: AccountId::from_uuid(row.uuid("account_id")?),
                     trunk: TrunkId::from_uuid(row.uuid("trunk_id")?),
-                    answered: row.number("answered")?,
-                    failed: row.number("failed")?,
-                    cost: row.money("cost_micros")?,
+                    answered: count(read_wide_sum!(row, "answered")?),
+                    failed: count(read_wide_sum!(row, "failed")?),
+                    cost: Money::saturating_from(read_wide_sum!(row, "cost")?),
                 })
             })
             .collect())
@@ -68,29 +69,46 @@ impl Store {
         from: Timestamp,
         to: Timestamp,
     ) -> Result<Vec<HourlyCost>, DatabaseError> {
-        on_pool!(self, pools => sqlx::query(HOURS)
+        let hours: Result<Vec<HourlyCost>, DatabaseError> = on_pool!(self, pools => sqlx::query(HOURS)
             .bind(account.as_uuid())
             .bind(from.unix_micros())
             .bind(to.unix_micros())
             .fetch_all(&pools.reader)
             .await?
             .iter()
-            .map(|row| Ok(HourlyCost { began_at: row.time("began_at")?, cost: row.money("cost_micros")? }))
-            .collect())
+            .map(|row| {
+                let cost = Money::saturating_from(read_wide_sum!(row, "cost")?);
+                Ok(HourlyCost { began_at: row.time("began_at")?, cost })
+            })
+            .collect());
+        let mut hours = hours?;
+        hours.retain(|hour| hour.cost > Money::ZERO);
+        Ok(hours)
     }
 }
 
+/// None of less than none.
+fn count(sum: i128) -> u64 {
+    u64::try_from(sum.max(0)).unwrap_or(u64::MAX)
+}
+
 /// `$1` is since when attempts are counted, `$2` since when their cost is. Served by the index of the rows of minutes.
-const RECENT: &str = "
-SELECT account_id, trunk_id,
-    CAST(SUM(CASE WHEN began_at >= $1 THEN attempts_answered ELSE 0 END) AS BIGINT) AS answered,
-    CAST(SUM(CASE WHEN began_at >= $1 THEN attempts_failed ELSE 0 END) AS BIGINT) AS failed,
-    CAST(SUM(attempts_cost_micros) AS BIGINT) AS cost_micros
-FROM traffic WHERE grain = 'minute' AND view = 'trunk' AND began_at >= $2
-GROUP BY account_id, trunk_id";
+const RECENT: &str = concat!(
+    "SELECT account_id, trunk_id, ",
+    wide_sum!("CASE WHEN began_at >= $1 THEN attempts_answered ELSE 0 END" as "answered"),
+    ", ",
+    wide_sum!("CASE WHEN began_at >= $1 THEN attempts_failed ELSE 0 END" as "failed"),
+    ", ",
+    wide_sum!("attempts_cost_micros" as "cost"),
+    " FROM traffic WHERE grain = 'minute' AND view = 'trunk' AND began_at >= $2
+    GROUP BY account_id, trunk_id"
+);
 
 /// `$1` is the account, `$2` from when, `$3` until when.
-const HOURS: &str = "
-SELECT began_at, CAST(SUM(attempts_cost_micros) AS BIGINT) AS cost_micros FROM traffic
-WHERE account_id = $1 AND view = 'all' AND grain = 'hour' AND began_at >= $2 AND began_at < $3
-GROUP BY began_at HAVING SUM(attempts_cost_micros) > 0 ORDER BY began_at";
+const HOURS: &str = concat!(
+    "SELECT began_at, ",
+    wide_sum!("attempts_cost_micros" as "cost"),
+    " FROM traffic
+    WHERE account_id = $1 AND view = 'all' AND grain = 'hour' AND began_at >= $2 AND began_at < $3
+    GROUP BY began_at ORDER BY began_at"
+);

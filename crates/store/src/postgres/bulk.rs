@@ -6,15 +6,16 @@ use crate::event::News;
 use crate::journal::MOVE_POSITION;
 use crate::postgres::session::Transaction;
 use crate::postgres::{PostgresPools, outbox, traffic};
-use crate::records::{Batch, CallState, Rejected, Writer, accounts_of, may_be_settled};
+use crate::records::{Batch, CallState, Rejected, Writer, accounts_of, may_be_settled, stored_cost};
 use crate::row::{stored, to_json};
+use crate::settlement::{LARGEST_ENTRY, LEDGER_BOUND, tell_unsettled};
 use crate::store::random;
 use crate::timeline::Chunk;
 use crate::traffic::{Sums, TrafficChange, TrafficKey, mos_millis};
 use std::borrow::Cow;
 use std::collections::HashSet;
 use tandem_model::{
-    AccountId, Codec, CreditEntryId, HangupCause, HungUpBy, JsonText, LegRecord, Money, Record, RefusedInvite,
+    AccountId, CallId, Codec, CreditEntryId, HangupCause, HungUpBy, JsonText, LegRecord, Money, Record, RefusedInvite,
     Timestamp, TrunkId,
 };
 use uuid::Uuid;
@@ -134,7 +135,7 @@ async fn write_calls(
         call.record.codec_used.as_deref().map(storable),
         call.record.sip_call_id.as_deref().map(storable),
         call.record.remote_ip.as_deref().map(storable),
-        call.record.cost.map(Money::micros),
+        stored_cost(call.record.cost),
         call.record.credits_used.map(Money::micros),
         to_json(&call.record.metadata),
         call.receipt.map(JsonText::as_str),
@@ -172,7 +173,7 @@ async fn write_legs(transaction: &mut Transaction, legs: &[&LegRecord]) -> Resul
         leg.transport.as_str(),
         leg.remote_address.map(|address| address.to_string()),
         leg.billed_seconds.map(stored),
-        leg.cost.map(Money::micros),
+        stored_cost(leg.cost),
         leg.media.as_ref().map(to_json),
         mos_millis(leg),
     )
@@ -227,21 +228,27 @@ async fn settle_calls(
         .fetch_all(&mut **transaction)
         .await?;
     let due: Vec<_> = over.into_iter().filter(|call| controlled.contains(&call.account_id.as_uuid())).collect();
+    let mut unsettled = Vec::new();
     for calls in due.chunks(ROWS_PER_STATEMENT) {
         let mut ids = Vec::with_capacity(calls.len());
         for _ in calls {
             ids.push(CreditEntryId::new(writer.at, random().map_err(sqlx::Error::decode)?).as_uuid());
         }
-        bind_columns!(sqlx::query(SETTLE_CALLS), calls, call =>
+        let left_out: Vec<(Uuid, Uuid)> = bind_columns!(sqlx::query_as(SETTLE_CALLS), calls, call =>
             call.id.as_uuid(),
             call.account_id.as_uuid(),
         )
         .bind(ids)
         .bind(writer.at.unix_micros())
         .bind(writer.node.as_uuid())
-        .execute(&mut **transaction)
+        .bind(LEDGER_BOUND)
+        .bind(LARGEST_ENTRY)
+        .fetch_all(&mut **transaction)
         .await?;
+        unsettled
+            .extend(left_out.iter().map(|(account, call)| (AccountId::from_uuid(*account), CallId::from_uuid(*call))));
     }
+    tell_unsettled(&unsettled);
     Ok(())
 }
 
@@ -299,27 +306,42 @@ const CONTROLLED_ACCOUNTS: &str =
     "SELECT account_id FROM credits WHERE account_id = ANY ($1) AND controlled_since IS NOT NULL";
 
 /// For each call an entry of what its entries lack to what it cost, and their sum to that of this node. Calls of the batch were written
-/// before, so they are held.
+/// before, so they are held. `$6` bounds what calls of an account may have cost, `$7` one entry. Gives the calls that are left out for it.
+/// All of it is reckoned in NUMERIC, which nothing overflows.
 const SETTLE_CALLS: &str = "
 WITH ended AS (
     SELECT * FROM unnest($1, $2, $3) AS ended (call_id, account_id, entry_id)
 ), due AS (
     SELECT ended.entry_id, call_logs.account_id, call_logs.id,
-        (-call_logs.cost_micros - coalesce(sum(known.amount_micros), 0))::BIGINT AS amount_micros, count(known.id) AS entries
+        -(call_logs.cost_micros::NUMERIC) - coalesce(sum(known.amount_micros), 0) AS amount, count(known.id) AS entries
     FROM ended JOIN call_logs ON call_logs.id = ended.call_id AND call_logs.account_id = ended.account_id
         JOIN credits ON credits.account_id = call_logs.account_id AND credits.controlled_since <= call_logs.started_at
         LEFT JOIN credit_entries AS known ON known.call_log_id = call_logs.id AND known.account_id = call_logs.account_id
     WHERE call_logs.cost_micros IS NOT NULL
     GROUP BY ended.entry_id, call_logs.account_id, call_logs.id, call_logs.cost_micros
+), owed AS (
+    SELECT account_id, sum(amount) AS amount FROM due WHERE amount <> 0 AND abs(amount) <= $7 GROUP BY account_id
+), held AS (
+    SELECT owed.account_id, owed.amount, coalesce(sum(settled_micros), 0) AS settled,
+        coalesce(sum(settled_micros) FILTER (WHERE node_id = $5), 0) AS settled_here
+    FROM owed LEFT JOIN credit_settlements ON credit_settlements.account_id = owed.account_id
+    GROUP BY owed.account_id, owed.amount
+), payable AS (
+    SELECT account_id FROM held
+    WHERE (abs(settled - amount) <= $6 OR abs(settled - amount) < abs(settled))
+        AND abs(amount) <= 9223372036854775807 AND abs(settled_here - amount) <= 9223372036854775807
 ), written AS (
     INSERT INTO credit_entries (account_id, id, at, kind, amount_micros, call_log_id, note)
-    SELECT account_id, entry_id, $4, CASE WHEN entries = 0 THEN 'call' ELSE 'correction' END, amount_micros, id, ''
-    FROM due WHERE amount_micros <> 0
+    SELECT account_id, entry_id, $4, CASE WHEN entries = 0 THEN 'call' ELSE 'correction' END, amount::BIGINT, id, ''
+    FROM due WHERE amount <> 0 AND abs(amount) <= $7 AND account_id IN (SELECT account_id FROM payable)
     RETURNING account_id, amount_micros
+), added AS (
+    INSERT INTO credit_settlements AS stored (account_id, node_id, settled_micros)
+    SELECT account_id, $5, (-sum(amount_micros))::BIGINT FROM written GROUP BY account_id ORDER BY account_id
+    ON CONFLICT (account_id, node_id) DO UPDATE SET settled_micros = stored.settled_micros + excluded.settled_micros
 )
-INSERT INTO credit_settlements AS stored (account_id, node_id, settled_micros)
-SELECT account_id, $5, -sum(amount_micros)::BIGINT FROM written GROUP BY account_id ORDER BY account_id
-ON CONFLICT (account_id, node_id) DO UPDATE SET settled_micros = stored.settled_micros + excluded.settled_micros";
+SELECT account_id, id FROM due
+WHERE amount <> 0 AND NOT (abs(amount) <= $7 AND account_id IN (SELECT account_id FROM payable)) ORDER BY id";
 
 const INSERT_TIMELINES: &str = "
 INSERT INTO call_timelines (call_log_id, last_number, account_id, events)

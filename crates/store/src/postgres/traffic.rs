@@ -3,11 +3,12 @@
 use super::bulk::{ROWS_PER_STATEMENT, bind_columns};
 use super::session::Transaction;
 use crate::records::CallState;
-use crate::traffic::{CallFacts, LegFacts, Stored, Sums, TrafficChange, TrafficKey};
+use crate::traffic::{CallFacts, LegFacts, Stored, Sums, TrafficChange, TrafficKey, assignments};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use std::collections::HashMap;
 use std::str::FromStr;
+use std::sync::LazyLock;
 use tandem_model::{AccountId, LegRecord, TrunkId};
 use uuid::Uuid;
 
@@ -54,7 +55,7 @@ pub(super) async fn change_legs(
 /// Adds to the rows of the statistics.
 pub(super) async fn write(transaction: &mut Transaction, rows: &[(TrafficKey, Sums)]) -> Result<(), sqlx::Error> {
     for rows in rows.chunks(ROWS_PER_STATEMENT) {
-        let query = bind_columns!(sqlx::query(ADD_TRAFFIC), rows, row =>
+        let query = bind_columns!(sqlx::query(ADD_TRAFFIC.as_str()), rows, row =>
             row.0.account.as_uuid(),
             row.0.view.as_str(),
             row.0.grain.as_str(),
@@ -139,21 +140,16 @@ SELECT call_log_id, id, account_id, trunk_id, direction, request_uri, started_at
 FROM call_legs JOIN unnest($1, $2) AS wanted (call_log_id, id) USING (call_log_id, id)
 ORDER BY call_log_id, id FOR UPDATE OF call_legs";
 
-const ADD_TRAFFIC: &str = "
-INSERT INTO traffic AS stored (account_id, view, grain, began_at, trunk_id, direction, detail, calls, calls_answered, calls_failed,
+static ADD_TRAFFIC: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "INSERT INTO traffic AS stored (account_id, view, grain, began_at, trunk_id, direction, detail, calls, calls_answered, calls_failed,
     calls_timed, calls_ms, calls_cost_micros, scores, scores_millis, attempts, attempts_answered, attempts_failed, attempts_effective,
     attempts_timed, attempts_ms, attempts_cost_micros, billed_seconds, rung, rung_us, heard, heard_mos_millis)
 SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27)
-ON CONFLICT (account_id, view, grain, began_at, trunk_id, direction, detail) DO UPDATE SET calls = stored.calls + excluded.calls,
-    calls_answered = stored.calls_answered + excluded.calls_answered, calls_failed = stored.calls_failed + excluded.calls_failed,
-    calls_timed = stored.calls_timed + excluded.calls_timed, calls_ms = stored.calls_ms + excluded.calls_ms,
-    calls_cost_micros = stored.calls_cost_micros + excluded.calls_cost_micros, scores = stored.scores + excluded.scores,
-    scores_millis = stored.scores_millis + excluded.scores_millis, attempts = stored.attempts + excluded.attempts,
-    attempts_answered = stored.attempts_answered + excluded.attempts_answered,
-    attempts_failed = stored.attempts_failed + excluded.attempts_failed,
-    attempts_effective = stored.attempts_effective + excluded.attempts_effective,
-    attempts_timed = stored.attempts_timed + excluded.attempts_timed, attempts_ms = stored.attempts_ms + excluded.attempts_ms,
-    attempts_cost_micros = stored.attempts_cost_micros + excluded.attempts_cost_micros,
-    billed_seconds = stored.billed_seconds + excluded.billed_seconds, rung = stored.rung + excluded.rung,
-    rung_us = stored.rung_us + excluded.rung_us, heard = stored.heard + excluded.heard,
-    heard_mos_millis = stored.heard_mos_millis + excluded.heard_mos_millis";
+ON CONFLICT (account_id, view, grain, began_at, trunk_id, direction, detail) DO UPDATE SET {}",
+        // PostgreSQL fails where two numbers overflow: both are bounded before.
+        assignments(|name, bound| format!(
+            "least(greatest(least(greatest(stored.{name}, -{bound}), {bound}) + excluded.{name}, -{bound}), {bound})"
+        ))
+    )
+});

@@ -106,7 +106,7 @@ impl SqlitePools {
         rows: &[(TrafficKey, Sums)],
     ) -> Result<(), sqlx::Error> {
         for (key, sums) in rows {
-            let query = sqlx::query(traffic::ADD_TRAFFIC)
+            let query = sqlx::query(traffic::ADD_TRAFFIC.as_str())
                 .bind(key.account.as_uuid())
                 .bind(key.view.as_str())
                 .bind(key.grain.as_str())

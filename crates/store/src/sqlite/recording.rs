@@ -6,14 +6,15 @@
 use super::file_error::FileError;
 use super::{BUSY_TIMEOUT, WAL_LIMIT_BYTES, outbox, traffic};
 use crate::JournalPosition;
-use crate::credit::{ADD_SETTLEMENT, Due, INSERT_ENTRY, READ_DUE};
 use crate::event::News;
 use crate::journal::MOVE_POSITION;
-use crate::records::{Batch, CallState, Rejected, Writer, accounts_of, may_be_settled};
+use crate::records::{Batch, CallState, Rejected, Writer, accounts_of, may_be_settled, stored_cost};
 use crate::row::stored;
+use crate::settlement::{ADD_SETTLEMENT, Due, INSERT_ENTRY, READ_DUE, tell_unsettled};
 use crate::store::random;
 use crate::timeline::Chunk;
 use crate::traffic::{TrafficChange, mos_millis};
+use crate::wide_sum::joined;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 use serde::Serialize;
@@ -176,7 +177,7 @@ fn write_calls(connection: &Connection, calls: &[CallState<'_>], writer: Writer)
             call.codec_used.as_deref(),
             call.sip_call_id.as_deref(),
             call.remote_ip.as_deref(),
-            call.cost.map(Money::micros),
+            stored_cost(call.cost),
             call.credits_used.map(Money::micros),
             json(&mut metadata, &call.metadata),
             receipt.map(JsonText::as_str),
@@ -222,7 +223,7 @@ fn write_legs(connection: &Connection, legs: &[&LegRecord]) -> Result<(), rusqli
             leg.transport.as_str(),
             leg.remote_address.map(|_| address.as_str()),
             leg.billed_seconds.map(stored),
-            leg.cost.map(Money::micros),
+            stored_cost(leg.cost),
             leg.media.as_ref().map(|counted| json(&mut media, counted)),
             mos_millis(leg),
         )?;
@@ -274,6 +275,7 @@ fn settle_calls(connection: &Connection, calls: &[CallState<'_>], writer: Writer
     let mut insert = connection.prepare_cached(INSERT_ENTRY)?;
     let mut add = connection.prepare_cached(ADD_SETTLEMENT)?;
     let mut controlled: HashMap<AccountId, bool> = HashMap::new();
+    let mut unsettled = Vec::new();
     for call in calls.iter().map(|call| call.record).filter(|call| may_be_settled(call)) {
         let account = call.account_id.as_uuid();
         let pays = match controlled.get(&call.account_id) {
@@ -287,11 +289,25 @@ fn settle_calls(connection: &Connection, calls: &[CallState<'_>], writer: Writer
         if !pays {
             continue;
         }
-        let keys = [call.id.as_uuid(), account];
-        let due = due_of.query_row([keys[0].as_bytes(), keys[1].as_bytes()], |row| {
-            Ok(Due { amount: row.get("amount")?, was_settled: row.get::<_, i64>("entries")? > 0 })
+        let keys = [writer.node.as_uuid(), call.id.as_uuid(), account];
+        let due = due_of.query_row(keys.each_ref().map(|key| key.as_bytes()), |row| {
+            Ok(Due::new(
+                row.get("cost_micros")?,
+                joined(row.get("entered_high")?, row.get("entered_low")?),
+                row.get("entries")?,
+                joined(row.get("settled_high")?, row.get("settled_low")?),
+                row.get("settled_here")?,
+            ))
         });
-        let Some(due) = due.optional()?.filter(Due::is_something) else { continue };
+        let Some(due) = due.optional()? else { continue };
+        let entry = match due.entry() {
+            Ok(Some(entry)) => entry,
+            Ok(None) => continue,
+            Err(_) => {
+                unsettled.push((call.account_id, call.id));
+                continue;
+            }
+        };
         let random = random().map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
         let id = CreditEntryId::new(writer.at, random).as_uuid();
         run!(
@@ -299,13 +315,14 @@ fn settle_calls(connection: &Connection, calls: &[CallState<'_>], writer: Writer
             account.as_bytes(),
             id.as_bytes(),
             writer.at.unix_micros(),
-            due.kind().as_str(),
-            due.amount,
+            entry.kind.as_str(),
+            entry.amount,
             call.id.as_uuid().as_bytes(),
             "",
         )?;
-        run!(add, account.as_bytes(), writer.node.as_uuid().as_bytes(), due.settled())?;
+        run!(add, account.as_bytes(), writer.node.as_uuid().as_bytes(), entry.settled())?;
     }
+    tell_unsettled(&unsettled);
     Ok(())
 }
 

@@ -2,9 +2,10 @@
 
 use super::recording::run;
 use crate::records::CallState;
-use crate::traffic::{CallFacts, LegFacts, Stored, Sums, TrafficChange, TrafficKey};
+use crate::traffic::{CallFacts, LegFacts, Stored, Sums, TrafficChange, TrafficKey, assignments};
 use rusqlite::{Connection, Row};
 use std::str::FromStr;
+use std::sync::LazyLock;
 use tandem_model::{AccountId, LegRecord, TrunkId};
 use uuid::Uuid;
 
@@ -42,7 +43,7 @@ pub(super) fn change_legs(
 
 /// Adds to the rows of the statistics.
 pub(super) fn write(connection: &Connection, rows: &[(TrafficKey, Sums)]) -> Result<(), rusqlite::Error> {
-    let mut statement = connection.prepare_cached(ADD_TRAFFIC)?;
+    let mut statement = connection.prepare_cached(&ADD_TRAFFIC)?;
     for (key, sums) in rows {
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t] = sums.columns();
         run!(
@@ -149,18 +150,17 @@ SELECT account_id, trunk_id, direction, request_uri, started_at, ringing_at, ans
     cause, billed_seconds, cost_micros, mos_millis, counted
 FROM call_legs WHERE call_log_id = ?1 AND id = ?2";
 
-pub(super) const ADD_TRAFFIC: &str = "
-INSERT INTO traffic (account_id, view, grain, began_at, trunk_id, direction, detail, calls, calls_answered, calls_failed, calls_timed,
+pub(super) static ADD_TRAFFIC: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "INSERT INTO traffic (account_id, view, grain, began_at, trunk_id, direction, detail, calls, calls_answered, calls_failed, calls_timed,
     calls_ms, calls_cost_micros, scores, scores_millis, attempts, attempts_answered, attempts_failed, attempts_effective,
     attempts_timed, attempts_ms, attempts_cost_micros, billed_seconds, rung, rung_us, heard, heard_mos_millis)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27)
-ON CONFLICT (account_id, view, grain, began_at, trunk_id, direction, detail) DO UPDATE SET calls = calls + excluded.calls,
-    calls_answered = calls_answered + excluded.calls_answered, calls_failed = calls_failed + excluded.calls_failed,
-    calls_timed = calls_timed + excluded.calls_timed, calls_ms = calls_ms + excluded.calls_ms,
-    calls_cost_micros = calls_cost_micros + excluded.calls_cost_micros, scores = scores + excluded.scores,
-    scores_millis = scores_millis + excluded.scores_millis, attempts = attempts + excluded.attempts,
-    attempts_answered = attempts_answered + excluded.attempts_answered, attempts_failed = attempts_failed + excluded.attempts_failed,
-    attempts_effective = attempts_effective + excluded.attempts_effective, attempts_timed = attempts_timed + excluded.attempts_timed,
-    attempts_ms = attempts_ms + excluded.attempts_ms, attempts_cost_micros = attempts_cost_micros + excluded.attempts_cost_micros,
-    billed_seconds = billed_seconds + excluded.billed_seconds, rung = rung + excluded.rung, rung_us = rung_us + excluded.rung_us,
-    heard = heard + excluded.heard, heard_mos_millis = heard_mos_millis + excluded.heard_mos_millis";
+ON CONFLICT (account_id, view, grain, began_at, trunk_id, direction, detail) DO UPDATE SET {}",
+        // Where two whole numbers overflow, SQLite adds them as floats, which are compared with the bound as well.
+        assignments(|name, bound| format!(
+            "CASE WHEN {name} + excluded.{name} BETWEEN -{bound} AND {bound} THEN {name} + excluded.{name}
+    ELSE max(min({name} + excluded.{name}, {bound}), -{bound}) END"
+        ))
+    )
+});

@@ -16,8 +16,8 @@ pub use prefix::DestinationPrefix;
 pub(crate) use prefix::ERASED;
 pub use query::{TimeStep, TrafficDetail, TrafficQuery, TrafficRow};
 pub(crate) use share::{CallFacts, LegFacts, mos_millis};
-pub(crate) use sums::SUMS;
 pub use sums::Sums;
+pub(crate) use sums::{SUMS, assignments};
 
 use tandem_model::{CallRecord, LegRecord};
 

@@ -1,8 +1,10 @@
 use crate::pool::on_pool;
 use crate::row::Columns;
+use crate::traffic::sums::added_up;
 use crate::traffic::{DestinationPrefix, Grain, Sums, View};
 use crate::{DatabaseError, Store};
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use tandem_model::{AccountId, CallDirection, HangupCause, Timestamp, TrunkId};
 use uuid::Uuid;
 
@@ -171,7 +173,7 @@ impl Store {
             // All of one moment, so that what moves from one row to another counts once.
             let mut transaction = pools.snapshot().await?;
             for span in query.spans() {
-                let rows = sqlx::query(ADD_UP)
+                let rows = sqlx::query(ADD_UP.as_str())
                     .bind(query.account.as_uuid())
                     .bind(query.view().as_str())
                     .bind(span.grain.as_str())
@@ -216,24 +218,18 @@ fn row_of(
 }
 
 /// `$10` is the length of a step or 0, `$11` whether trunks are told apart, `$12` whether causes or prefixes are.
-const ADD_UP: &str = "
-SELECT CASE WHEN $10 > 0 THEN began_at - began_at % $10 END AS began, CASE WHEN $11 THEN trunk_id END AS trunk,
-    CASE WHEN $12 THEN detail END AS what,
-    CAST(SUM(calls) AS BIGINT) AS calls, CAST(SUM(calls_answered) AS BIGINT) AS calls_answered,
-    CAST(SUM(calls_failed) AS BIGINT) AS calls_failed, CAST(SUM(calls_timed) AS BIGINT) AS calls_timed,
-    CAST(SUM(calls_ms) AS BIGINT) AS calls_ms, CAST(SUM(calls_cost_micros) AS BIGINT) AS calls_cost_micros,
-    CAST(SUM(scores) AS BIGINT) AS scores, CAST(SUM(scores_millis) AS BIGINT) AS scores_millis,
-    CAST(SUM(attempts) AS BIGINT) AS attempts, CAST(SUM(attempts_answered) AS BIGINT) AS attempts_answered,
-    CAST(SUM(attempts_failed) AS BIGINT) AS attempts_failed, CAST(SUM(attempts_effective) AS BIGINT) AS attempts_effective,
-    CAST(SUM(attempts_timed) AS BIGINT) AS attempts_timed, CAST(SUM(attempts_ms) AS BIGINT) AS attempts_ms,
-    CAST(SUM(attempts_cost_micros) AS BIGINT) AS attempts_cost_micros, CAST(SUM(billed_seconds) AS BIGINT) AS billed_seconds,
-    CAST(SUM(rung) AS BIGINT) AS rung, CAST(SUM(rung_us) AS BIGINT) AS rung_us,
-    CAST(SUM(heard) AS BIGINT) AS heard, CAST(SUM(heard_mos_millis) AS BIGINT) AS heard_mos_millis
+static ADD_UP: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT CASE WHEN $10 > 0 THEN began_at - began_at % $10 END AS began, CASE WHEN $11 THEN trunk_id END AS trunk,
+    CASE WHEN $12 THEN detail END AS what{}
 FROM traffic
 WHERE account_id = $1 AND view = $2 AND grain = $3 AND began_at >= $4 AND began_at < $5
     AND ($6 IS NULL OR trunk_id = $6) AND ($7 IS NULL OR direction = $7) AND ($8 IS NULL OR detail = $8)
     AND ($9 IS NULL OR substr(detail, 1, length($9)) = $9)
-GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 LIMIT $13";
+GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 LIMIT $13",
+        added_up()
+    )
+});
 
 #[cfg(test)]
 mod tests {

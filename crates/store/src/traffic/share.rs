@@ -1,8 +1,8 @@
 use crate::traffic::prefix::DestinationPrefix;
 use crate::traffic::sums::Sums;
 use tandem_model::{
-    AccountId, CallDirection, CallRecord, CallStatus, CarriedBy, HangupCause, LegRecord, LegStatus, Money, Timestamp,
-    TrunkId,
+    AccountId, CallDirection, CallRecord, CallStatus, CarriedBy, HangupCause, LONGEST_CALL, LegRecord, LegStatus,
+    Money, Timestamp, TrunkId,
 };
 
 /// What one row of the call log adds to the statistics: a pure function of the row, so that a row's share can be taken away again when
@@ -252,7 +252,7 @@ fn bounded_ms(duration_ms: i64) -> i64 {
 }
 
 fn bounded_cost(micros: i64) -> i64 {
-    micros.clamp(-DEAREST_CALL_MICROS, DEAREST_CALL_MICROS)
+    Money::from_micros(micros).as_call_cost().micros()
 }
 
 /// The listening quality of a leg, as its row holds it.
@@ -268,9 +268,7 @@ fn score_millis(score: f64) -> i64 {
 
 /// A minute in microseconds.
 pub(crate) const MINUTE_US: i64 = 60_000_000;
-/// Ten years. A client may write any duration; one that overflows a sum would fail the batch of everybody else.
-const LONGEST_CALL_MS: i64 = 10 * 366 * 86_400_000;
-/// Ten million units. As above: 900,000 such calls in one day do not overflow a sum.
-const DEAREST_CALL_MICROS: i64 = 10_000_000_000_000;
+/// Of what a client of an earlier build has written, too: one duration that overflows a sum would fail the batch of everybody else.
+const LONGEST_CALL_MS: i64 = LONGEST_CALL.as_secs() as i64 * 1_000;
 /// An hour; no ringing time-out is as long.
 const LONGEST_RINGING_US: i64 = 3_600_000_000;

@@ -1,5 +1,8 @@
 use crate::DatabaseError;
 use crate::row::Columns;
+use crate::wide_sum;
+use std::fmt::Write as _;
+use tandem_model::Money;
 
 /// Defines the columns that are added up.
 macro_rules! sums {
@@ -27,14 +30,20 @@ macro_rules! sums {
                 *self == Self::default()
             }
 
-            /// The columns in the order of the table.
-            pub(crate) const fn columns(&self) -> [i64; SUMS] {
-                [$( self.$column ),+]
+            /// What is added to the columns, in the order of the table.
+            pub(crate) fn columns(&self) -> [i64; SUMS] {
+                [$( self.$column.clamp(-SUM_BOUND, SUM_BOUND) ),+]
             }
 
-            /// Reads a row in which the columns have their names.
+            /// The names of the columns, in the order of the table.
+            const NAMES: [&str; SUMS] = [$( stringify!($column) ),+];
+
+            /// Reads a row of [`added_up`]. What no number holds is the last one.
             pub(crate) fn read<R: Columns>(row: &R) -> Result<Self, DatabaseError> {
-                Ok(Self { $( $column: row.integer(stringify!($column))? ),+ })
+                let read = |high, low| wide_sum::whole(row, high, low).map(|sum| Money::saturating_from(sum).micros());
+                Ok(Self {
+                    $( $column: read(concat!(stringify!($column), "_high"), concat!(stringify!($column), "_low"))? ),+
+                })
             }
         }
     };
@@ -85,3 +94,25 @@ sums! {
 
 /// How many columns are added up.
 pub(crate) const SUMS: usize = 20;
+
+/// The columns of a statement that adds rows up, which [`Sums::read`] reads, each after a comma.
+pub(crate) fn added_up() -> String {
+    Sums::NAMES.iter().fold(String::new(), |mut text, name| {
+        // Writing to a string does not fail.
+        let _ = write!(
+            text,
+            ", CAST(sum({name} / 4294967296) AS BIGINT) AS {name}_high, CAST(sum({name} % 4294967296) AS BIGINT) AS {name}_low"
+        );
+        text
+    })
+}
+
+/// The assignments that add to a stored row, one a column: `sum` gives the expression of a column and the bound of its sum.
+pub(crate) fn assignments(sum: impl Fn(&str, i64) -> String) -> String {
+    let each = Sums::NAMES.map(|name| format!("{name} = {}", sum(name, SUM_BOUND)));
+    each.join(", ")
+}
+
+/// The largest sum that a row holds, either way, and the largest that is added at once: two of them fit 64 bits. A sum that would be larger
+/// stays there, as one that did not fit would fail the batch of everybody else.
+const SUM_BOUND: i64 = 4_000_000_000_000_000_000;

@@ -7,7 +7,7 @@ use crate::credit::{CreditBook, CreditHold, Exhausted};
 use crate::resources::Resources;
 use crate::rules::Rule;
 use std::time::{Duration, Instant};
-use tandem_model::{DialTarget, HangupCause, HungUpBy, Money, Now, Rate, Reason};
+use tandem_model::{DialTarget, HangupCause, HungUpBy, MAX_CALL_COST, Money, Now, Rate, Reason};
 
 /// What a call holds of its account's credit, and when that has to become more.
 #[derive(Debug, Default)]
@@ -116,13 +116,13 @@ fn rate_of(leg: &Leg) -> Option<Rate> {
     }
 }
 
-/// A price beyond all amounts is beyond every credit.
+/// As the leg's record will have it.
 fn cost(rate: Rate, connected: Duration) -> Money {
-    rate.cost(connected).unwrap_or(Money::from_micros(i64::MAX))
+    rate.cost(connected).unwrap_or(MAX_CALL_COST)
 }
 
 fn sum(one: Money, other: Money) -> Money {
-    one.checked_add(other).unwrap_or(Money::from_micros(i64::MAX))
+    one.checked_add(other).unwrap_or(MAX_CALL_COST).as_call_cost()
 }
 
 /// How long a call is paid in advance: few calls have to reserve twice, and an account is not kept from others for much longer than it

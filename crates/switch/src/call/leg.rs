@@ -12,8 +12,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tandem_model::{
-    AccountId, CallDirection, HangupCause, HungUpBy, LegId, LegKind, LegRecord, LegStatus, Money, Now, Rate, Timestamp,
-    Transport,
+    AccountId, CallDirection, HangupCause, HungUpBy, LegId, LegKind, LegRecord, LegStatus, MAX_CALL_COST, Money, Now,
+    Rate, Timestamp, Transport,
 };
 use tandem_sip::endpoint::{Answer, Flow, OutgoingInvite, SessionId};
 use tandem_sip::message::{Body, NameAddr, StatusCode, Uri};
@@ -705,8 +705,9 @@ pub(super) fn close_record(
     record.duration_ms = Some(u64::try_from(connected.as_millis()).unwrap_or(u64::MAX));
     (record.billed_seconds, record.cost) = match price {
         Price::Free => (Some(0), Some(Money::ZERO)),
-        // A price times a call of at most a day fits: prices have at most 12 digits before the point.
-        Price::Rated(rate) => (Some(rate.billed_seconds(connected)), Some(rate.cost(connected).unwrap_or(Money::ZERO))),
+        Price::Rated(rate) => {
+            (Some(rate.billed_seconds(connected)), Some(rate.cost(connected).unwrap_or(MAX_CALL_COST)))
+        }
         Price::Unknown => (None, None),
     };
 }

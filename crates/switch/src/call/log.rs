@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tandem_model::{
     AttemptReceipt, CallDirection, CallEvent, CallId, CallRecord, CallStatus, CarriedBy, Codec, Considered, DialOrder,
-    DialTarget, EventKind, HangupCause, JsonText, LegId, LegRecord, Money, Now, Reason, Receipt, Record, Refusal,
-    Timestamp, TrunkId, Verdict,
+    DialTarget, EventKind, HangupCause, JsonText, LegId, LegRecord, MAX_CALL_COST, Money, Now, Reason, Receipt, Record,
+    Refusal, Timestamp, TrunkId, Verdict,
 };
 
 /// What is kept of a call: its record with the receipt, and its timeline. Whatever changes is written as it changes.
@@ -369,9 +369,11 @@ impl CallLog {
     }
 }
 
-/// What legs cost together; `None` when that of one is not known.
+/// What legs cost together, at most what a call may cost; `None` when that of one is not known.
 pub(super) fn total(mut costs: impl Iterator<Item = Option<Money>>) -> Option<Money> {
-    costs.try_fold(Money::ZERO, |sum, cost| cost.map(|cost| sum.checked_add(cost).unwrap_or(sum)))
+    costs.try_fold(Money::ZERO, |sum, cost| {
+        cost.map(|cost| sum.checked_add(cost).unwrap_or(MAX_CALL_COST).as_call_cost())
+    })
 }
 
 fn unanswered_status(cause: HangupCause) -> CallStatus {
