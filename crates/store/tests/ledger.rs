@@ -206,9 +206,9 @@ async fn amounts_of_any_size(past: Past, seed: u64) {
             }
         };
         if is_refused {
-            refused += 1
+            refused += 1;
         } else {
-            done += 1
+            done += 1;
         }
         assert_exact(&store, account, &what).await;
         assert_eq!(terms_of(&store, other).await, others, "{what}");

@@ -34,21 +34,27 @@ fn over(trunk: &str) -> Value {
 /// A node on a database, with an account that has so much credit and a trunk to a peer; a minute costs 0.60.
 fn node_with(network: &Network, options: &Options, amount: &str) -> (Tandem, Api, Peer, String) {
     let tandem = Tandem::start(network, options);
-    let api = tandem.add_account("payer", &["--tier", "enterprise", "--max-calls", "1000"]);
+    let peer = Peer::start(network.sip(2));
+    let (api, trunk) = payer(&tandem, "payer", &peer, amount);
+    (tandem, api, peer, trunk)
+}
+
+/// An account whose calls are paid for by so much credit, and its trunk, which is there before: its price is the operator's then.
+fn payer(tandem: &Tandem, name: &str, peer: &Peer, amount: &str) -> (Api, String) {
+    let api = tandem.add_account(name, &["--tier", "enterprise", "--max-calls", "1000"]);
+    let more = json!({"cost_per_minute": 0.6, "max_concurrent_calls": 1000, "advanced_config": {"rtp_timeout": 0}});
+    let trunk = api.create_trunk("peer", peer.address(), &more);
     for change in [
-        ["account", "credit", "payer", "--add", amount, "--note", "all there is"].as_slice(),
-        ["account", "set", "payer", "--credit-control", "on"].as_slice(),
+        ["account", "credit", name, "--add", amount, "--note", "all there is"].as_slice(),
+        ["account", "set", name, "--credit-control", "on"].as_slice(),
     ] {
         let done = tandem.cli(change);
         assert!(done.status.success(), "{done:?}");
     }
-    let peer = Peer::start(network.sip(2));
-    let more = json!({"cost_per_minute": 0.6, "max_concurrent_calls": 1000, "advanced_config": {"rtp_timeout": 0}});
-    let trunk = api.create_trunk("peer", peer.address(), &more);
     eventually("credit control at the call path", Duration::from_secs(5), || {
         api.get("/credits").expect(200)["available"].is_number().then_some(())
     });
-    (tandem, api, peer, trunk)
+    (api, trunk)
 }
 
 #[test]
@@ -175,4 +181,40 @@ fn what_a_process_that_dies_had_reserved_is_there_for_the_next() {
         (micros(&credit["balance"]) == expected && micros(&credit["available"]) == expected).then_some(credit)
     });
     assert_eq!(micros(&credit["reserved"]), 0, "{credit}");
+}
+
+#[test]
+fn rows_beyond_all_amounts_stop_neither_a_start_nor_other_accounts() {
+    let network = Network::claim();
+    let (mut tandem, absurd, peer, absurd_trunk) = node_with(&network, &Options::default(), "1");
+    let (good, trunk) = payer(&tandem, "good", &peer, "1");
+    tandem.execute_behind_its_back(
+        "INSERT INTO credit_settlements (account_id, node_id, settled_micros, committed_micros, committed_until)
+         SELECT id, column1, 9223372036854775807, 9223372036854775807, 9223372036854775807
+         FROM accounts, (VALUES (x'00000000000000000000000000000000'), (x'000000000000000000000000000000ff'))
+         WHERE name = 'payer'",
+    );
+    tandem.kill();
+    tandem.restart();
+    let refused = absurd.try_dial(&peer.uri("echo"), &over(&absurd_trunk));
+    assert_eq!((refused.status, refused.code()), (402, "credit_exhausted"), "{}", refused.text);
+
+    let id = text_at(&good.dial(&peer.uri("echo"), &over(&trunk)), "/id");
+    let _ = good.wait_for_status(&id, "answered", Duration::from_secs(5));
+    let _ = good.hang_up(&id);
+    let call = good.wait_for_end(&id, Duration::from_secs(10));
+    eventually("a settled call", Duration::from_secs(10), || {
+        let balance = micros(&good.get("/credits").expect(200)["balance"]);
+        (micros(&call["cost"]) > 0 && balance == 1_000_000 - micros(&call["cost"])).then_some(())
+    });
+}
+
+#[test]
+fn who_sets_the_price_does_not_dial_for_nothing() {
+    let network = Network::claim();
+    let (_tandem, api, peer, trunk) = node_with(&network, &Options::default(), "0.5");
+    assert_eq!(api.try_dial(&peer.uri("echo"), &over(&trunk)).code(), "credit_exhausted");
+    let answer = api.put(&format!("/trunks/{trunk}"), &json!({"cost_per_minute": 0}));
+    assert_eq!((answer.status, answer.code()), (403, "prices_are_the_operators"), "{}", answer.text);
+    assert_eq!(api.try_dial(&peer.uri("echo"), &over(&trunk)).code(), "credit_exhausted");
 }

@@ -269,6 +269,6 @@ fn score_millis(score: f64) -> i64 {
 /// A minute in microseconds.
 pub(crate) const MINUTE_US: i64 = 60_000_000;
 /// Of what a client of an earlier build has written, too: one duration that overflows a sum would fail the batch of everybody else.
-const LONGEST_CALL_MS: i64 = LONGEST_CALL.as_secs() as i64 * 1_000;
+const LONGEST_CALL_MS: i64 = LONGEST_CALL.as_secs().cast_signed() * 1_000;
 /// An hour; no ringing time-out is as long.
 const LONGEST_RINGING_US: i64 = 3_600_000_000;

@@ -4,7 +4,7 @@ use crate::samples::{
 use serde_json::json;
 use std::convert::Infallible;
 use tandem_model::{
-    AccountId, CallEvent, CallRecord, CallStatus, JsonText, LegRecord, LegStatus, Money, Receipt, Record,
+    AccountId, CallEvent, CallRecord, CallStatus, JsonText, LegRecord, LegStatus, MAX_CALL_COST, Money, Receipt, Record,
 };
 use tandem_store::{CallFilter, CallKey, InsertCallError, JournalPosition, Part, Rejected, RejectedReason, Store};
 
@@ -208,7 +208,7 @@ pub(crate) async fn odd_texts_and_extreme_numbers_survive(store: &Store) {
         hangup_cause: Some("true".into()),
         remote_ip: Some(String::new()),
         duration_ms: Some(9_223_372_036_854_775_807),
-        cost: Some(Money::from_micros(i64::MIN)),
+        cost: Some(Money::from_micros(-MAX_CALL_COST.micros())),
         started_at: tandem_model::Timestamp::from_unix_micros(-1),
         metadata: json!({"deep": deep, "big": u64::MAX, "tiny": 5e-324, "": "\u{0}"}).as_object().unwrap().clone(),
         ..call(1, account)
