@@ -12,12 +12,12 @@ mod settings;
 mod switchboard;
 mod wire;
 
-pub use http::{ClientAddress, openapi, router, waiting_router};
+pub use http::{ClientAddress, health_alone, no_place_left, openapi, router, waiting_router};
 pub use mailer::{MailError, Mailer, SmtpError, SmtpMailer, SmtpSecurity, SmtpSettings};
 pub use outgoing::{Names, Outgoing, OutgoingAnswer, OutgoingClient, OutgoingError, UrlError};
 pub use service::{
     KeySet, PASSWORD_LENGTH, PlatformKey, PlatformKeyError, PlatformKeys, PlatformTokenSettings, Services,
-    generate_password, hash_password,
+    generate_password, hash_password, network_of,
 };
 pub use settings::{Clock, ControlSettings};
 pub use switchboard::{

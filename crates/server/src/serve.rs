@@ -106,7 +106,7 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
 
     // What can be refused is asked for first, so that a failed start changes nothing.
     let signalling = bind_signalling(&config)?;
-    let listener = tokio::net::TcpListener::bind(config.http_listen).await;
+    let listener = http::listen(config.http_listen);
     let listener = listener.map_err(|source| ServeError::BindHttp { address: config.http_listen, source })?;
     let listener = Arc::new(listener);
     let http_address = listener.local_addr()?;
@@ -216,7 +216,7 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     // Should loading them have failed, a request will say so.
     let _ = number_plans.await;
     let (stop_http, http_stopped) = tokio::sync::oneshot::channel::<()>();
-    let http_task = tokio::spawn(http::serve(listener, router, http_stopped));
+    let http_task = tokio::spawn(http::serve(listener, router, config.trusted_proxies.clone(), http_stopped));
 
     tracing::info!(http = %http_address, sip = ?listeners, media = ?media_addresses, media_io = %media_path, max_calls, taken_ports, "ready");
     if demo {

@@ -20,6 +20,8 @@ pub(super) fn write_into(document: &mut OpenApi) {
     components.parameters.insert("DryRun".to_owned(), RefOr::T(dry_run()));
     components.responses.insert("RateLimited".to_owned(), RefOr::T(rate_limited()));
     components.responses.insert("UnknownParameter".to_owned(), RefOr::T(problem(UNKNOWN_PARAMETER)));
+    let request_timeout = problem("The body did not come in time: `request_timeout`.");
+    components.responses.insert("RequestTimeout".to_owned(), RefOr::T(request_timeout));
     for (path, item) in &mut document.paths.paths {
         let is_limited = !is_exempt(path);
         let PathItem { get, put, post, delete, patch, .. } = item;
@@ -47,6 +49,9 @@ pub(super) fn write_into(document: &mut OpenApi) {
         }
         for operation in [get, put, post, delete, patch].into_iter().flatten() {
             may_leave_out_body(operation);
+            if operation.request_body.is_some() {
+                also(operation, "408", "RequestTimeout", "Or the body did not come in time: `request_timeout`.");
+            }
             every_operation(operation, is_limited);
         }
     }

@@ -5,7 +5,7 @@ use crate::http::problem::{Problem, ProblemCode};
 use crate::http::query::KnownParameters;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
@@ -64,22 +64,30 @@ pub(crate) async fn envelope(State(surroundings): State<Surroundings>, mut reque
             .into_response()
     });
 
-    let mut response = as_problem(response, &request_id);
+    let response = finished(response, &method, &request_id);
     span.in_scope(|| tracing::debug!(status = response.status().as_u16(), "answered"));
-    if let Ok(value) = HeaderValue::from_str(&request_id) {
-        response.headers_mut().insert(REQUEST_ID, value);
-    }
     requests.count(route, &method, response.status(), began.elapsed());
     response
 }
 
 /// Surrounds requests that are answered without the services: an id, and errors as problem documents.
 pub(crate) async fn bare(request: Request, next: Next) -> Response {
-    let request_id = request_id(&request);
-    let mut response = as_problem(next.run(request).await, &request_id);
-    if let Ok(value) = HeaderValue::from_str(&request_id) {
-        response.headers_mut().insert(REQUEST_ID, value);
+    let (method, request_id) = (request.method().clone(), request_id(&request));
+    finished(next.run(request).await, &method, &request_id)
+}
+
+/// An answer with what every answer has: a problem document if it is an error, the request's id, and what browsers and caches must know.
+///
+/// Answers are of one caller. What a change answers is kept nowhere, as some show a secret once; what was read is asked for again.
+pub(super) fn finished(response: Response, method: &Method, request_id: &str) -> Response {
+    let mut response = as_problem(response, request_id);
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(request_id) {
+        headers.insert(REQUEST_ID, value);
     }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let caching = if method.is_safe() { "private, no-cache" } else { "no-store" };
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static(caching));
     response
 }
 
@@ -101,7 +109,7 @@ fn as_problem(mut response: Response, request_id: &str) -> Response {
 }
 
 /// The client's own id when it is fit for a log line, so that one id follows a request through several services; else a new one.
-fn request_id(request: &Request) -> String {
+pub(super) fn request_id(request: &Request) -> String {
     let sent = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
     let fit = |id: &&str| {
         (1..=MAX_REQUEST_ID).contains(&id.len())

@@ -16,6 +16,7 @@ mod call_view;
 mod caller;
 mod calls;
 mod client_address;
+mod connections;
 mod conventions;
 mod credit_schema;
 mod credit_view;
@@ -63,6 +64,7 @@ mod webhook_view;
 mod webhooks;
 
 pub use client_address::ClientAddress;
+pub use connections::{health_alone, no_place_left};
 
 use crate::Services;
 use crate::http::permission::{needs, needs_all};

@@ -169,6 +169,7 @@ fn retry_after(code: ProblemCode) -> Option<u64> {
             | ProblemCode::CpsLimit
             | ProblemCode::ProbesBusy
             | ProblemCode::PasswordsBusy
+            | ProblemCode::ConnectionLimit
     ) {
         return Some(1);
     }

@@ -149,6 +149,11 @@ problem_codes! {
         advice: "Use one of the methods in the `Allow` header of the answer.",
         example: "the path does not know this method; the Allow header lists those it knows",
     }
+    RequestTimeout = "request_timeout", REQUEST_TIMEOUT, "The body did not come in time" {
+        meaning: "The head of the request was read, and not all of its body within some seconds. Nothing was done.",
+        advice: "Send the request again, with its whole body at once.",
+        example: "the body did not come within 10 s; send the request again",
+    }
     IdempotencyKeyInUse = "idempotency_key_in_use", CONFLICT, "The same request is being carried out" {
         meaning: "A request with this `Idempotency-Key` is being carried out, and had no answer within some seconds.",
         advice: "Send the same request with the same key again after the seconds in `Retry-After`: it is answered as the first was.",
@@ -316,6 +321,11 @@ problem_codes! {
         meaning: "Trunks lead there, but each is full, unwell or resting at this moment.",
         advice: "The receipt says of each trunk why. Try again later, or add a trunk.",
         example: "trunks lead there, but none can take a call now; see the verdicts on them",
+    }
+    ConnectionLimit = "connection_limit", SERVICE_UNAVAILABLE, "There are too many connections" {
+        meaning: "The address has as many HTTP connections open as one may have, or the node has as many as may be. Nothing was done.",
+        advice: "Try again after the seconds in `Retry-After`, over a connection that is kept open and used again. A proxy through which many clients come is named in `TANDEM_TRUSTED_PROXIES`, which gives it most of the connections.",
+        example: "there are as many connections as there may be; close some, or use them again",
     }
     NodeUnavailable = "node_unavailable", SERVICE_UNAVAILABLE, "The node takes no calls now" {
         meaning: "The node is stopping, or the disk of its journal is full or broken. Calls that are up go on.",

@@ -68,6 +68,7 @@ pub(crate) use refusals::{FindRefusalError, Refusals};
 pub(crate) use retention::{Keeping, RetentionError, ShownRetention};
 pub(crate) use session_tokens::ACCESS_LIFE;
 pub(crate) use sessions::{EndSessionError, Sessions, SignInError, SignedIn};
+pub use source_limit::network_of;
 pub(crate) use statistics::{
     Analytics, AnalyticsQuery, Bucket, Dashboard, Figures, GroupBy, Period, ReadStatisticsError, Statistics,
     TrunkStatistics,

@@ -44,13 +44,18 @@ impl SourceLimit {
     }
 }
 
-/// Whoever has an IPv6 address has all of its /64.
-pub(super) fn key_of(source: Option<IpAddr>) -> IpAddr {
-    match source.map(|source| source.to_canonical()) {
-        None => UNKNOWN,
-        Some(IpAddr::V6(address)) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
-        Some(address @ IpAddr::V4(_)) => address,
+/// What limits of an address are counted by: an IPv4 address, and the /64 of an IPv6 address, of which whoever has one has all.
+#[must_use]
+pub fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
+        address @ IpAddr::V4(_) => address,
     }
+}
+
+/// The same of a source that may be unknown.
+pub(super) fn key_of(source: Option<IpAddr>) -> IpAddr {
+    source.map_or(UNKNOWN, network_of)
 }
 
 const UNKNOWN: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);

@@ -19,7 +19,8 @@ pub(super) async fn for_database(
     first: OpenError,
 ) -> Result<Option<Store>, ServeError> {
     let (stop, stopped) = oneshot::channel();
-    let answering = tokio::spawn(http::serve(Arc::clone(listener), tandem_control::waiting_router(), stopped));
+    let (listener, proxies) = (Arc::clone(listener), config.trusted_proxies.clone());
+    let answering = tokio::spawn(http::serve(listener, tandem_control::waiting_router(), proxies, stopped));
     let opened = tokio::select! {
         opened = until_it_answers(config, first) => opened.map(Some),
         stopping = stop_signal() => stopping.map(|()| None).map_err(ServeError::from),
