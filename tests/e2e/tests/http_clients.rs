@@ -25,8 +25,9 @@ fn slow_clients_leave_the_api_to_others() {
         for path in ["/health/live", "/api/v1/telephony/trunks"] {
             let client = reqwest::Client::builder().local_address(network.host(3)).timeout(ANSWERED_WITHIN);
             let url = format!("http://{server}{path}");
-            let asking = client.build().unwrap().get(&url).bearer_auth(tandem.api().key()).send();
-            let answer = runtime.block_on(asking).unwrap_or_else(|error| panic!("{path}: {error:?}"));
+            let asking = client.build().unwrap().get(&url).bearer_auth(tandem.api().key());
+            let answer =
+                runtime.block_on(async { asking.send().await }).unwrap_or_else(|error| panic!("{path}: {error:?}"));
             assert_eq!(answer.status().as_u16(), 200, "{path}");
             asked += 1;
         }

@@ -47,6 +47,10 @@ impl From<PasswordsError> for Problem {
                 ProblemCode::PasswordsBusy,
                 "as many passwords as may be are being looked at; try again in a moment",
             ),
+            PasswordsError::AccountBusy => Self::new(
+                ProblemCode::PasswordsBusy,
+                "as many passwords as may be are being looked at for the account; send fewer at once",
+            ),
             PasswordsError::Randomness(error) => DatabaseError::Randomness(error).into(),
         }
     }

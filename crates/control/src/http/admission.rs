@@ -6,7 +6,7 @@ use crate::http::forwarded::TrustedProxies;
 use crate::http::idempotency::{IDEMPOTENCY_KEY, Keyed, only_asks};
 use crate::http::problem::{Problem, ProblemCode};
 use crate::http::query::KnownParameters;
-use crate::service::{Quota, Rate, Who};
+use crate::service::{Quota, Rate, TooManyWrites, Who};
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tandem_model::AccountId;
 
 /// Finds out who asks, whether they may ask now, and whether they ask something that the operation knows. What they may do is for the
 /// endpoint.
@@ -60,9 +61,10 @@ impl Admission {
             Err(_) => None,
         };
         let is_dry_run = asks_for_dry_run(request.method(), request.uri());
-        let quota = who.and_then(|who| Some((who, self.services.rate_limits.take(who, now)?)));
+        let account = presented.as_ref().ok().and_then(|caller| Some(caller.as_ref()?.actor.account));
+        let quota = who.and_then(|who| Some((who, self.services.rate_limits.take(who, account, now)?)));
         let mut response = match quota {
-            Some((_, Quota { wait: Some(wait), .. })) => too_many(wait).into_response(),
+            Some((_, Quota { wait: Some(wait), is_of_account, .. })) => too_many(wait, is_of_account).into_response(),
             Some((_, Quota { wait: None, .. })) | None => {
                 request.extensions_mut().insert(Presented(presented));
                 // What changes nothing can be repeated.
@@ -70,7 +72,7 @@ impl Admission {
                 if changes && request.headers().contains_key(IDEMPOTENCY_KEY) {
                     request.extensions_mut().insert(Keyed(self.services.clone()));
                 }
-                self.run(request, next).await
+                self.run(account, request, next).await
             }
         };
         if is_dry_run && response.status().is_success() {
@@ -82,20 +84,29 @@ impl Admission {
         response
     }
 
-    /// Has a request answered, unless it asks in a way that its operation does not know.
-    async fn run(&self, request: Request, next: Next) -> Response {
+    /// Has a request carried out, unless it asks in a way that its operation does not know, and in its turn if it writes.
+    async fn run(&self, account: Option<AccountId>, request: Request, next: Next) -> Response {
         if let Some(query) = request.uri().query()
             && let Some(path) = request.extensions().get::<MatchedPath>()
             && let Err(problem) = self.parameters.check(request.method(), path.as_str(), query)
         {
             return problem.into_response();
         }
+        let _turn = match account.filter(|_| writes(&request)) {
+            None => None,
+            Some(account) => match self.services.write_turns.take(account).await {
+                Ok(turn) => Some(turn),
+                Err(error) => return Problem::from(error).into_response(),
+            },
+        };
         next.run(request).await
     }
 
     fn tell(&self, who: Who, quota: Quota, headers: &mut HeaderMap) {
         let (name, policy) = match who {
-            Who::ApiKey(_) | Who::User(_) | Who::Platform(_) | Who::Others => (KEY, &self.key_policy),
+            Who::ApiKey(_) | Who::User(_) | Who::Platform(_) | Who::Account(_) | Who::Others | Who::OtherAccounts => {
+                (KEY, &self.key_policy)
+            }
             Who::Source(_) => (SOURCE, &self.source_policy),
         };
         if let Some(policy) = policy {
@@ -118,8 +129,29 @@ pub(super) fn is_exempt(path: &str) -> bool {
     path.starts_with("/health/") || path == "/metrics"
 }
 
-fn too_many(wait: Duration) -> Problem {
-    let detail = "there are more requests a second than may be; wait, and send them more slowly";
+/// Whether a request makes the database write before it is answered. What an idempotency key tells is written, whatever the request does.
+fn writes(request: &Request) -> bool {
+    if request.method().is_safe() {
+        return false;
+    }
+    let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let path = path.strip_prefix(super::API_PATH).unwrap_or(path);
+    let writes_nothing = request.method() == Method::POST && WRITE_NOTHING.contains(&path);
+    !writes_nothing || request.headers().contains_key(IDEMPOTENCY_KEY)
+}
+
+impl From<TooManyWrites> for Problem {
+    fn from(error: TooManyWrites) -> Self {
+        Self::new(ProblemCode::TooManyWrites, format!("{error}; send fewer at once"))
+    }
+}
+
+fn too_many(wait: Duration, is_of_account: bool) -> Problem {
+    let detail = if is_of_account {
+        "there are more requests a second, of all keys and users of the account, than may be; wait, and send them more slowly"
+    } else {
+        "there are more requests a second than may be; wait, and send them more slowly"
+    };
     Problem::new(ProblemCode::RateLimited, detail).retry_after(seconds(wait))
 }
 
@@ -128,6 +160,14 @@ fn seconds(span: Duration) -> u64 {
     span.as_secs() + u64::from(span.subsec_nanos() > 0)
 }
 
+/// What is done by POST and not written before it is answered: it waits for the call path, or for somebody else's answer.
+const WRITE_NOTHING: [&str; 5] = [
+    "/calls/dial",
+    "/calls/{id}/hangup",
+    "/routing/explain",
+    "/trunks/{id}/health-check",
+    "/webhook-endpoints/{id}/test",
+];
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const KEY: &str = "key";

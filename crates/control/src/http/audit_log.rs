@@ -1,5 +1,6 @@
 use crate::Services;
 use crate::http::audit_view::AuditEntryView;
+use crate::http::caller::Standing;
 use crate::http::problem::{Problem, ProblemCode};
 use crate::http::problem_schema::{InvalidFields, NoAnswer, Unauthorized};
 use crate::http::query::{AskedExport, AskedList, AuditFilterQuery, AuditQuery, AuditSortQuery, List, PageQuery};
@@ -52,6 +53,7 @@ pub(crate) async fn list(
 pub(crate) async fn export(
     State(services): State<Services>,
     caller: Caller,
+    standing: Standing,
     asked: AskedExport<AuditQuery>,
 ) -> Result<Response, Problem> {
     let mut export = services.audit_log.export(&caller, asked.filter)?;
@@ -67,7 +69,8 @@ pub(crate) async fn export(
         };
         (!page.is_empty()).then_some((Ok(page), (None, export)))
     });
-    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(pages)).into_response())
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(standing.guard(caller, pages)))
+        .into_response())
 }
 
 fn lines(entries: Vec<tandem_store::AuditEntry>) -> Bytes {

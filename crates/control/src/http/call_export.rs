@@ -1,5 +1,6 @@
 use crate::Services;
 use crate::http::call_view::CallView;
+use crate::http::caller::Standing;
 use crate::http::csv;
 use crate::http::problem::Problem;
 use crate::http::problem_schema::{InvalidFields, NoAnswer, Unauthorized};
@@ -17,7 +18,8 @@ use tandem_store::DatabaseError;
 
 /// All logged calls, or what the filters leave of them, as CSV or as a JSON object a line.
 ///
-/// It is written as fast as it is taken, however many there are. An answer that breaks off, without its last chunk, is not all of them.
+/// It is written as fast as it is taken, however many there are. An answer that breaks off, without its last chunk, is not all of them: the
+/// database went away, or the key was revoked.
 /// In CSV a text that a spreadsheet would take for a formula has an apostrophe before it; numbers that begin with `+` have none.
 #[utoipa::path(
     get,
@@ -38,6 +40,7 @@ use tandem_store::DatabaseError;
 pub(crate) async fn export(
     State(services): State<Services>,
     caller: Caller,
+    standing: Standing,
     asked: CallsToExport,
 ) -> Result<Response, Problem> {
     let writer = Writer { format: asked.format, currency: Arc::clone(&services.currency) };
@@ -55,7 +58,7 @@ pub(crate) async fn export(
         CallFormat::Csv => csv::CSV,
         CallFormat::Ndjson => "application/x-ndjson",
     };
-    Ok(([(header::CONTENT_TYPE, kind)], Body::from_stream(parts)).into_response())
+    Ok(([(header::CONTENT_TYPE, kind)], Body::from_stream(standing.guard(caller, parts))).into_response())
 }
 
 /// Writes calls in the format that was asked for.

@@ -6,11 +6,14 @@ use crate::http::etag::expected_version;
 use crate::http::permission::Needs;
 use crate::http::problem::{Problem, ProblemCode};
 use crate::service::{Asked, Caller};
+use axum::BoxError;
+use axum::body::Bytes;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, header};
+use futures_util::{Stream, StreamExt, stream};
 use std::sync::Arc;
-use tandem_model::Permissions;
+use tandem_model::{Permissions, Secret};
 
 /// Who asks, as far as the bearer tells: found out once for each request, before its endpoint.
 #[derive(Clone)]
@@ -42,6 +45,48 @@ impl FromRequestParts<Services> for Caller {
         caller.require_all(needed)?;
         caller.request = asked(parts)?;
         Ok(caller)
+    }
+}
+
+/// By what an answer was allowed that takes its time, so that it can be asked again while it goes on.
+pub(super) struct Standing {
+    services: Services,
+    bearer: Secret,
+    needed: Permissions,
+}
+
+/// The bearer was revoked, or may less than it could, while an answer was under way.
+#[derive(Debug, thiserror::Error)]
+#[error("the caller may have no more of it")]
+struct Withdrawn;
+
+impl FromRequestParts<Services> for Standing {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, services: &Services) -> Result<Self, Problem> {
+        let bearer = Secret::new(bearer(&parts.headers).unwrap_or_default());
+        Ok(Self { services: services.clone(), bearer, needed: needed(parts)? })
+    }
+}
+
+impl Standing {
+    /// The parts of an answer for as long as the caller may have them: asked before each is read, so that somebody whose key was revoked
+    /// gets no page that is not there already. Then the answer breaks off, and is seen not to be whole.
+    pub(super) fn guard<E: Into<BoxError>>(
+        self,
+        caller: Caller,
+        parts: impl Stream<Item = Result<Bytes, E>>,
+    ) -> impl Stream<Item = Result<Bytes, BoxError>> {
+        stream::unfold((self, caller, Box::pin(parts)), async |(standing, caller, mut parts)| {
+            let Self { services, bearer, needed } = &standing;
+            let part = if services.access.is_still_good(bearer.expose(), &caller, *needed).await {
+                parts.next().await?.map_err(Into::into)
+            } else {
+                tracing::info!(account = %caller.account_id(), actor = %caller.actor.name, "an export breaks off: its caller may have no more of it");
+                Err(Withdrawn.into())
+            };
+            Some((part, (standing, caller, parts)))
+        })
     }
 }
 

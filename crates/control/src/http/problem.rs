@@ -170,6 +170,7 @@ fn retry_after(code: ProblemCode) -> Option<u64> {
             | ProblemCode::ProbesBusy
             | ProblemCode::PasswordsBusy
             | ProblemCode::ConnectionLimit
+            | ProblemCode::TooManyWrites
     ) {
         return Some(1);
     }

@@ -283,9 +283,14 @@ problem_codes! {
         example: "10.0.0.1 is in a private or reserved range; add its range to TANDEM_PEER_ALLOW to allow it",
     }
     RateLimited = "rate_limited", TOO_MANY_REQUESTS, "There are too many requests" {
-        meaning: "The key, the user or the address has sent more requests a second than each may.",
+        meaning: "The key, the user or the address has sent more requests a second than each may, or all keys and users of the account together have: four times as many.",
         advice: "Wait for the seconds in `Retry-After`. The headers `RateLimit-Policy` and `RateLimit` of every answer tell what is left. The operator sets the rate with `TANDEM_API_RATE_LIMIT`.",
         example: "there are more requests a second than may be; wait, and send them more slowly",
+    }
+    TooManyWrites = "too_many_writes", TOO_MANY_REQUESTS, "The account has too many changes at once" {
+        meaning: "As many changes of the account as may be are under way, and as many as may be wait for them. Nothing was done.",
+        advice: "Send fewer changes at once: wait for the answer to some before you send more. Try again after the seconds in `Retry-After`.",
+        example: "the account has 8 changes under way, and others wait for them; send fewer at once",
     }
     TierLimit = "tier_limit", TOO_MANY_REQUESTS, "The account has all its concurrent calls" {
         meaning: "The account has as many calls at once as its tier, or its own limit, allows.",
@@ -348,8 +353,9 @@ problem_codes! {
         example: "the call began a moment ago and is not stored yet; try again",
     }
     PasswordsBusy = "passwords_busy", SERVICE_UNAVAILABLE, "Too many passwords are being looked at" {
-        meaning: "To look at a password is made slow on purpose, and as many as may be are being looked at.",
-        advice: "Try again after the seconds in `Retry-After`.",
+        meaning: "To look at a password is made slow on purpose, and as many as may be are being looked at: by the node, or for the account, \
+                  which has four at once. Nothing was done, and no wrong attempt was counted.",
+        advice: "Try again after the seconds in `Retry-After`. Add users one after the other.",
         example: "as many passwords as may be are being looked at; try again in a moment",
     }
     PlatformKeysUnavailable = "platform_keys_unavailable", SERVICE_UNAVAILABLE, "The platform's tokens cannot be checked" {

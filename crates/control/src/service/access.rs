@@ -299,11 +299,15 @@ impl Access {
         Ok(Caller { account, actor, permissions: caller.permissions, node_admin: false, request: caller.request })
     }
 
-    /// Whether the bearer of a caller is still good for reading, as far as anybody can tell.
-    pub(crate) async fn is_still_good(&self, bearer: &str, caller: &Caller) -> bool {
+    /// Whether the bearer of a caller is still good for what was allowed by it, as far as anybody can tell.
+    pub(crate) async fn is_still_good(&self, bearer: &str, caller: &Caller, needed: Permissions) -> bool {
         match self.authenticate(bearer).await {
             Ok(Some(now)) => match caller.actor.on_behalf_of {
-                None => now.account_id() == caller.account_id() && now.permissions.allow(Permission::Read),
+                None => {
+                    now.account_id() == caller.account_id()
+                        && now.require_all(needed).is_ok()
+                        && (now.node_admin || !caller.node_admin)
+                }
                 Some(_) => now.node_admin && now.permissions.allow(Permission::Admin),
             },
             Ok(None) => false,

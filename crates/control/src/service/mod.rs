@@ -32,6 +32,7 @@ mod test_calls;
 mod trunks;
 mod users;
 mod webhooks;
+mod write_turns;
 
 use crate::service::acts::Acts;
 use crate::service::passwords::Passwords;
@@ -80,6 +81,7 @@ pub(crate) use trunks::{
 };
 pub(crate) use users::{ChangePasswordError, CreateUserError, EditUserError, Users};
 pub(crate) use webhooks::{CreateWebhookError, EditWebhookError, MAX_ENDPOINTS, Tested, Webhooks};
+pub(crate) use write_turns::{TooManyWrites, WriteTurns};
 
 /// Everything the handlers call. Cheap to clone: each request has its own.
 #[derive(Clone)]
@@ -89,6 +91,7 @@ pub struct Services(Arc<UseCases>);
 pub struct UseCases {
     pub(crate) access: Access,
     pub(crate) rate_limits: RateLimits,
+    pub(crate) write_turns: WriteTurns,
     pub(crate) idempotency: Idempotency,
     pub(crate) api_keys: ApiKeys,
     pub(crate) audit_log: AuditLog,
@@ -132,6 +135,7 @@ impl Services {
             events: Events::new(Arc::clone(&core), access.clone()),
             access,
             rate_limits: RateLimits::new(settings.rate_limit),
+            write_turns: WriteTurns::default(),
             idempotency: Idempotency::new(Arc::clone(&core)),
             api_keys: ApiKeys::new(Arc::clone(&core)),
             audit_log: AuditLog::new(Arc::clone(&core)),

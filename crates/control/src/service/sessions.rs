@@ -3,10 +3,13 @@ use crate::service::session_tokens::SessionTokens;
 use crate::service::source_limit::{SourceLimit, key_of};
 use crate::service::{Asked, Caller, Core, Forbidden, ListRequest, Page, Total};
 use crate::wire::Credentials;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tandem_model::{Permission, Secret, SessionId, Timestamp, UserId};
-use tandem_store::{Actor, ActorKind, Change, DatabaseError, Refreshed, Session, SessionOwner, SignInAttempt, User};
+use tandem_store::{
+    Actor, ActorKind, Change, DatabaseError, Refreshed, Session, SessionOwner, SignInAttempt, Store, User,
+};
 
 /// People who sign in, and stay so.
 #[derive(Clone)]
@@ -63,18 +66,24 @@ impl Sessions {
         let now = self.core.now();
         let source = asked.source;
         self.sources.take(source, now).map_err(SignInError::TooMany)?;
-        let user = match credentials {
-            Credentials::Password { email, password } => self.by_password(&email, password, asked, now).await?,
-            Credentials::Link(token) => {
-                let taken = self.core.store.take_sign_in_link(token.expose(), now).await?;
-                let (account, user) = taken.ok_or(SignInError::WrongLink)?;
-                self.core.store.user(account, user).await?.ok_or(SignInError::WrongLink)?
-            }
+        let identified = match credentials {
+            Credentials::Password { email, password } => self.by_password(&email, password, asked, now).await,
+            Credentials::Link(token) => self.by_link(&token, now).await,
         };
+        match &identified {
+            // What was right, or not looked at, was no guess.
+            Ok(_) | Err(SignInError::Passwords(_) | SignInError::Database(_)) => self.sources.give_back(source),
+            Err(
+                SignInError::WrongPassword
+                | SignInError::WrongLink
+                | SignInError::WrongRefreshToken
+                | SignInError::TooMany(_),
+            ) => {}
+        }
+        let user = identified?;
         let act = asked.act(person(&user), now);
         self.core.store.note_sign_in(&user.email, key_of(source), now).await?;
         let (account, user) = (user.account_id, user.id);
-        self.sources.give_back(source);
         let address = source.map(|source| source.to_string());
         let (session, refresh_token) = self.core.store.open_session(&act, account, user, address, now).await?;
         tracing::info!(%account, %user, session = %session.id, client = ?source, "a user has signed in");
@@ -144,6 +153,11 @@ impl Sessions {
         self.passwords.compared()
     }
 
+    /// New passwords that were hashed since the process began.
+    pub(crate) fn passwords_hashed(&self) -> u64 {
+        self.passwords.hashed()
+    }
+
     /// Removes what has expired.
     pub(crate) async fn remove_expired(&self) -> Result<(), DatabaseError> {
         self.core.store.remove_expired_access(self.core.now()).await
@@ -156,13 +170,9 @@ impl Sessions {
         asked: &Asked,
         now: Timestamp,
     ) -> Result<User, SignInError> {
-        // Counted before it is looked at, and whether there is such a user or not.
         let source = key_of(asked.source);
-        if let SignInAttempt::LockedUntil(until) = self.core.store.count_sign_in(email, source, now).await? {
-            return Err(SignInError::TooMany(until.since(now)));
-        }
-        let (user, hash) = self.core.store.user_by_email(email).await?.unzip();
-        if !self.passwords.verify(password, hash.flatten()).await? {
+        let (user, is_right) = compare(&self.core.store, &self.passwords, email, password, source, now).await?;
+        if !is_right {
             if let Some(user) = user {
                 let act = asked.act(Actor::new(ActorKind::Stranger, "somebody with a wrong password".into()), now);
                 self.core.acts.note(act, Change::new(user.account_id, "session.refuse", &user.id));
@@ -170,6 +180,12 @@ impl Sessions {
             return Err(SignInError::WrongPassword);
         }
         user.ok_or(SignInError::WrongPassword)
+    }
+
+    async fn by_link(&self, token: &Secret, now: Timestamp) -> Result<User, SignInError> {
+        let taken = self.core.store.take_sign_in_link(token.expose(), now).await?;
+        let (account, user) = taken.ok_or(SignInError::WrongLink)?;
+        self.core.store.user(account, user).await?.ok_or(SignInError::WrongLink)
     }
 
     /// `None` when the user has gone in this moment.
@@ -188,6 +204,27 @@ impl Sessions {
     }
 }
 
+/// Compares a password with that of the user of an address, and gives whose it is, whether right or wrong.
+///
+/// An attempt is counted before it is compared, so that attempts at once count, too, and whether there is such a user or not. It has its
+/// place by then: what is not compared, as too many others are, is no wrong password.
+async fn compare(
+    store: &Store,
+    passwords: &Passwords,
+    email: &str,
+    password: Secret,
+    source: IpAddr,
+    now: Timestamp,
+) -> Result<(Option<User>, bool), SignInError> {
+    let turn = passwords.turn_to_sign_in().await?;
+    let (user, hash) = store.user_by_email(email).await?.unzip();
+    if let SignInAttempt::LockedUntil(until) = store.count_sign_in(email, source, now).await? {
+        return Err(SignInError::TooMany(until.since(now)));
+    }
+    let is_right = turn.verify(password, hash.flatten()).await?;
+    Ok((user, is_right))
+}
+
 /// A user as who does something.
 fn person(user: &User) -> Actor {
     Actor {
@@ -203,4 +240,44 @@ fn scope(caller: &Caller) -> Option<Option<UserId>> {
         return Some(None);
     }
     caller.user().map(|(user, _)| Some(user))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tandem_model::{BootId, NodeId};
+    use tandem_store::{DatabaseUrl, MasterKey, StoreOptions};
+
+    const EMAIL: &str = "zoe@example.com";
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_unix_micros(1_700_000_000_000_000 + second * 1_000_000)
+    }
+
+    #[tokio::test]
+    async fn a_password_that_was_not_compared_is_no_wrong_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = StoreOptions {
+            master_key: MasterKey::from_bytes([7; 32]),
+            node_id: NodeId::new(at(0), [1; 10]),
+            boot_id: BootId::new(at(0), [2; 10]),
+        };
+        let store = Store::open(&DatabaseUrl::sqlite(folder.path().join("tandem.db")), options).await.unwrap();
+        let passwords = Passwords::new();
+        let source = key_of(None);
+        let try_one =
+            async || compare(&store, &passwords, EMAIL, Secret::new("a wrong password"), source, at(0)).await;
+        let places = [passwords.turn_to_sign_in().await.unwrap(), passwords.turn_to_sign_in().await.unwrap()];
+        tokio::time::pause();
+        for _ in 0..10 {
+            let busy = try_one().await;
+            assert!(matches!(busy, Err(SignInError::Passwords(PasswordsError::Busy))), "{busy:?}");
+        }
+        tokio::time::resume();
+        drop(places);
+        for attempt in 1..=5 {
+            assert!(matches!(try_one().await, Ok((None, false))), "attempt {attempt} is compared");
+        }
+        assert!(matches!(try_one().await, Err(SignInError::TooMany(_))), "five wrong ones are the bound");
+    }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tandem_model::{Role, Secret, UserId};
 use tandem_store::{
-    Act, ChangeUserError, DatabaseError, InsertUserError, MAX_USERS, SignInAttempt, Stale, User, UserChange, Versioned,
+    Act, ChangeUserError, DatabaseError, InsertUserError, MAX_USERS, PasswordHash, SignInAttempt, Stale, User,
+    UserChange, Versioned,
 };
 
 /// People who act for the account.
@@ -106,9 +107,9 @@ impl Users {
                 (password.clone(), Some(password))
             }
         };
-        let hash = self.passwords.hash(password).await?;
         let act = caller.act(now);
         if added.is_some() {
+            let hash = self.hash(caller, password).await?;
             let replaced = self.core.store.replace_unseen_password(&act, caller.account_id(), id, &hash).await?;
             let user = replaced.ok_or(CreateUserError::EmailTaken)?;
             tracing::info!(account = %caller.account.id, actor = %caller.actor.name, user = %id, "a user whose password nobody has seen has another");
@@ -122,9 +123,26 @@ impl Users {
             role: new.role,
             created_at: now,
         };
-        let inserted = match shown {
-            Some(_) => self.core.store.insert_user_with_unseen_password(&act, &user, &hash).await,
-            None => self.core.store.insert_user(&act, &user, Some(&hash)).await,
+        // Whoever is refused, or only tries, costs no hash.
+        self.insert(&tried(&act), &user, &Passwords::stand_in(), shown.is_some()).await?;
+        if !caller.request.dry_run {
+            let hash = self.hash(caller, password).await?;
+            self.insert(&act, &user, &hash, shown.is_some()).await?;
+            tracing::info!(account = %caller.account.id, actor = %caller.actor.name, user = %user.id, role = %user.role, "a user was added");
+        }
+        Ok((user, shown))
+    }
+
+    async fn insert(
+        &self,
+        act: &Act,
+        user: &User,
+        hash: &PasswordHash,
+        is_unseen: bool,
+    ) -> Result<(), CreateUserError> {
+        let inserted = match is_unseen {
+            true => self.core.store.insert_user_with_unseen_password(act, user, hash).await,
+            false => self.core.store.insert_user(act, user, Some(hash)).await,
         };
         inserted.map_err(|error| match error {
             InsertUserError::EmailTaken => CreateUserError::EmailTaken,
@@ -132,11 +150,11 @@ impl Users {
             // Somebody has authenticated in it a moment ago.
             InsertUserError::UnknownAccount => DatabaseError::Unavailable.into(),
             InsertUserError::Database(error) => error.into(),
-        })?;
-        if !caller.request.dry_run {
-            tracing::info!(account = %caller.account.id, actor = %caller.actor.name, user = %user.id, role = %user.role, "a user was added");
-        }
-        Ok((user, shown))
+        })
+    }
+
+    async fn hash(&self, caller: &Caller, password: Secret) -> Result<PasswordHash, PasswordsError> {
+        self.passwords.turn_of(caller.actor.account).await?.hash(password).await
     }
 
     /// Changes a user. Who changes somebody must have all that the other has: they could take their place by a new password.
@@ -146,22 +164,38 @@ impl Users {
         if let Some(role) = edit.role {
             caller.may_give(role.permissions())?;
         }
-        let password = match edit.password {
-            Some(password) => Some(self.passwords.hash(password).await?),
-            None => None,
-        };
-        let change = UserChange { name: edit.name, role: edit.role, password };
-        let user = loop {
-            let act = self.act_on(caller, id).await?;
-            match self.core.store.update_user(&act, caller.account_id(), id, &change).await {
-                Err(ChangeUserError::Stale(_)) if caller.request.expected_version.is_none() => {}
-                updated => break updated?,
+        let mut change = UserChange { name: edit.name, role: edit.role, password: None };
+        if let Some(password) = edit.password {
+            // As for one that is added.
+            change.password = Some(Passwords::stand_in());
+            let user = self.store_change(caller, id, &change, true).await?;
+            if caller.request.dry_run {
+                return Ok(user);
             }
-        };
+            change.password = Some(self.hash(caller, password).await?);
+        }
+        let user = self.store_change(caller, id, &change, caller.request.dry_run).await?;
         if !caller.request.dry_run {
             tracing::info!(account = %caller.account.id, actor = %caller.actor.name, user = %id, role = %user.role, password = change.password.is_some(), "a user was changed");
         }
         Ok(user)
+    }
+
+    /// Stores a change, or tries it out, as the caller may at that moment.
+    async fn store_change(
+        &self,
+        caller: &Caller,
+        id: UserId,
+        change: &UserChange,
+        dry_run: bool,
+    ) -> Result<User, EditUserError> {
+        loop {
+            let act = Act { dry_run, ..self.act_on(caller, id).await? };
+            match self.core.store.update_user(&act, caller.account_id(), id, change).await {
+                Err(ChangeUserError::Stale(_)) if caller.request.expected_version.is_none() => {}
+                updated => return Ok(updated?),
+            }
+        }
     }
 
     /// Removes a user, who may do no more than who removes them; their sessions end within 100 ms.
@@ -198,16 +232,22 @@ impl Users {
         let email = &caller.actor.name;
         let now = self.core.now();
         let source = key_of(caller.request.source);
+        let turn = self.passwords.turn_of(caller.actor.account).await?;
+        let stored = self.core.store.user_by_email(email).await?.filter(|(user, _)| user.id == id);
+        let hash = stored.and_then(|(_, hash)| hash);
+        // As at a sign-in: counted before it is compared, and only what is.
         if let SignInAttempt::LockedUntil(until) = self.core.store.count_sign_in(email, source, now).await? {
             return Err(ChangePasswordError::Locked(until.since(now)));
         }
-        let stored = self.core.store.user_by_email(email).await?.filter(|(user, _)| user.id == id);
-        let hash = stored.and_then(|(_, hash)| hash);
-        if !self.passwords.verify(change.current, hash).await? {
+        if !turn.verify(change.current, hash).await? {
             return Err(ChangePasswordError::WrongPassword);
         }
         self.core.store.note_sign_in(email, source, now).await?;
-        let change = UserChange { password: Some(self.passwords.hash(change.new).await?), ..UserChange::default() };
+        let new = match caller.request.dry_run {
+            true => Passwords::stand_in(),
+            false => self.hash(caller, change.new).await?,
+        };
+        let change = UserChange { password: Some(new), ..UserChange::default() };
         match self.core.store.update_user(&caller.act(now), caller.account_id(), id, &change).await {
             Ok(_) => {
                 if !caller.request.dry_run {
@@ -222,6 +262,11 @@ impl Users {
             }
         }
     }
+}
+
+/// The same, only tried out.
+fn tried(act: &Act) -> Act {
+    Act { dry_run: true, ..act.clone() }
 }
 
 impl From<ChangeUserError> for EditUserError {

@@ -97,3 +97,26 @@ async fn a_revoked_key_stops_working_soon() {
         assert!(revoked_at.elapsed() < Duration::from_secs(2), "the key still works");
     }
 }
+
+#[tokio::test]
+async fn answers_say_what_browsers_and_caches_may_do_with_them() {
+    let api = Api::start().await;
+    let trunk = api.trunk(json!({})).await;
+    let path = format!("/trunks/{trunk}");
+    let read = api.get(&path).await;
+    assert!(read.headers.contains_key(header::ETAG));
+    for (reply, caching) in [
+        (read, "private, no-cache"),
+        (api.get("/trunks/nothing").await, "private, no-cache"),
+        (api.get("//health/live").await, "private, no-cache"),
+        (api.get("//nowhere").await, "private, no-cache"),
+        (api.post("/api-keys", json!({"name": "x", "scopes": ["read"]})).await, "no-store"),
+        (api.post("/trunks", json!({})).await, "no-store"),
+        (api.put(&path, json!({"description": "x"})).await, "no-store"),
+        (api.delete(&path).await, "no-store"),
+        (api.get("//docs").await, "public, max-age=300"),
+    ] {
+        assert_eq!(reply.headers[header::CACHE_CONTROL], caching, "{}", reply.body);
+        assert_eq!(reply.headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff", "{}", reply.body);
+    }
+}

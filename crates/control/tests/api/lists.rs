@@ -1,6 +1,6 @@
 use crate::harness::{Api, Reply, at, call_body, trunk_body};
 use axum::body::Body;
-use axum::http::{Request, header};
+use axum::http::{Method, Request, header};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -279,9 +279,8 @@ async fn all_calls_are_exported_as_csv_or_line_by_line() {
     }
 }
 
-#[tokio::test]
-async fn an_export_goes_on_to_its_end_or_breaks_off() {
-    let api = Api::start().await;
+/// 2,500 of them: three pages of an export.
+async fn with_many_calls(api: &Api) {
     let placed = api.post("/calls/dial", json!({"to_number": "+12025550100", "connect": {"type": "echo"}})).await;
     placed.expect(201);
     let order = api.switchboard.script(|script| script.orders.last().unwrap().clone());
@@ -291,6 +290,12 @@ async fn an_export_goes_on_to_its_end_or_breaks_off() {
         Record::Call(Box::new(CallRecord { id, started_at: at(second), receipt: None, ..record }))
     });
     api.store.write_records(&records.collect::<Vec<_>>()).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_export_goes_on_to_its_end_or_breaks_off() {
+    let api = Api::start().await;
+    with_many_calls(&api).await;
     let all = api.get("/calls/export").await.expect(200);
     assert_eq!(all.as_str().unwrap().lines().count(), 2_500);
 
@@ -301,4 +306,32 @@ async fn an_export_goes_on_to_its_end_or_breaks_off() {
     assert_eq!(String::from_utf8_lossy(&first).lines().count(), 1_001);
     api.store.close().await;
     body.next().await.unwrap().unwrap_err();
+}
+
+#[tokio::test]
+async fn an_export_breaks_off_when_its_key_is_revoked() {
+    let api = Api::start().await;
+    with_many_calls(&api).await;
+    let acts: Vec<_> = (0..2_500)
+        .map(|number| {
+            (crate::harness::ACT.clone(), tandem_store::Change::new(api.mine.account.id, "call.dial", &number))
+        })
+        .collect();
+    api.store.record_acts(&acts).await.unwrap();
+    for (path, first_lines) in
+        [("/calls/export", 1_000), ("/calls/export?format=csv", 1_001), ("/audit-log/export", 1_000)]
+    {
+        let made = api.post("/api-keys", json!({"name": "leaked", "scopes": ["read", "admin"]})).await.expect(201);
+        let key = made["key"].as_str().unwrap();
+        let request = Request::get(format!("/api/v1/telephony{path}"));
+        let request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
+        let mut body = api.stream(request.body(Body::empty()).unwrap()).await.into_body().into_data_stream();
+        let first = body.next().await.unwrap().unwrap();
+        assert_eq!(String::from_utf8_lossy(&first).lines().count(), first_lines, "{path}");
+        api.delete(&format!("/api-keys/{}", made["id"].as_str().unwrap())).await.expect(204);
+        // What is known of a key is 80 ms old at most.
+        while api.send(Method::GET, "/trunks", None, Some(key)).await.status != 401 {}
+        let broken = body.next().await.unwrap().unwrap_err();
+        assert!(broken.to_string().contains("may have no more"), "{path}: {broken}");
+    }
 }

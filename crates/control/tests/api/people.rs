@@ -271,18 +271,20 @@ async fn a_link_signs_in_once() {
     take(late.expose()).await.expect_problem(401, "sign_in_failed");
 }
 
+/// A counter of the node.
+async fn counted(api: &Api, name: &str) -> u64 {
+    let host = ClientAddress("127.0.0.1".parse().unwrap());
+    let reply = api.send_from(host, Method::GET, "//metrics", None, None).await;
+    let text = reply.body.as_str().map(str::to_owned).unwrap_or_default();
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.unwrap_or_else(|| panic!("{text}")).parse().unwrap()
+}
+
 #[tokio::test]
 async fn whoever_signs_in_has_one_hash_computed_and_no_more() {
     let api = Api::start().await;
     with_user(&api, "viewer").await;
-    let compared = async || {
-        let host = ClientAddress("127.0.0.1".parse().unwrap());
-        let reply = api.send_from(host, Method::GET, "//metrics", None, None).await;
-        let text = reply.body.as_str().map(str::to_owned).unwrap_or_default();
-        let line =
-            text.lines().find_map(|line| line.strip_prefix("tandem_passwords_compared_total ")).map(str::to_owned);
-        line.unwrap_or_else(|| panic!("{text}")).parse::<u64>().unwrap()
-    };
+    let compared = async || counted(&api, "tandem_passwords_compared_total").await;
     let mut before = compared().await;
     for (email, password) in [("nobody@example.com", PASSWORD), (EMAIL, "wrong password"), (EMAIL, PASSWORD)] {
         drop(sign_in(&api, email, password).await);
@@ -290,4 +292,35 @@ async fn whoever_signs_in_has_one_hash_computed_and_no_more() {
         assert_eq!(after - before, 1, "{email} {password}");
         before = after;
     }
+}
+
+#[tokio::test]
+async fn who_is_refused_or_only_tries_has_no_hash_computed() {
+    let api = Api::start().await;
+    let id = with_user(&api, "admin").await;
+    let hashed = async || counted(&api, "tandem_passwords_hashed_total").await;
+    assert_eq!(hashed().await, 1);
+    let new = |email: &str| json!({"email": email, "role": "viewer", "password": PASSWORD});
+    let patch = async |path: &str, body: Value| api.send(Method::PATCH, path, Some(body), Some(&api.mine.key)).await;
+    let path = format!("/users/{id}");
+
+    api.post("/users?dry_run=true", new("ann@example.com")).await.expect(201);
+    api.post("/users", new(EMAIL)).await.expect_problem(422, "email_taken");
+    patch(&format!("{path}?dry_run=true"), json!({"password": PASSWORD})).await.expect(200);
+    patch(&path, json!({"role": "viewer", "password": PASSWORD})).await.expect_problem(409, "last_admin");
+    let stale = axum::http::Request::patch(format!("/api/v1/telephony{path}"))
+        .header(header::AUTHORIZATION, format!("Bearer {}", api.mine.key))
+        .header(header::IF_MATCH, "\"1\"");
+    let body = axum::body::Body::from(json!({"password": PASSWORD}).to_string());
+    api.send_request(stale.body(body).unwrap()).await.expect_problem(412, "precondition_failed");
+    let tokens = sign_in(&api, EMAIL, PASSWORD).await.expect(201);
+    let change = json!({"current_password": PASSWORD, "new_password": "a new one altogether"});
+    let token = tokens["access_token"].as_str();
+    api.send(Method::PUT, "/users/current/password?dry_run=true", Some(change), token).await.expect(204);
+    assert_eq!(hashed().await, 1);
+
+    patch(&path, json!({"password": "a new one altogether"})).await.expect(200);
+    assert_eq!(hashed().await, 2);
+    sign_in(&api, EMAIL, PASSWORD).await.expect_problem(401, "sign_in_failed");
+    sign_in(&api, EMAIL, "a new one altogether").await.expect(201);
 }

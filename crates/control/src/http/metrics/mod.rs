@@ -59,6 +59,9 @@ pub(super) async fn read(
     let help = "Passwords compared with a hash, each of which takes a processor for tens of milliseconds.";
     let compared = services.sessions.passwords_compared();
     exposition.family("tandem_passwords_compared_total", Kind::Counter, help).sample(&[], compared);
+    let help = "New passwords hashed, each of which takes as much.";
+    let hashed = services.sessions.passwords_hashed();
+    exposition.family("tandem_passwords_hashed_total", Kind::Counter, help).sample(&[], hashed);
     requests.expose(&mut exposition);
     process::expose(&mut exposition);
     ([(header::CONTENT_TYPE, exposition::CONTENT_TYPE)], exposition.into_text())

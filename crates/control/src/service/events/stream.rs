@@ -3,7 +3,7 @@ use super::latest::Place;
 use crate::service::{Access, Caller, Core};
 use std::sync::Arc;
 use std::time::Duration;
-use tandem_model::{Event, Secret};
+use tandem_model::{Event, Permission, Permissions, Secret};
 use tokio::sync::mpsc::{OwnedPermit, Sender};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
@@ -102,7 +102,7 @@ impl Follower {
                 () = ended(&mut self.end) => return Stop::Say(Goodbye::NodeStops),
                 () = sender.closed() => return Stop::Gone,
                 _ = check.tick() => {
-                    if !self.access.is_still_good(self.bearer.expose(), &self.caller).await {
+                    if !self.access.is_still_good(self.bearer.expose(), &self.caller, Permissions::of(&[Permission::Read])).await {
                         return Stop::Say(Goodbye::Unauthorized);
                     }
                     if Instant::now() >= renew_at {
