@@ -1,10 +1,11 @@
 //! Clients of the API that would take it away from others.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 use tandem_e2e::{Network, Options, Tandem};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
 #[test]
@@ -42,9 +43,7 @@ fn slow_clients_leave_the_api_to_others() {
 
 /// Sends a request that never ends, and gives what it is answered; nothing when the connection is torn down.
 async fn slow_sign_in(from: IpAddr, server: SocketAddr) -> String {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind(SocketAddr::new(from, 0)).unwrap();
-    let mut connection = socket.connect(server).await.unwrap();
+    let mut connection = connect(from, server).await.expect("the kernel takes connections for a node that is busy");
     let head = "POST /api/v1/telephony/sessions HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{";
     let mut answer = Vec::new();
     // Who is refused may find the connection gone.
@@ -52,6 +51,12 @@ async fn slow_sign_in(from: IpAddr, server: SocketAddr) -> String {
         let _ = connection.read_to_end(&mut answer).await;
     }
     String::from_utf8_lossy(&answer).into_owned()
+}
+
+async fn connect(from: IpAddr, server: SocketAddr) -> io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::new(from, 0))?;
+    socket.connect(server).await
 }
 
 /// Those who are not slow are answered in this time.

@@ -204,7 +204,9 @@ fn problem(description: &str) -> Response {
 const UNKNOWN_PARAMETER: &str = "The operation does not take a query parameter that was sent: `invalid_field`.";
 
 fn rate_limited() -> Response {
-    let mut answer = problem("There are too many requests: `rate_limited`; or, if this is a change, too many at once: `too_many_writes`.");
+    let mut answer = problem(
+        "There are too many requests: `rate_limited`; or, if this is a change, too many at once: `too_many_writes`.",
+    );
     shows(&mut answer, "Retry-After", "RetryAfter");
     shows(&mut answer, "RateLimit", "RateLimit");
     shows(&mut answer, "RateLimit-Policy", "RateLimitPolicy");
