@@ -45,7 +45,7 @@ impl Admission {
             request.extensions_mut().insert(ClientAddress(client));
         }
         if is_exempt(request.uri().path()) {
-            return self.run(request, next).await;
+            return self.run(None, request, next).await;
         }
         let presented = match bearer(request.headers()) {
             None => Ok(None),
