@@ -265,8 +265,7 @@ mod tests {
         let store = Store::open(&DatabaseUrl::sqlite(folder.path().join("tandem.db")), options).await.unwrap();
         let passwords = Passwords::new();
         let source = key_of(None);
-        let try_one =
-            async || compare(&store, &passwords, EMAIL, Secret::new("a wrong password"), source, at(0)).await;
+        let try_one = async || compare(&store, &passwords, EMAIL, Secret::new("a wrong password"), source, at(0)).await;
         let places = [passwords.turn_to_sign_in().await.unwrap(), passwords.turn_to_sign_in().await.unwrap()];
         tokio::time::pause();
         for _ in 0..10 {
