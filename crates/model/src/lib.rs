@@ -5,6 +5,7 @@
 mod access;
 mod account;
 mod address_policy;
+mod address_ranges;
 mod alert;
 mod call;
 mod cause;
@@ -22,6 +23,7 @@ mod money;
 mod phone_number;
 mod receipt;
 mod secret;
+mod source_claim;
 mod text_enum;
 mod time;
 mod traffic;
@@ -31,6 +33,7 @@ mod trunk;
 pub use access::{ParsePermissionError, ParseRoleError, Permission, Permissions, Role};
 pub use account::{Account, AccountLimits, ParseTierError, Tier};
 pub use address_policy::AddressPolicy;
+pub use address_ranges::AddressRanges;
 pub use alert::{
     Alert, AlertRule, AlertRuleSettings, AlertSetting, AlertSettings, AlertSeverity, AlertState, AlertThresholds,
     ParseAlertRuleError, ParseAlertSeverityError, ParseAlertStateError,
@@ -64,6 +67,7 @@ pub use receipt::{
     RefusedInvite, Verdict,
 };
 pub use secret::Secret;
+pub use source_claim::{ParseSourceFieldError, SourceClaim, SourceField, source_claims};
 pub use time::{Now, ParseTimestampError, Timestamp};
 pub use traffic::{
     AccountLoad, Histogram, LegTraffic, MediaTraffic, RefusedPeer, Traffic, TrunkLoad, TrunkPlace, TrunkTraffic,

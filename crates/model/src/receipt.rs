@@ -61,6 +61,8 @@ pub struct Identified {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IdentifiedBy {
+    /// Calls from the source are one account's: of those whose trunks know it, the one that has done so for longest.
+    Account,
     /// The source is the very address and port that the trunk calls.
     Target,
     /// The source is in the longest range of `allowed_ips`; the trunk's own address counts as a range of one.
@@ -502,7 +504,7 @@ impl Reason {
             Self::Draining => "the node is stopping and takes no new calls".into(),
             Self::CallerAmbiguous { trunks } => {
                 format!(
-                    "{trunks} trunks of this account, or trunks of others beside them, could be the one that is calling; tell them apart by the called numbers in inbound_routing.rules, or by allowed_ips"
+                    "{trunks} trunks of this account, or trunks of others beside them, could be the one that is calling; put the called number down in /numbers, or tell trunks of one account apart by inbound_routing.rules or allowed_ips"
                 )
             }
             Self::OutboundOnly => {

@@ -34,7 +34,7 @@ use stop::{Running, stop_signal};
 use tandem_control::{ControlSettings, OutgoingClient, Services, Switchboard};
 use tandem_journal::{self as journal, Position, Recovered, Tailer, Writer};
 use tandem_media::engine::PortId;
-use tandem_model::{AddressPolicy, BootId};
+use tandem_model::{AddressPolicy, AddressRanges, BootId};
 use tandem_netio::IoPath;
 use tandem_sip::endpoint::{Identity, PublicAddress, SentBy};
 use tandem_sip::message::Host;
@@ -172,7 +172,11 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     recorder.catch_up().await;
     let recorder_thread = recorder.spawn(tokio::runtime::Handle::current())?;
 
-    let routes = Arc::new(RouteLoader::new(store.clone(), shard_handle.clone()));
+    let routes = Arc::new(RouteLoader::new(
+        store.clone(),
+        AddressRanges::new(&config.shared_carriers),
+        shard_handle.clone(),
+    ));
     routes.refresh().await?;
     take_up(recovered, &shard_handle);
     shard_handle.open();
@@ -287,7 +291,8 @@ pub(crate) fn make_data_dir(config: &Config) -> Result<(), ServeError> {
 /// # Errors
 /// [`ServeError`], each with what to do.
 pub(crate) async fn open_store(config: &Config) -> Result<Store, ServeError> {
-    Ok(Store::open(&config.database, store_options(config)?).await?)
+    let store = Store::open(&config.database, store_options(config)?).await?;
+    Ok(store.with_shared_carriers(AddressRanges::new(&config.shared_carriers)))
 }
 
 /// Who opens the database of a configuration, and with which key, which is made if it is missing.

@@ -42,6 +42,7 @@ mod traffic;
 mod trunk;
 mod trunk_health;
 mod trunk_price;
+mod trunk_source;
 mod user;
 mod version;
 mod webhook;

@@ -6,7 +6,7 @@ use crate::sqlite::SqlitePools;
 use crate::{DatabaseError, DatabaseUrl, MasterKey, MasterKeyId, RotateError, SealError};
 use std::path::PathBuf;
 use std::sync::Arc;
-use tandem_model::{AccountId, BootId, NodeId, Timestamp};
+use tandem_model::{AccountId, AddressRanges, BootId, NodeId, Timestamp};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
+    shared_carriers: Arc<AddressRanges>,
 }
 
 struct Inner {
@@ -247,7 +248,8 @@ impl Store {
             Location::Postgres(address) => Pool::Postgres(PostgresPools::open(address).await?),
         };
         let StoreOptions { master_key, node_id, boot_id } = options;
-        let store = Self { inner: Arc::new(Inner { pool, master_key, node_id, boot_id }) };
+        let inner = Arc::new(Inner { pool, master_key, node_id, boot_id });
+        let store = Self { inner, shared_carriers: Arc::default() };
         let checked = match store.check_master_key().await {
             Ok(()) => store.catch_up_with_keys(now()).await.map_err(OpenError::from),
             Err(error) => Err(error),
@@ -261,6 +263,12 @@ impl Store {
                 Err(missing.map_or(error, |path| OpenError::MasterKeyMissing { path }))
             }
         }
+    }
+
+    /// The same where calls for several accounts may come from these addresses; else an address is one account's.
+    #[must_use]
+    pub fn with_shared_carriers(self, shared_carriers: AddressRanges) -> Self {
+        Self { shared_carriers: Arc::new(shared_carriers), ..self }
     }
 
     /// Brings the schema up to date without opening the store: needs no master key.
@@ -349,6 +357,10 @@ impl Store {
 
     pub(crate) fn pool(&self) -> &Pool {
         &self.inner.pool
+    }
+
+    pub(crate) fn shared_carriers(&self) -> &AddressRanges {
+        &self.shared_carriers
     }
 
     pub(crate) fn master_key(&self) -> &MasterKey {

@@ -7,6 +7,7 @@ use crate::routing::BUMP_REVISION;
 use crate::row::{Columns, stored, to_json};
 use crate::seal::{Place, SealingKey};
 use crate::trunk_price::SET_MONTHLY_PRICE;
+use crate::trunk_source::{NewClaims, refuse_taken_sources};
 use crate::version::moved_on;
 use crate::{Act, Change, DatabaseError, MasterKey, Stale, Store};
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::time::Duration;
 use tandem_model::{
-    AccountId, EventType, OutboundRouting, Provider, Secret, Timestamp, Trunk, TrunkHealth, TrunkId, TrunkStatus,
+    AccountId, EventType, OutboundRouting, Provider, Secret, SourceClaim, Timestamp, Trunk, TrunkHealth, TrunkId, TrunkStatus,
 };
 
 /// Why a trunk was not added.
@@ -30,6 +31,9 @@ pub enum InsertTrunkError {
         /// How many it may have.
         limit: u32,
     },
+    /// Calls from an address that it names are another account's, and the address is not shared.
+    #[error("{} names addresses of another account: {}", .0.field, .0.range)]
+    SourceTaken(SourceClaim),
     /// `failover_trunk_id` is no other trunk of the account.
     #[error("failover_trunk_id names no other trunk of the account")]
     FailoverUnknown,
@@ -47,6 +51,9 @@ pub enum UpdateTrunkError {
     /// The account has another trunk of this name.
     #[error("the account has a trunk of that name")]
     NameTaken,
+    /// Calls from an address that it names are another account's, and the address is not shared.
+    #[error("{} names addresses of another account: {}", .0.field, .0.range)]
+    SourceTaken(SourceClaim),
     /// `failover_trunk_id` is no other trunk of the account.
     #[error("failover_trunk_id names no other trunk of the account")]
     FailoverUnknown,
@@ -67,6 +74,9 @@ pub enum ChangeTrunkError<E> {
     /// The account has another trunk of this name.
     #[error("the account has a trunk of that name")]
     NameTaken,
+    /// Calls from an address that it names are another account's, and the address is not shared.
+    #[error("{} names addresses of another account: {}", .0.field, .0.range)]
+    SourceTaken(SourceClaim),
     /// `failover_trunk_id` is no other trunk of the account.
     #[error("failover_trunk_id names no other trunk of the account")]
     FailoverUnknown,
@@ -136,7 +146,8 @@ macro_rules! bind_trunk {
 }
 
 impl Store {
-    /// Adds a trunk if the account has fewer than `limit`; its name must be free in the account.
+    /// Adds a trunk if the account has fewer than `limit`; its name must be free in the account, and addresses that it takes calls from
+    /// must be no other account's.
     ///
     /// # Errors
     /// [`InsertTrunkError`].
@@ -164,6 +175,8 @@ impl Store {
                     return Err(InsertTrunkError::FailoverUnknown);
                 }
             }
+            let claims = NewClaims::new(trunk, None, self.shared_carriers());
+            refuse_taken_sources!(transaction, trunk.account_id, claims, InsertTrunkError::SourceTaken);
             let columns = StoredTrunk::new(trunk, &key)?;
             let inserted = bind_trunk!(sqlx::query(
                 "INSERT INTO trunks (id, account_id, name, description, provider, status, sip_domain, sip_port, sip_proxy,
@@ -274,6 +287,7 @@ impl Store {
         .map_err(|error| match error {
             ChangeTrunkError::NotFound => UpdateTrunkError::NotFound,
             ChangeTrunkError::NameTaken => UpdateTrunkError::NameTaken,
+            ChangeTrunkError::SourceTaken(claim) => UpdateTrunkError::SourceTaken(claim),
             ChangeTrunkError::FailoverUnknown => UpdateTrunkError::FailoverUnknown,
             ChangeTrunkError::Stale(error) => UpdateTrunkError::Stale(error),
             ChangeTrunkError::Refused(never) => match never {},
@@ -325,6 +339,8 @@ impl Store {
                     return Err(ChangeTrunkError::FailoverUnknown);
                 }
             }
+            let claims = NewClaims::new(&trunk, Some(&before), self.shared_carriers());
+            refuse_taken_sources!(transaction, account, claims, ChangeTrunkError::SourceTaken);
             let columns = StoredTrunk::new(&trunk, &key)?;
             let updated = bind_trunk!(sqlx::query(
                 "UPDATE trunks SET name = $3, description = $4, provider = $5, status = $6, sip_domain = $7, sip_port = $8,

@@ -10,7 +10,7 @@ use crate::{ProbeError, Unavailable};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use tandem_model::{Receipt, RefusalKind};
+use tandem_model::{Receipt, RefusalKind, SourceClaim};
 use tandem_store::{DatabaseError, LedgerFull};
 use utoipa::ToSchema;
 
@@ -139,6 +139,17 @@ impl Problem {
         let message = "is the name of another trunk of the account; the names of its trunks are unique";
         Self::of_field(ProblemCode::NameTaken, "name", message)
     }
+
+    /// Whose the addresses are, and by which trunk, is not told.
+    fn source_taken(claim: &SourceClaim) -> Self {
+        let SourceClaim { field, range } = claim;
+        let named = if range.prefix_len() == range.max_prefix_len() { range.addr().to_string() } else { range.to_string() };
+        let message = format!(
+            "names {named}, from where calls of another account come; an address is one account's, unless the operator names it in \
+             TANDEM_SHARED_CARRIERS"
+        );
+        Self::of_field(ProblemCode::SourceTaken, field.as_str(), message)
+    }
 }
 
 impl IntoResponse for Problem {
@@ -238,6 +249,7 @@ impl From<CreateTrunkError> for Problem {
             CreateTrunkError::Invalid(invalid) => invalid.into(),
             CreateTrunkError::Prices(error) => error.into(),
             CreateTrunkError::NameTaken => Self::name_taken(),
+            CreateTrunkError::SourceTaken(claim) => Self::source_taken(&claim),
             CreateTrunkError::LimitReached { limit } => Self::new(
                 ProblemCode::TrunkLimitReached,
                 format!(
@@ -266,6 +278,7 @@ impl From<UpdateTrunkError> for Problem {
             UpdateTrunkError::Invalid(invalid) => invalid.into(),
             UpdateTrunkError::Prices(error) => error.into(),
             UpdateTrunkError::NameTaken => Self::name_taken(),
+            UpdateTrunkError::SourceTaken(claim) => Self::source_taken(&claim),
             UpdateTrunkError::Stale(error) => error.into(),
             UpdateTrunkError::Unavailable(error) => error.into(),
             UpdateTrunkError::Database(error) => error.into(),

@@ -262,6 +262,14 @@ problem_codes! {
         advice: "Look whether it is yours already with `GET /numbers`. If it should be, have the operator look whose it is.",
         example: "number is a number already; each belongs to one account, and is there once",
     }
+    SourceTaken = "source_taken", UNPROCESSABLE_ENTITY, "The address is another account's" {
+        meaning: "The trunk would take calls from an address from which calls of another account of this node come. Calls from an address are \
+                  one account's, so that nobody takes another's; whose they are is not told.",
+        advice: "Name your carrier's own addresses only, or set `call_direction` to `outbound` if no calls come in by the trunk. Where several \
+                 accounts have one carrier, the operator can name its addresses in `TANDEM_SHARED_CARRIERS`.",
+        example: "allowed_ips names 192.0.2.0/28, from where calls of another account come; an address is one account's, unless the operator \
+                  names it in TANDEM_SHARED_CARRIERS",
+    }
     EmailTaken = "email_taken", UNPROCESSABLE_ENTITY, "The e-mail address is taken" {
         meaning: "A user of this node has this e-mail address. Each belongs to one account.",
         advice: "Use another address, or have the other user removed.",

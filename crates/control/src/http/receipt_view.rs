@@ -53,7 +53,7 @@ pub(crate) struct InboundView {
 #[schema(as = Identified)]
 pub(crate) struct IdentifiedView {
     /// What was compared.
-    #[schema(value_type = String, pattern = "^(target|allowed_ips|request_uri|called_number)$")]
+    #[schema(value_type = String, pattern = "^(account|target|allowed_ips|request_uri|called_number)$")]
     by: IdentifiedBy,
     /// With what it agreed: an address, a range, a host, a number.
     matched: String,

@@ -1,14 +1,14 @@
 use crate::service::probing::{HealthCheckError, Probing, Target};
 use crate::service::test_calls::{CheckTrunkError, TestCalls, TestedCall};
 use crate::service::{Caller, Core, ListRequest, Page, Ticket, id_parts, is_repeat};
-use crate::wire::{HealthCheck, Invalid, NewTrunk, Parsed, TrunkChange, capability_warnings, next_hop_address};
+use crate::wire::{HealthCheck, Invalid, NewTrunk, Parsed, TrunkChange, capability_warnings};
 use crate::{ProbeResult, Unavailable};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tandem_model::{
-    CallDirection, DtmfMode, HealthStatus, InboundRouting, Money, OutboundRouting, Permission, Reason, Timestamp,
-    Trunk, TrunkHealth, TrunkId, TrunkState, TrunkStatus,
+    CallDirection, DtmfMode, HealthStatus, InboundRouting, Money, OutboundRouting, Permission, Reason, SourceClaim,
+    Timestamp, Trunk, TrunkHealth, TrunkId, TrunkState, TrunkStatus,
 };
 use tandem_store::{DatabaseError, Stale, TrunkFilter};
 
@@ -113,6 +113,8 @@ pub(crate) enum CreateTrunkError {
     Prices(#[from] PricesAreTheOperators),
     #[error("the account has a trunk of that name")]
     NameTaken,
+    #[error("addresses that it takes calls from are another account's")]
+    SourceTaken(SourceClaim),
     #[error("the account has all its {limit} trunks")]
     LimitReached { limit: u32 },
     #[error(transparent)]
@@ -141,6 +143,8 @@ pub(crate) enum UpdateTrunkError {
     Prices(#[from] PricesAreTheOperators),
     #[error("the account has a trunk of that name")]
     NameTaken,
+    #[error("addresses that it takes calls from are another account's")]
+    SourceTaken(SourceClaim),
     #[error(transparent)]
     Stale(#[from] Stale),
     #[error(transparent)]
@@ -199,6 +203,7 @@ impl Trunks {
         self.core.store.insert_trunk(&act, &trunk, caller.account.limits().max_trunks).await.map_err(|error| {
             match error {
                 tandem_store::InsertTrunkError::NameTaken => CreateTrunkError::NameTaken,
+                tandem_store::InsertTrunkError::SourceTaken(claim) => CreateTrunkError::SourceTaken(claim),
                 tandem_store::InsertTrunkError::LimitReached { limit } => CreateTrunkError::LimitReached { limit },
                 tandem_store::InsertTrunkError::FailoverUnknown => failover_unknown().into(),
                 tandem_store::InsertTrunkError::Database(error) => error.into(),
@@ -274,6 +279,7 @@ impl Trunks {
         let mut trunk = changed.await.map_err(|error| match error {
             tandem_store::ChangeTrunkError::NotFound => UpdateTrunkError::NotFound,
             tandem_store::ChangeTrunkError::NameTaken => UpdateTrunkError::NameTaken,
+            tandem_store::ChangeTrunkError::SourceTaken(claim) => UpdateTrunkError::SourceTaken(claim),
             tandem_store::ChangeTrunkError::FailoverUnknown => failover_unknown().into(),
             tandem_store::ChangeTrunkError::Stale(error) => error.into(),
             tandem_store::ChangeTrunkError::Refused(RefusedChange::Invalid(invalid)) => invalid.into(),
@@ -357,12 +363,11 @@ impl Trunks {
 
     /// An address that is written out must not lead into a network that the operator has not opened. Names are judged when resolved.
     fn check_next_hop(&self, trunk: &Trunk) -> Result<(), Invalid> {
-        let proxy = trunk.sip_proxy.as_deref();
-        let Some(address) = next_hop_address(proxy, &trunk.sip_domain) else { return Ok(()) };
+        let Some(address) = trunk.target_address() else { return Ok(()) };
         if self.core.peers.permits(address) {
             return Ok(());
         }
-        let field = if proxy.is_some() { "sip_proxy" } else { "sip_domain" };
+        let field = if trunk.sip_proxy.is_some() { "sip_proxy" } else { "sip_domain" };
         let advice = "the operator can allow its range with TANDEM_PEER_ALLOW";
         Err(Invalid::field(field, format!("{address} is a private, loopback or reserved address; {advice}")))
     }

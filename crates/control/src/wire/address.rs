@@ -99,18 +99,6 @@ pub(crate) fn check_sip_uri(text: &str) -> Result<(), String> {
     parse_host_port(address).map(drop)
 }
 
-/// The address that a trunk's next hop is written as: that of its proxy, else of its domain; `None` for a name.
-pub(crate) fn next_hop_address(sip_proxy: Option<&str>, sip_domain: &str) -> Option<IpAddr> {
-    let host = match sip_proxy {
-        Some(proxy) => parse_next_hop(proxy),
-        None => HostText::parse(sip_domain),
-    };
-    match host {
-        Ok(HostText::Address(address)) => Some(address),
-        Ok(HostText::Name) | Err(_) => None,
-    }
-}
-
 fn is_label(label: &str) -> bool {
     // An underscore is no host name's, but DNS has it and carriers use it.
     let inside = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';

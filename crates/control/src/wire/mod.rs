@@ -22,7 +22,6 @@ mod trunk;
 mod webhook;
 
 pub(crate) use access::{Credentials, NewKey, NewUser, PasswordChange, Refresh, UserEdit};
-pub(crate) use address::next_hop_address;
 pub(crate) use alert::{AlertNote, AlertSettingsEdit};
 pub(crate) use call::{CallChange, NewCall};
 pub(crate) use credit::{CreditGrant, CreditSetting};

@@ -15,7 +15,7 @@ use tandem_control::{
     Readiness, Services, Switchboard, Unavailable, router,
 };
 use tandem_model::{
-    Account, AccountId, AccountLoad, Alert, AlertId, AlertRule, AlertState, CallDirection, CallEvent, CallId,
+    Account, AccountId, AccountLoad, AddressRanges, Alert, AlertId, AlertRule, AlertState, CallDirection, CallEvent, CallId,
     CallRecord, CallStatus, CarriedBy, DialOrder, EventKind, HealthStatus, Identified, IdentifiedBy, InboundReceipt,
     JsonText, LegId, LegKind, LegRecord, LegStatus, LiveCall, LiveCredit, Money, Reason, Receipt, Refusal, RefusalId,
     RefusalKind, RefusedInvite, Tier, Timestamp, Traffic, Transport, Trunk, TrunkHealth, TrunkId, TrunkLoad,
@@ -115,6 +115,8 @@ impl Api {
             boot_id: tandem_model::BootId::new(at(0), [2; 10]),
         };
         let store = Store::open(&DatabaseUrl::sqlite(folder.path().join("tandem.db")), options).await.unwrap();
+        // The trunks of most tests are at one address.
+        let store = store.with_shared_carriers(AddressRanges::new(&["127.0.0.2/32".parse().unwrap()]));
         let mine = tenant(&store, "mine", tier, 1).await;
         let other = tenant(&store, "other", tier, 2).await;
         let switchboard = Arc::new(ScriptedSwitchboard::default());

@@ -86,6 +86,7 @@ fn value_of(setting: Setting, config: &Config) -> String {
         }),
         Setting::TrustedProxies => joined(&config.trusted_proxies),
         Setting::PeerAllow => joined(&config.peer_allow),
+        Setting::SharedCarriers => joined(&config.shared_carriers),
         Setting::DnsServers => joined(&config.dns_servers),
         Setting::SmtpUrl => mail(&|mail| Some(mail.server.url.to_string())),
         Setting::SmtpUsername => mail(&|mail| mail.login.as_ref().map(|(user, _)| user.clone())),

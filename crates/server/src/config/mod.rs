@@ -68,6 +68,8 @@ pub(crate) struct Config {
     pub(crate) trusted_proxies: Vec<IpNet>,
     /// Private and loopback ranges that SIP targets and the URL of the platform's keys may name.
     pub(crate) peer_allow: Vec<IpNet>,
+    /// Addresses from which calls for several accounts come; from every other they are one account's.
+    pub(crate) shared_carriers: Vec<IpNet>,
     /// Resolvers to ask; empty stands for the system's.
     pub(crate) dns_servers: Vec<SocketAddr>,
     /// The mail server, if mails are to be sent.
@@ -184,6 +186,7 @@ impl Reading {
                 Preset::Node => Vec::new(),
                 Preset::Demo => vec![LOOPBACK_NETWORK],
             }),
+            shared_carriers: self.parsed(Setting::SharedCarriers, address::networks).unwrap_or_default(),
             dns_servers: self.parsed(Setting::DnsServers, address::resolvers).unwrap_or_default(),
             mail: self.mail(),
             currency: self.parsed(Setting::Currency, text::currency).unwrap_or_else(|| CURRENCY.to_owned()),
@@ -435,6 +438,7 @@ mod tests {
             ("TANDEM_MASTER_KEY_FILE", "/etc/tandem/master.key"),
             ("TANDEM_API_RATE_LIMIT", "250"),
             ("TANDEM_PEER_ALLOW", "10.0.0.0/8"),
+            ("TANDEM_SHARED_CARRIERS", "198.51.100.0/24,203.0.113.7"),
             ("TANDEM_DNS_SERVERS", "9.9.9.9"),
             ("TANDEM_SMTP_URL", "smtps://mail.example.com"),
             ("TANDEM_SMTP_USERNAME", "tandem"),
@@ -474,6 +478,7 @@ mod tests {
             assert_eq!(config.admin_api_key.as_ref().unwrap().expose(), "tdm_0123456789abcdef0123456789abcdef");
             assert_eq!(config.master_key_file, PathBuf::from("/etc/tandem/master.key"));
             assert_eq!(config.peer_allow[0].to_string(), "10.0.0.0/8");
+            assert_eq!(config.shared_carriers[1].to_string(), "203.0.113.7/32");
             assert_eq!(config.dns_servers[0].to_string(), "9.9.9.9:53");
             assert_eq!(config.currency, "EUR");
             assert_eq!(config.credit_value, Money::from_micros(50_000));
@@ -509,6 +514,7 @@ mod tests {
             ("TANDEM_TRUSTED_PROXIES", "10.0.0.1/8", "10.0.0.0/8"),
             ("TANDEM_TRUSTED_PROXIES", "10.0.0.1,::/0", "anybody"),
             ("TANDEM_PEER_ALLOW", "10.0.0.1/8", "10.0.0.0/8"),
+            ("TANDEM_SHARED_CARRIERS", "carrier.example", "not a network"),
             ("TANDEM_DNS_SERVERS", "dns.example", "a resolver"),
             ("TANDEM_CURRENCY", "usd", "ISO 4217"),
             ("TANDEM_LOG", "tandem=loud", "log filter"),

@@ -38,6 +38,7 @@ settings! {
     ApiRateLimit = "TANDEM_API_RATE_LIMIT",
     TrustedProxies = "TANDEM_TRUSTED_PROXIES",
     PeerAllow = "TANDEM_PEER_ALLOW",
+    SharedCarriers = "TANDEM_SHARED_CARRIERS",
     DnsServers = "TANDEM_DNS_SERVERS",
     SmtpUrl = "TANDEM_SMTP_URL",
     SmtpUsername = "TANDEM_SMTP_USERNAME",

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
-use tandem_model::{AccountId, CreditTerms, Trunk, TrunkId};
+use tandem_model::{AccountId, AddressRanges, CreditTerms, Trunk, TrunkId};
 use tandem_store::{DatabaseError, Store};
 use tandem_switch::Command;
 use tandem_switch::route::RouteTable;
@@ -14,6 +14,7 @@ use tokio::sync::{Mutex, Notify};
 /// another process wrote. So does what accounts may spend, but what calls of other nodes cost and hold counts within a second.
 pub(crate) struct RouteLoader {
     store: Store,
+    shared_carriers: AddressRanges,
     shard: ShardHandle<ShardCommand>,
     changed: Notify,
     /// How often this process has written.
@@ -54,9 +55,10 @@ impl Loaded {
 }
 
 impl RouteLoader {
-    pub(crate) fn new(store: Store, shard: ShardHandle<ShardCommand>) -> Self {
+    pub(crate) fn new(store: Store, shared_carriers: AddressRanges, shard: ShardHandle<ShardCommand>) -> Self {
         Self {
             store,
+            shared_carriers,
             shard,
             changed: Notify::new(),
             changes: AtomicU64::new(0),
@@ -100,7 +102,8 @@ impl RouteLoader {
         for trunk in unusable {
             tracing::error!(%trunk, "a trunk names no host and takes no calls");
         }
-        let table = Arc::new(table.with_numbers(snapshot.numbers));
+        let table = table.with_numbers(snapshot.numbers).with_shared_carriers(self.shared_carriers.clone());
+        let table = Arc::new(table);
         if self.shard.send(ShardCommand::Tell(Command::Routes(Arc::clone(&table)))).is_ok() {
             *self.latest.write().unwrap_or_else(PoisonError::into_inner) = Some(Latest { table, look });
             tracing::debug!(revision = snapshot.revision, "new routing table");

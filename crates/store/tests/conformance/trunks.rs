@@ -1,7 +1,10 @@
 use crate::samples::{ACT, account, account_id, assert_same_trunk, at, trunk, trunk_id, with_account, with_trunk};
 use std::convert::Infallible;
 use std::time::Duration;
-use tandem_model::{HealthStatus, Secret, Trunk, TrunkHealth, TrunkStatus};
+use tandem_model::{
+    AddressRanges, CallDirection, HealthStatus, Secret, SourceClaim, SourceField, Trunk, TrunkHealth, TrunkId,
+    TrunkStatus,
+};
 use tandem_store::{
     AccountChange, ChangeTrunkError, DeleteTrunkError, InsertTrunkError, MAX_PAGE, Store, UpdateTrunkError,
 };
@@ -232,4 +235,130 @@ pub(crate) async fn the_snapshot_reads_past_one_page(store: &Store) {
     let snapshot = store.routing_snapshot().await.unwrap();
     assert_eq!(snapshot.trunks.len() as u64, count);
     assert_eq!(store.trunks(account, 0, u32::MAX).await.unwrap().len() as u64, u64::from(MAX_PAGE));
+}
+
+/// A trunk that takes calls from these addresses, and whose target is a name unless it says otherwise.
+fn taking(number: u64, account: tandem_model::AccountId, allowed: &[&str]) -> Trunk {
+    Trunk {
+        call_direction: CallDirection::Bidirectional,
+        sip_proxy: None,
+        allowed_ips: allowed.iter().map(|range| range.parse().unwrap()).collect(),
+        ..trunk(number, account)
+    }
+}
+
+fn claim(field: SourceField, range: &str) -> SourceClaim {
+    SourceClaim { field, range: range.parse().unwrap() }
+}
+
+pub(crate) async fn an_address_that_calls_come_from_is_one_account_s(store: &Store) {
+    let (ours, theirs) = (with_account(store, 1).await, with_account(store, 2).await);
+    let insert = |trunk: Trunk| async move {
+        match store.insert_trunk(&ACT, &trunk, 10).await {
+            Ok(()) => None,
+            Err(InsertTrunkError::SourceTaken(claim)) => Some(claim),
+            Err(other) => panic!("{other}"),
+        }
+    };
+    let proxy = |text: &str| Some(text.to_owned());
+    let first = Trunk { sip_domain: "203.0.113.5".into(), ..taking(1, ours, &["192.0.2.0/24", "2001:db8:1::/48"]) };
+    assert_eq!(insert(first).await, None);
+    // Within it, around it, the same, and the target, however it is written.
+    for range in ["192.0.2.7/32", "192.0.0.0/16", "192.0.2.0/24", "2001:db8:1::9/128", "203.0.113.0/28"] {
+        let taken = insert(taking(2, theirs, &["198.51.100.1/32", range])).await;
+        assert_eq!(taken, Some(claim(SourceField::AllowedIps, range)));
+    }
+    let by_domain = Trunk { sip_domain: "192.0.2.7".into(), ..taking(2, theirs, &[]) };
+    assert_eq!(insert(by_domain).await, Some(claim(SourceField::SipDomain, "192.0.2.7/32")));
+    for text in ["sip:203.0.113.5:5070;lr", "203.0.113.5", "[::ffff:203.0.113.5]:5060"] {
+        let by_proxy = Trunk { sip_proxy: proxy(text), ..taking(2, theirs, &[]) };
+        assert_eq!(insert(by_proxy).await, Some(claim(SourceField::SipProxy, "203.0.113.5/32")), "{text}");
+    }
+    // Beside it; behind a proxy, where the domain is no target; one that takes no calls; and more of the same account.
+    assert_eq!(insert(taking(2, theirs, &["192.0.3.0/24", "2001:db8:2::/48"])).await, None);
+    let behind = Trunk { sip_domain: "192.0.2.7".into(), sip_proxy: proxy("edge.example.com"), ..taking(3, theirs, &[]) };
+    assert_eq!(insert(behind).await, None);
+    let outbound = Trunk { call_direction: CallDirection::Outbound, ..taking(4, theirs, &["192.0.2.0/24"]) };
+    assert_eq!(insert(outbound).await, None);
+    assert_eq!(insert(taking(5, ours, &["192.0.2.7/32"])).await, None);
+    // Neither did what was refused take anything, nor does what is deleted.
+    assert_eq!(insert(taking(6, ours, &["198.51.100.1/32"])).await, None);
+    for number in [1, 5] {
+        store.delete_trunk(&ACT, ours, trunk_id(number), at(9)).await.unwrap();
+    }
+    assert_eq!(insert(taking(7, theirs, &["192.0.2.0/24"])).await, None);
+}
+
+pub(crate) async fn a_change_takes_no_address_of_another_account(store: &Store) {
+    let (ours, theirs) = (with_account(store, 1).await, with_account(store, 2).await);
+    store.insert_trunk(&ACT, &taking(1, ours, &["192.0.2.0/24"]), 10).await.unwrap();
+    let outbound = Trunk { call_direction: CallDirection::Outbound, ..taking(2, theirs, &["192.0.2.7/32"]) };
+    store.insert_trunk(&ACT, &outbound, 10).await.unwrap();
+    let change = |id: TrunkId, account, edit: fn(&mut Trunk)| async move {
+        let edited = store.change_trunk(&ACT, account, id, |trunk| {
+            edit(trunk);
+            Ok::<(), Infallible>(())
+        });
+        match edited.await {
+            Ok(_) => None,
+            Err(ChangeTrunkError::SourceTaken(claim)) => Some(claim),
+            Err(other) => panic!("{other}"),
+        }
+    };
+    let theirs_is = trunk_id(2);
+    let now_takes = change(theirs_is, theirs, |trunk| trunk.call_direction = CallDirection::Inbound).await;
+    assert_eq!(now_takes, Some(claim(SourceField::AllowedIps, "192.0.2.7/32")));
+    let elsewhere = |trunk: &mut Trunk| {
+        trunk.call_direction = CallDirection::Inbound;
+        trunk.allowed_ips = vec!["198.51.100.0/24".parse().unwrap()];
+    };
+    assert_eq!(change(theirs_is, theirs, elsewhere).await, None);
+    let target = change(theirs_is, theirs, |trunk| trunk.sip_proxy = Some("192.0.2.9:5060".into())).await;
+    assert_eq!(target, Some(claim(SourceField::SipProxy, "192.0.2.9/32")));
+    let kept = store.trunk(theirs, theirs_is).await.unwrap().unwrap();
+    assert_eq!((kept.sip_proxy, kept.allowed_ips[0].to_string().as_str()), (None, "198.51.100.0/24"));
+    // The other way round, and only asked.
+    let ours_is = trunk_id(1);
+    let asked = tandem_store::Act { dry_run: true, ..ACT.clone() };
+    let widened = store.change_trunk(&asked, ours, ours_is, |trunk| {
+        trunk.allowed_ips.push("198.51.0.0/16".parse().unwrap());
+        Ok::<(), Infallible>(())
+    });
+    assert!(matches!(widened.await, Err(ChangeTrunkError::SourceTaken(_))));
+}
+
+pub(crate) async fn shared_addresses_are_no_account_s_and_what_overlaps_from_before_can_be_changed(store: &Store) {
+    let (ours, theirs) = (with_account(store, 1).await, with_account(store, 2).await);
+    let shared = AddressRanges::new(&["192.0.2.0/24", "203.0.113.5/32"].map(|range| range.parse().unwrap()));
+    let sharing = store.clone().with_shared_carriers(shared);
+    sharing.insert_trunk(&ACT, &taking(1, ours, &["192.0.2.0/24", "203.0.113.0/28"]), 10).await.unwrap();
+    sharing.insert_trunk(&ACT, &taking(2, theirs, &["192.0.2.0/25"]), 10).await.unwrap();
+    let wider = sharing.insert_trunk(&ACT, &taking(3, theirs, &["203.0.113.4/31"]), 10).await;
+    assert!(matches!(wider, Err(InsertTrunkError::SourceTaken(_))), "half of it is not shared");
+    sharing.insert_trunk(&ACT, &taking(3, theirs, &["203.0.113.5/32"]), 10).await.unwrap();
+
+    // Shared no more: nothing new, but what is there can be changed, and narrowed.
+    let new = store.insert_trunk(&ACT, &taking(4, theirs, &["192.0.2.0/25"]), 10).await;
+    assert!(matches!(new, Err(InsertTrunkError::SourceTaken(_))));
+    let renamed = Trunk { name: "renamed".into(), allowed_ips: taking(2, theirs, &["192.0.2.9/32"]).allowed_ips, ..taking(2, theirs, &[]) };
+    store.update_trunk(&ACT, &renamed).await.unwrap();
+    assert!(matches!(
+        store.update_trunk(&ACT, &taking(2, theirs, &["192.0.2.0/25"])).await,
+        Err(UpdateTrunkError::SourceTaken(SourceClaim { field: SourceField::AllowedIps, .. }))
+    ));
+}
+
+pub(crate) async fn of_two_accounts_that_name_an_address_at_once_one_gets_it(store: &Store) {
+    let mut requests = Vec::new();
+    for number in 1..=8 {
+        let (store, account) = (store.clone(), with_account(store, number).await);
+        requests.push(tokio::spawn(async move {
+            store.insert_trunk(&ACT, &taking(number, account, &["192.0.2.0/24"]), 10).await.is_ok()
+        }));
+    }
+    let mut made = 0;
+    for request in requests {
+        made += u32::from(request.await.unwrap());
+    }
+    assert_eq!(made, 1);
 }

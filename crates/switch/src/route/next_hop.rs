@@ -52,6 +52,8 @@ const SIPS_PORT: u16 = 5061;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::route::RoutedTrunk;
+    use tandem_model::Trunk;
 
     #[test]
     fn reads_a_proxy_as_people_write_it() {
@@ -60,5 +62,29 @@ mod tests {
         let uri = NextHop::parse("sip:edge.example.com;transport=tcp;lr", Transport::Udp).unwrap();
         assert_eq!((uri.port, uri.transport), (5060, Transport::Tcp));
         assert!(NextHop::parse("not a host", Transport::Udp).is_err());
+    }
+
+    #[test]
+    fn the_address_that_a_trunk_claims_is_the_one_that_it_calls() {
+        for proxy in [
+            "192.0.2.10",
+            "192.0.2.10:5070",
+            "sip:192.0.2.10:5070;transport=tcp;lr",
+            "SIP:192.0.2.10;lr",
+            "[2001:db8::1]:5070",
+            "sip:[2001:db8::1];lr",
+            "[::ffff:192.0.2.10]:5070",
+            "sip.example.com:5070",
+            "sip:sip.example.com;lr",
+        ] {
+            let trunk = Trunk { sip_proxy: Some(proxy.to_owned()), ..crate::route::tests::trunk(1, 1) };
+            let called = NextHop::parse(proxy, Transport::Udp).unwrap().host.ip();
+            assert_eq!(trunk.target_address(), called.map(|address| address.to_canonical()), "{proxy}");
+        }
+        for domain in ["192.0.2.10", "[2001:db8::1]", "2001:db8::1", "sip.example.com"] {
+            let trunk = Trunk { sip_domain: domain.to_owned(), ..crate::route::tests::trunk(1, 1) };
+            let called = RoutedTrunk::new(trunk.clone()).unwrap().next_hop.host.ip();
+            assert_eq!(trunk.target_address(), called, "{domain}");
+        }
     }
 }

@@ -1,9 +1,11 @@
 use super::next_hop::{InvalidNextHop, NextHop, SIP_PORT};
 use super::sources::Sources;
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 use tandem_model::{
-    Account, AccountId, AddressPolicy, CallDirection, Codec, NumberRoute, Rate, Reason, Trunk, TrunkId, TrunkStatus,
+    Account, AccountId, AddressPolicy, AddressRanges, CallDirection, Codec, NumberRoute, Rate, Reason, Trunk, TrunkId,
+    TrunkStatus,
 };
 use tandem_sip::message::{Host, SipUri};
 
@@ -15,6 +17,7 @@ pub struct RouteTable {
     trunks: BTreeMap<TrunkId, Arc<RoutedTrunk>>,
     sources: Sources,
     numbers: HashMap<String, NumberRoute>,
+    shared_carriers: AddressRanges,
 }
 
 /// An account as routing sees it.
@@ -107,8 +110,7 @@ impl RouteTable {
             (account.id, RoutedAccount { max_calls: account.limits().max_calls, trunks: Vec::new() })
         };
         let accounts = accounts.iter().map(routed).collect();
-        let mut table =
-            Self { revision, accounts, trunks: BTreeMap::new(), sources: Sources::default(), numbers: HashMap::new() };
+        let mut table = Self { revision, accounts, ..Self::default() };
         let mut unusable = Vec::new();
         for trunk in trunks {
             let (id, account_id) = (trunk.id, trunk.account_id);
@@ -135,12 +137,28 @@ impl RouteTable {
         Self { numbers, ..self }
     }
 
+    /// The same with the addresses from which calls for several accounts come. From every other one they are one account's.
+    #[must_use]
+    pub fn with_shared_carriers(self, shared_carriers: AddressRanges) -> Self {
+        Self { shared_carriers, ..self }
+    }
+
+    /// Whether calls for several accounts may come from that address.
+    pub(crate) fn is_shared(&self, source: IpAddr) -> bool {
+        self.shared_carriers.contains(source)
+    }
+
     /// The number of this trunk's account that is called by this trunk; written with `+` and country code.
     #[must_use]
     pub fn number(&self, trunk: &Trunk, called: &str) -> Option<&NumberRoute> {
         let route = self.numbers.get(called)?;
         let is_by_it = route.trunk_id.is_none_or(|only| only == trunk.id);
         (route.account_id == trunk.account_id && is_by_it).then_some(route)
+    }
+
+    /// Whether it is a number that this account has put down, whichever of its trunks it is called by.
+    pub(crate) fn has_number(&self, account: AccountId, called: &str) -> bool {
+        self.numbers.get(called).is_some_and(|route| route.account_id == account)
     }
 
     /// Which state of the configuration it is.

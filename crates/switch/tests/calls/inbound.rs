@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use tandem_model::{
-    CallDirection, CallId, CallStatus, Codec, Connect, HangupCause, HungUpBy, InboundRouting, InboundRule, LegStatus,
-    Reason, RefusedInvite, Trunk, TrunkStatus,
+    CallDirection, CallId, CallStatus, Codec, Connect, HangupCause, HungUpBy, IdentifiedBy, InboundRouting,
+    InboundRule, LegStatus, Reason, RefusedInvite, Trunk, TrunkStatus,
 };
 use tandem_switch::{Answer as Decision, Command, Kept};
 
@@ -400,6 +401,7 @@ fn two_accounts_share_a_carrier_and_each_gets_its_own_calls() {
     let mut lab = Lab::new();
     lab.add_account();
     let carrier = lab.far_end(vec![]);
+    lab.share(carrier);
     lab.trunk(carrier, |trunk| trunk.inbound = takes("+12025550111", Connect::Echo));
     lab.trunk(carrier, |trunk| {
         trunk.account_id = account_id(2);
@@ -425,6 +427,25 @@ fn two_accounts_share_a_carrier_and_each_gets_its_own_calls() {
         ]
     );
     assert_eq!(lab.refused[0].trunks.len(), 2, "the log names every candidate");
+    lab.finish();
+}
+
+#[test]
+fn a_call_from_an_address_that_is_not_shared_is_the_older_trunk_s_account_s() {
+    let mut lab = Lab::new();
+    lab.add_account();
+    let carrier = entrance(&mut lab, Connect::Echo);
+    lab.trunk(carrier, |trunk| {
+        trunk.account_id = account_id(2);
+        trunk.allowed_ips = vec![IpNet::from(IpAddr::from([192, 0, 2, 10]))];
+        trunk.inbound = takes(CALLED, Connect::Echo);
+    });
+    let call = lab.call_in(carrier, calls(vec![(500, Bye)])).unwrap();
+    lab.pass(1_000);
+    assert_eq!(lab.ended(call).record.account_id, account_id(1));
+    let steps = lab.ended(call).receipt().inbound.unwrap().steps;
+    assert_eq!((steps[0].by, steps[0].trunks_left), (IdentifiedBy::Account, 1), "{steps:?}");
+    assert_eq!(lab.refusals().len(), 0);
     lab.finish();
 }
 

@@ -5,9 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use tandem_media::engine::{self, Channel, Engine, PortId};
 use tandem_model::{
-    Account, AddressPolicy, CallId, CallRecord, CreditTerms, DialOrder, HealthReport, LegId, LiveCall, LiveCredit,
+    Account, AddressPolicy, AddressRanges, CallId, CallRecord, CreditTerms, DialOrder, HealthReport, LegId, LiveCall, LiveCredit,
     Money, Now, Receipt, Record, RefusedInvite, Timestamp, Transport, Trunk, TrunkState,
 };
 use tandem_sip::endpoint::{Flow, Identity, SentBy};
@@ -101,6 +102,7 @@ pub(crate) struct Lab {
     replies: BTreeMap<ReplyId, Reply>,
     next_reply: u64,
     accounts: Vec<Account>,
+    shared_carriers: Vec<IpNet>,
     trunks: Vec<Trunk>,
     revision: u64,
     network: BTreeMap<(Instant, u64), Datagram>,
@@ -163,6 +165,7 @@ impl Lab {
             replies: BTreeMap::new(),
             next_reply: 0,
             accounts: vec![account(1, 50)],
+            shared_carriers: Vec::new(),
             trunks: Vec::new(),
             revision: 0,
             network: BTreeMap::new(),
@@ -228,6 +231,12 @@ impl Lab {
         self.tell_routes();
     }
 
+    /// Calls for both accounts may come from there.
+    pub(crate) fn share(&mut self, carrier: Peer) {
+        self.shared_carriers.push(IpNet::from(self.address(carrier).ip()));
+        self.tell_routes();
+    }
+
     pub(crate) fn max_calls(&mut self, max_calls: u32) {
         self.accounts = vec![account(1, max_calls)];
         self.tell_routes();
@@ -237,6 +246,7 @@ impl Lab {
         self.revision += 1;
         let (table, unusable) = RouteTable::new(self.revision, &self.accounts, self.trunks.clone());
         assert_eq!(unusable, []);
+        let table = table.with_shared_carriers(AddressRanges::new(&self.shared_carriers));
         self.command(Command::Routes(Arc::new(table)));
     }
 
