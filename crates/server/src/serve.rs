@@ -172,11 +172,8 @@ async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
     recorder.catch_up().await;
     let recorder_thread = recorder.spawn(tokio::runtime::Handle::current())?;
 
-    let routes = Arc::new(RouteLoader::new(
-        store.clone(),
-        AddressRanges::new(&config.shared_carriers),
-        shard_handle.clone(),
-    ));
+    let routes =
+        Arc::new(RouteLoader::new(store.clone(), AddressRanges::new(&config.shared_carriers), shard_handle.clone()));
     routes.refresh().await?;
     take_up(recovered, &shard_handle);
     shard_handle.open();

@@ -16,7 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::time::Duration;
 use tandem_model::{
-    AccountId, EventType, OutboundRouting, Provider, Secret, SourceClaim, Timestamp, Trunk, TrunkHealth, TrunkId, TrunkStatus,
+    AccountId, EventType, OutboundRouting, Provider, Secret, SourceClaim, Timestamp, Trunk, TrunkHealth, TrunkId,
+    TrunkStatus,
 };
 
 /// Why a trunk was not added.

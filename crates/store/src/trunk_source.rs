@@ -14,7 +14,8 @@ pub(crate) struct NewClaims<'a> {
 impl<'a> NewClaims<'a> {
     /// What `before` claims, the trunk keeps: age decides whose calls those are.
     pub(crate) fn new(trunk: &Trunk, before: Option<&Trunk>, shared: &'a AddressRanges) -> Self {
-        let known: Vec<IpNet> = before.map(Trunk::source_claims).into_iter().flatten().map(|claim| claim.range).collect();
+        let known: Vec<IpNet> =
+            before.map(Trunk::source_claims).into_iter().flatten().map(|claim| claim.range).collect();
         let known = AddressRanges::new(&known);
         let mut claims = trunk.source_claims();
         claims.retain(|claim| !known.covers(&claim.range) && !shared.covers(&claim.range));

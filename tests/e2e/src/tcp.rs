@@ -3,7 +3,7 @@
 use crate::sip_text::SipText;
 use crate::wait::eventually;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 /// A carrier that takes connections.
@@ -50,6 +50,22 @@ impl TcpConnection {
     #[must_use]
     pub fn connect(to: SocketAddr) -> Self {
         Self { stream: TcpStream::connect(to).expect("somebody listens"), received: Vec::new() }
+    }
+
+    /// Makes a connection from an address, for callers are known by theirs; the port is any.
+    ///
+    /// # Panics
+    /// When nobody listens, or the address is not the host's.
+    #[must_use]
+    pub fn connect_from(from: IpAddr, to: SocketAddr) -> Self {
+        let connected = crate::api::wait(async {
+            let socket = tokio::net::TcpSocket::new_v4()?;
+            socket.bind(SocketAddr::new(from, 0))?;
+            socket.connect(to).await?.into_std()
+        });
+        let stream = connected.expect("somebody listens");
+        stream.set_nonblocking(false).expect("a socket can be told to wait");
+        Self { stream, received: Vec::new() }
     }
 
     /// Sends octets.

@@ -238,7 +238,7 @@ fn routing(met: &mut Met) {
 
 /// Calls that credit pays for: one that does not begin, and one whose second party is too dear.
 fn used_up_credit(met: &mut Met, tandem: &Tandem, poor: &Api, peer: &Peer) {
-    let dear = json!({"cost_per_minute": 1, "outbound_routing": {"prefixes": ["+44"]}});
+    let dear = json!({"call_direction": "outbound", "cost_per_minute": 1, "outbound_routing": {"prefixes": ["+44"]}});
     let _ = poor.create_trunk("dear", peer.address(), &dear);
     for change in [
         ["account", "set", "poor", "--credit-control", "on"].as_slice(),

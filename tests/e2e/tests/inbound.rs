@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tandem_e2e::peer::{Audio, Script};
-use tandem_e2e::{Api, Caller, Capture, Network, Options, Peer, SipText, Tandem, eventually, text_at, trunk_body};
+use tandem_e2e::{
+    Api, Caller, Capture, Network, Options, Peer, SipText, Tandem, TcpConnection, eventually, text_at, trunk_body,
+};
 
 const SOON: Duration = Duration::from_secs(3);
 const OURS: &str = "+12025550100";
@@ -44,7 +46,7 @@ fn only_call(api: &Api) -> String {
     text_at(&calls[0], "/id")
 }
 
-/// Two accounts whose trunks are at the same carrier.
+/// Two accounts whose trunks are at the same carrier, which is shared.
 struct Shared {
     network: Network,
     tandem: Tandem,
@@ -57,7 +59,7 @@ struct Shared {
 impl Shared {
     fn start(ours: &Value, theirs: &Value) -> Self {
         let network = Network::claim();
-        let tandem = Tandem::start(&network, &Options::default());
+        let tandem = Tandem::start(&network, &Options::default().env("TANDEM_SHARED_CARRIERS", &network.range()));
         let [our_api, their_api] = ["ours", "theirs"].map(|name| tandem.add_account(name, &["--tier", "pro"]));
         let our_trunk = our_api.create_trunk("our-trunk", network.sip(2), ours);
         let their_trunk = their_api.create_trunk("their-trunk", network.sip(2), theirs);
@@ -129,39 +131,111 @@ fn a_call_that_could_be_of_two_accounts_is_refused_and_each_sees_its_own_trunk_o
 }
 
 #[test]
+fn no_trunk_of_another_account_takes_or_stops_calls_from_an_address_that_is_not_shared() {
+    let network = Network::claim();
+    let both = format!("udp:{0}:5060,tcp:{0}:5060", network.host(1));
+    let tandem = Tandem::start(&network, &Options::default().env("TANDEM_SIP_LISTEN", &both));
+    let [acme, bob] = ["acme", "bob"].map(|name| tandem.add_account(name, &["--tier", "pro"]));
+    let (range, carrier, other) = (network.range(), network.host(2), network.host(5));
+    let echo = json!({"default": {"type": "echo"}});
+    let ours = json!({"allowed_ips": [range], "inbound_routing": echo});
+    let trunk = acme.create_trunk("acme", network.sip(2), &ours);
+
+    let rule = json!({"rules": [{"to": OURS, "connect": {"type": "echo"}}]});
+    let elsewhere = "sip.invalid";
+    let attempts = [
+        ("longer", elsewhere.to_owned(), json!({"allowed_ips": [other], "inbound_routing": echo}), "allowed_ips"),
+        ("target", carrier.to_string(), json!({"inbound_routing": echo}), "sip_domain"),
+        ("number", elsewhere.to_owned(), json!({"allowed_ips": [range], "inbound_routing": rule}), "allowed_ips"),
+        ("default", elsewhere.to_owned(), json!({"allowed_ips": [range], "inbound_routing": echo}), "allowed_ips"),
+    ];
+    for (name, domain, more, field) in &attempts {
+        let mut body = trunk_body(name, domain, 5060, more);
+        for path in ["/trunks?dry_run=true", "/trunks"] {
+            let refused = bob.post(path, &body);
+            assert_eq!(refused.code(), "source_taken", "{name}: {}", refused.text);
+            assert_eq!(refused.json["errors"][0]["field"], *field, "{name}: {}", refused.text);
+            assert!(!refused.text.contains("acme") && !refused.text.contains(&trunk), "{}", refused.text);
+        }
+        // A trunk that takes no calls may be there, and cannot become one that does.
+        body["call_direction"] = json!("outbound");
+        let made = text_at(&bob.post("/trunks", &body).expect(201), "/id");
+        let changed = bob.put(&format!("/trunks/{made}"), &json!({"call_direction": "bidirectional"}));
+        assert_eq!(changed.code(), "source_taken", "{name}: {}", changed.text);
+    }
+    assert_eq!(bob.post("/numbers", &json!({"number": OURS, "connect": {"type": "echo"}})).status, 201);
+
+    // As if they were from before: who came first keeps the calls.
+    let revision = acme.explain(OURS, &json!({}))["routing_revision"].as_u64();
+    tandem.execute_behind_its_back("UPDATE trunks SET call_direction = 'bidirectional'");
+    tandem.execute_behind_its_back("UPDATE routing_revision SET revision = revision + 1");
+    acme.wait_for_routing("the trunks from before", |receipt| receipt["routing_revision"].as_u64() > revision);
+    for (address, number) in [(carrier, OURS), (other, OURS), (other, NOBODYS)] {
+        let mut caller = Caller::at(SocketAddr::new(address, 5060), tandem.sip(), Audio::Mute);
+        caller.invite(number);
+        let _ = caller.wait_for("200 INVITE");
+        caller.bye();
+        let mut connection = TcpConnection::connect_from(address, tandem.sip());
+        connection.send(invite_over_tcp(address, tandem.sip(), number).as_bytes());
+        let last = std::iter::repeat_with(|| connection.read()).find(|answer| answer.status() >= Some(200));
+        assert_eq!(last.and_then(|answer| answer.status()), Some(200), "{address} {number}");
+    }
+    let calls = eventually("calls in the log", SOON, || {
+        acme.get("/calls").expect(200).as_array().filter(|calls| calls.len() == 6).cloned()
+    });
+    for call in &calls {
+        let steps = acme.receipt(&text_at(call, "/id"))["inbound"]["steps"].clone();
+        assert_eq!((&call["sip_trunk_id"], &steps[0]["by"]), (&json!(trunk), &json!("account")), "{steps:#}");
+    }
+    assert_eq!((bob.get("/calls").expect(200), bob.get("/refusals").expect(200)), (json!([]), json!([])));
+}
+
+fn invite_over_tcp(from: std::net::IpAddr, to: SocketAddr, number: &str) -> String {
+    let body = format!(
+        "v=0\r\no=- 1 1 IN IP4 {from}\r\ns=-\r\nc=IN IP4 {from}\r\nt=0 0\r\nm=audio 30000 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
+    );
+    let id = format!("tcp-{from}-{number}");
+    format!(
+        "INVITE sip:{number}@{to} SIP/2.0\r\nVia: SIP/2.0/TCP {from}:5060;branch=z9hG4bK{id}\r\n\
+         From: <sip:+4930901820@{from}>;tag=a\r\nTo: <sip:{number}@{to}>\r\nCall-ID: {id}\r\nCSeq: 1 INVITE\r\n\
+         Contact: <sip:a@{from}:5060;transport=tcp>\r\nMax-Forwards: 70\r\nContent-Type: application/sdp\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+#[test]
 fn a_range_that_is_too_wide_is_not_taken_and_a_wide_one_takes_no_calls_of_an_exact_address() {
+    let network = Network::claim();
+    let tandem = Tandem::start(&network, &Options::default());
+    let api = tandem.add_account("ours", &["--tier", "pro"]);
+    let exact = api.create_trunk("exact", network.sip(2), &echoes(OURS));
     let wide = json!({
         "sip_domain": "127.0.0.9", "allowed_ips": ["127.0.0.0/8"],
         "inbound_routing": {"default": {"type": "echo"}},
     });
-    let shared = Shared::start(&echoes(OURS), &wide);
+    let wide = api.create_trunk("wide", network.sip(2), &wide);
     for everybody in ["0.0.0.0/0", "::/0", "128.0.0.0/1"] {
         let new = trunk_body("everybody", "127.0.0.9", 5060, &json!({"allowed_ips": [everybody]}));
-        assert_eq!(shared.theirs.post("/trunks", &new).status, 422);
-        let refused =
-            shared.theirs.put(&format!("/trunks/{}", shared.their_trunk), &json!({"allowed_ips": [everybody]}));
+        assert_eq!(api.post("/trunks", &new).status, 422);
+        let refused = api.put(&format!("/trunks/{wide}"), &json!({"allowed_ips": [everybody]}));
         assert_eq!(refused.status, 422, "{}", refused.text);
         assert!(refused.text.contains("allowed_ips"), "{}", refused.text);
     }
-    // To a number that only the other's rules take: it stays a call of the account that names the address.
+    // To a number that only the other's rules take: it stays a call of the trunk that names the address.
     for _ in 0..2 {
-        let mut caller = Caller::at(shared.network.sip(2), shared.tandem.sip(), Audio::Mute);
+        let mut caller = Caller::at(network.sip(2), tandem.sip(), Audio::Mute);
         caller.invite(THEIRS);
         let id = reference(&caller.wait_for("404 INVITE"));
-        assert_eq!(refusal(&shared.ours, &id)["sip_trunk_id"], shared.our_trunk);
+        assert_eq!(refusal(&api, &id)["sip_trunk_id"], exact);
     }
-    let _ = shared.completed_call(OURS);
-    let _ = only_call(&shared.ours);
-    assert_eq!(shared.theirs.get("/calls").expect(200), json!([]));
-    assert_eq!(shared.theirs.get("/refusals").expect(200), json!([]));
-
     // What nobody names exactly is of the range.
-    let mut caller = Caller::at(shared.network.sip(9), shared.tandem.sip(), Audio::Mute);
+    let mut caller = Caller::at(network.sip(9), tandem.sip(), Audio::Mute);
     caller.invite(OURS);
     let _ = caller.wait_for("200 INVITE");
     caller.bye();
-    let call = shared.theirs.call(&only_call(&shared.theirs));
-    assert_eq!(call["remote_ip"], json!(shared.network.host(9)), "{call:#}");
+    let call = api.call(&only_call(&api));
+    assert_eq!((&call["remote_ip"], &call["sip_trunk_id"]), (&json!(network.host(9)), &json!(wide)), "{call:#}");
 }
 
 #[test]

@@ -28,10 +28,10 @@ fn changed(api: &Api, before: u64) -> u64 {
 #[test]
 fn sipp_calls_a_number_that_an_account_has_and_no_rule_names() {
     let network = Network::claim();
-    let tandem = Tandem::start(&network, &Options::default());
+    let tandem = Tandem::start(&network, &Options::default().env("TANDEM_SHARED_CARRIERS", &network.range()));
     let [owner, other] = ["owner", "other"].map(|name| tandem.add_account(name, &["--tier", "pro"]));
     let desk = Sipp::start(Scenario::Answer, network.sip(3), 3);
-    // Both are at the same carrier, and only the number tells whose call it is.
+    // Both are at the same carrier, which is shared, and only the number tells whose call it is.
     let trunk = owner.create_trunk("mine", network.sip(2), &json!({}));
     let _ = other.create_trunk("theirs", network.sip(2), &json!({}));
     let body = json!({"number": NUMBER, "connect": {"type": "sip", "uri": format!("sip:desk@{}", network.sip(3))}});

@@ -143,7 +143,8 @@ impl Problem {
     /// Whose the addresses are, and by which trunk, is not told.
     fn source_taken(claim: &SourceClaim) -> Self {
         let SourceClaim { field, range } = claim;
-        let named = if range.prefix_len() == range.max_prefix_len() { range.addr().to_string() } else { range.to_string() };
+        let named =
+            if range.prefix_len() == range.max_prefix_len() { range.addr().to_string() } else { range.to_string() };
         let message = format!(
             "names {named}, from where calls of another account come; an address is one account's, unless the operator names it in \
              TANDEM_SHARED_CARRIERS"

@@ -15,11 +15,11 @@ use tandem_control::{
     Readiness, Services, Switchboard, Unavailable, router,
 };
 use tandem_model::{
-    Account, AccountId, AccountLoad, AddressRanges, Alert, AlertId, AlertRule, AlertState, CallDirection, CallEvent, CallId,
-    CallRecord, CallStatus, CarriedBy, DialOrder, EventKind, HealthStatus, Identified, IdentifiedBy, InboundReceipt,
-    JsonText, LegId, LegKind, LegRecord, LegStatus, LiveCall, LiveCredit, Money, Reason, Receipt, Refusal, RefusalId,
-    RefusalKind, RefusedInvite, Tier, Timestamp, Traffic, Transport, Trunk, TrunkHealth, TrunkId, TrunkLoad,
-    TrunkState,
+    Account, AccountId, AccountLoad, AddressRanges, Alert, AlertId, AlertRule, AlertState, CallDirection, CallEvent,
+    CallId, CallRecord, CallStatus, CarriedBy, DialOrder, EventKind, HealthStatus, Identified, IdentifiedBy,
+    InboundReceipt, JsonText, LegId, LegKind, LegRecord, LegStatus, LiveCall, LiveCredit, Money, Reason, Receipt,
+    Refusal, RefusalId, RefusalKind, RefusedInvite, Tier, Timestamp, Traffic, Transport, Trunk, TrunkHealth, TrunkId,
+    TrunkLoad, TrunkState,
 };
 use tandem_store::{Act, DatabaseUrl, MasterKey, Store, StoreOptions};
 use tempfile::TempDir;

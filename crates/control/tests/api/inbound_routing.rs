@@ -1,4 +1,5 @@
 use crate::harness::{ACT, Api, trunk_body};
+use axum::http::Method;
 use serde_json::{Value, json};
 use tandem_control::openapi;
 use tandem_model::{Connect, InboundRouting};
@@ -142,4 +143,46 @@ async fn a_range_that_an_earlier_build_took_is_told_of() {
     let shown = api.get(&format!("/trunks/{id}")).await.expect(200);
     assert_eq!(shown["warnings"].as_array().map(Vec::len), Some(1), "{}", shown["warnings"]);
     assert!(shown["warnings"][0].as_str().unwrap().contains("0.0.0.0/0"), "{}", shown["warnings"]);
+}
+
+#[tokio::test]
+async fn a_trunk_that_would_take_calls_of_another_account_is_refused_without_a_word_about_whose_they_are() {
+    let api = Api::start().await;
+    let taken = api.trunk(json!({"name": "secret", "allowed_ips": ["198.51.100.0/24"]})).await;
+    let as_other =
+        async |method: Method, path: &str, body: Value| api.send(method, path, Some(body), Some(&api.other.key)).await;
+    let attempts = [
+        (json!({"allowed_ips": ["203.0.113.1", "198.51.100.7"]}), "allowed_ips", "198.51.100.7"),
+        (json!({"allowed_ips": ["198.51.0.0/16"]}), "allowed_ips", "198.51.0.0/16"),
+        (json!({"allowed_ips": ["::ffff:198.51.100.0/120"]}), "allowed_ips", "198.51.100.0/24"),
+    ];
+    for (changes, field, named) in attempts {
+        for path in ["/trunks?dry_run=true", "/trunks"] {
+            let problem = as_other(Method::POST, path, trunk_body(changes.clone())).await;
+            let problem = problem.expect_problem(422, "source_taken");
+            assert_eq!(problem["errors"][0]["field"], field, "{problem:#}");
+            let message = problem["errors"][0]["message"].as_str().unwrap();
+            assert!(message.contains(named) && message.contains("TANDEM_SHARED_CARRIERS"), "{message}");
+            let told = problem.to_string();
+            assert!(!told.contains("secret") && !told.contains(&taken) && !told.contains("mine"), "{told}");
+        }
+    }
+    // Shared, outbound, and what nobody has.
+    let shared = as_other(Method::POST, "/trunks", trunk_body(json!({}))).await.expect(201);
+    let path = format!("/trunks/{}", shared["id"].as_str().unwrap());
+    for (target, field) in [("127.0.0.2", None), ("127.0.0.3", Some("sip_domain"))] {
+        let claimed = api.put(&format!("/trunks/{taken}"), json!({"allowed_ips": ["198.51.100.0/24", "127.0.0.3"]}));
+        claimed.await.expect(200);
+        let reply = as_other(Method::PUT, &path, json!({"sip_domain": target})).await;
+        match field {
+            None => drop(reply.expect(200)),
+            Some(field) => assert_eq!(reply.expect_problem(422, "source_taken")["errors"][0]["field"], field),
+        }
+    }
+    let by_proxy = as_other(Method::PUT, &path, json!({"sip_proxy": "sip:127.0.0.3:5070;lr"})).await;
+    assert_eq!(by_proxy.expect_problem(422, "source_taken")["errors"][0]["field"], "sip_proxy");
+    let outbound = json!({"call_direction": "outbound", "allowed_ips": ["198.51.100.7"]});
+    as_other(Method::PUT, &path, outbound).await.expect(200);
+    let inbound = as_other(Method::PUT, &path, json!({"call_direction": "bidirectional"})).await;
+    inbound.expect_problem(422, "source_taken");
 }

@@ -276,7 +276,8 @@ pub(crate) async fn an_address_that_calls_come_from_is_one_account_s(store: &Sto
     }
     // Beside it; behind a proxy, where the domain is no target; one that takes no calls; and more of the same account.
     assert_eq!(insert(taking(2, theirs, &["192.0.3.0/24", "2001:db8:2::/48"])).await, None);
-    let behind = Trunk { sip_domain: "192.0.2.7".into(), sip_proxy: proxy("edge.example.com"), ..taking(3, theirs, &[]) };
+    let behind =
+        Trunk { sip_domain: "192.0.2.7".into(), sip_proxy: proxy("edge.example.com"), ..taking(3, theirs, &[]) };
     assert_eq!(insert(behind).await, None);
     let outbound = Trunk { call_direction: CallDirection::Outbound, ..taking(4, theirs, &["192.0.2.0/24"]) };
     assert_eq!(insert(outbound).await, None);
@@ -340,7 +341,11 @@ pub(crate) async fn shared_addresses_are_no_account_s_and_what_overlaps_from_bef
     // Shared no more: nothing new, but what is there can be changed, and narrowed.
     let new = store.insert_trunk(&ACT, &taking(4, theirs, &["192.0.2.0/25"]), 10).await;
     assert!(matches!(new, Err(InsertTrunkError::SourceTaken(_))));
-    let renamed = Trunk { name: "renamed".into(), allowed_ips: taking(2, theirs, &["192.0.2.9/32"]).allowed_ips, ..taking(2, theirs, &[]) };
+    let renamed = Trunk {
+        name: "renamed".into(),
+        allowed_ips: taking(2, theirs, &["192.0.2.9/32"]).allowed_ips,
+        ..taking(2, theirs, &[])
+    };
     store.update_trunk(&ACT, &renamed).await.unwrap();
     assert!(matches!(
         store.update_trunk(&ACT, &taking(2, theirs, &["192.0.2.0/25"])).await,

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 use tandem_media::engine::{self, Channel, Engine, PortId};
 use tandem_model::{
-    Account, AddressPolicy, AddressRanges, CallId, CallRecord, CreditTerms, DialOrder, HealthReport, LegId, LiveCall, LiveCredit,
-    Money, Now, Receipt, Record, RefusedInvite, Timestamp, Transport, Trunk, TrunkState,
+    Account, AddressPolicy, AddressRanges, CallId, CallRecord, CreditTerms, DialOrder, HealthReport, LegId, LiveCall,
+    LiveCredit, Money, Now, Receipt, Record, RefusedInvite, Timestamp, Transport, Trunk, TrunkState,
 };
 use tandem_sip::endpoint::{Flow, Identity, SentBy};
 use tandem_switch::route::RouteTable;
