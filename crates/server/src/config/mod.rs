@@ -332,6 +332,7 @@ impl Reading {
             | Setting::ApiRateLimit
             | Setting::TrustedProxies
             | Setting::PeerAllow
+            | Setting::SharedCarriers
             | Setting::DnsServers
             | Setting::Currency
             | Setting::CreditValue

@@ -454,9 +454,10 @@ mod tests {
         let mut named = Sources::default();
         named.add_target(one.id, "192.0.2.10:5060".parse().unwrap());
         named.add_target(two.id, "192.0.2.10:5060".parse().unwrap());
-        let whose = |trunks| match identify(&table(trunks), &named, &invited("192.0.2.10:5060", "x")) {
-            Identification::Trunk(trunk, _) => trunk.trunk.id,
-            other => panic!("{other:?}"),
+        let whose = |trunks| {
+            let found = identify(&table(trunks), &named, &invited("192.0.2.10:5060", "x"));
+            let Identification::Trunk(trunk, _) = found else { panic!("an address has an owner: {found:?}") };
+            trunk.trunk.id
         };
         assert_eq!(whose(vec![two.clone(), one.clone()]), one.id);
         assert_eq!(whose(vec![one, two, written]), nine);
