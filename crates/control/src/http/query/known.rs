@@ -62,9 +62,11 @@ impl KnownParameters {
     }
 }
 
-/// Whether an operation passes over what it does not know, with a `Warning`: lists whose clients may be older than the rule.
+/// Whether an operation passes over what it does not know: lists whose clients may be older than the rule, with a `Warning`; and what is
+/// not of the API but for probes, scrapers and browsers, which add what they like.
 fn passes_strange_ones_over(method: &Method, path: &str) -> bool {
-    *method == Method::GET && (is_below(path, "/calls") || is_below(path, "/trunks"))
+    let is_api = path.starts_with(API_PATH);
+    !is_api || *method == Method::GET && (is_below(path, "/calls") || is_below(path, "/trunks"))
 }
 
 fn is_below(path: &str, end: &str) -> bool {
