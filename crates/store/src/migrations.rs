@@ -32,8 +32,8 @@ const SQLITE: &[Step] = &[
     (24, "listening quality", include_str!("../migrations/sqlite/0024_listening_quality.sql")),
     (25, "unseen passwords", include_str!("../migrations/sqlite/0025_unseen_passwords.sql")),
     (26, "credit commitments", include_str!("../migrations/sqlite/0026_credit_commitments.sql")),
-    (29, "rights that end", include_str!("../migrations/sqlite/0029_rights_that_end.sql")),
-    (30, "noted audit heads", include_str!("../migrations/sqlite/0030_noted_audit_heads.sql")),
+    (27, "rights that end", include_str!("../migrations/sqlite/0027_rights_that_end.sql")),
+    (28, "noted audit heads", include_str!("../migrations/sqlite/0028_noted_audit_heads.sql")),
 ];
 
 /// The migrations of PostgreSQL: the same versions, under the same rule.
@@ -64,8 +64,8 @@ const POSTGRES: &[Step] = &[
     (24, "listening quality", include_str!("../migrations/postgres/0024_listening_quality.sql")),
     (25, "unseen passwords", include_str!("../migrations/postgres/0025_unseen_passwords.sql")),
     (26, "credit commitments", include_str!("../migrations/postgres/0026_credit_commitments.sql")),
-    (29, "rights that end", include_str!("../migrations/postgres/0029_rights_that_end.sql")),
-    (30, "noted audit heads", include_str!("../migrations/postgres/0030_noted_audit_heads.sql")),
+    (27, "rights that end", include_str!("../migrations/postgres/0027_rights_that_end.sql")),
+    (28, "noted audit heads", include_str!("../migrations/postgres/0028_noted_audit_heads.sql")),
 ];
 
 /// The migrations of SQLite, ready to run.
