@@ -42,7 +42,10 @@ fn node_with(network: &Network, options: &Options, amount: &str) -> (Tandem, Api
 /// An account whose calls are paid for by so much credit, and its trunk, which is there before: its price is the operator's then.
 fn payer(tandem: &Tandem, name: &str, peer: &Peer, amount: &str) -> (Api, String) {
     let api = tandem.add_account(name, &["--tier", "enterprise", "--max-calls", "1000"]);
-    let more = json!({"cost_per_minute": 0.6, "max_concurrent_calls": 1000, "advanced_config": {"rtp_timeout": 0}});
+    // Several accounts call one peer; none is called by it.
+    let more = json!({
+        "call_direction": "outbound", "cost_per_minute": 0.6, "max_concurrent_calls": 1000, "advanced_config": {"rtp_timeout": 0},
+    });
     let trunk = api.create_trunk("peer", peer.address(), &more);
     for change in [
         ["account", "credit", name, "--add", amount, "--note", "all there is"].as_slice(),
