@@ -20,6 +20,7 @@ use crate::runtime::{
 };
 use demo::DemoError;
 use identity::NodeIdError;
+use ipnet::IpNet;
 use keys::KeyError;
 use mail::MailSetupError;
 use platform::PlatformError;
@@ -94,7 +95,11 @@ pub(crate) fn serve(config: Config, demo: bool) -> Result<(), ServeError> {
     runtime.block_on(run(config, demo))
 }
 
-async fn run(config: Config, demo: bool) -> Result<(), ServeError> {
+async fn run(mut config: Config, demo: bool) -> Result<(), ServeError> {
+    if demo {
+        // Every account may try it.
+        config.shared_carriers.extend(config.demo_carrier.map(|address| IpNet::from(address.ip())));
+    }
     if let Err(error) = tandem_netio::refuse_huge_pages() {
         tracing::warn!(%error, "the kernel may give huge pages, which take twice the memory");
     }

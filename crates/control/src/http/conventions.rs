@@ -1,5 +1,6 @@
 //! What holds for every operation, written into the OpenAPI document in one place.
 
+use crate::http::API_PATH;
 use crate::http::admission::is_exempt;
 use crate::http::etag::has_versions;
 use crate::http::idempotency::only_asks;
@@ -53,6 +54,10 @@ pub(super) fn write_into(document: &mut OpenApi) {
                 also(operation, "408", "RequestTimeout", "Or the body did not come in time: `request_timeout`.");
             }
             every_operation(operation, is_limited);
+            if path.starts_with(API_PATH) {
+                let unknown = || RefOr::Ref(Ref::new("#/components/responses/UnknownParameter"));
+                operation.responses.responses.entry("422".to_owned()).or_insert_with(unknown);
+            }
         }
     }
 }
@@ -75,8 +80,6 @@ fn every_operation(operation: &mut Operation, is_limited: bool) {
     if is_limited {
         also(operation, "429", "RateLimited", "Or there are too many requests: `rate_limited`, with `Retry-After`.");
     }
-    let unknown = || RefOr::Ref(Ref::new("#/components/responses/UnknownParameter"));
-    operation.responses.responses.entry("422".to_owned()).or_insert_with(unknown);
     for (status, answer) in &mut operation.responses.responses {
         let RefOr::T(answer) = answer else { continue };
         if status.starts_with('2') {

@@ -262,7 +262,8 @@ async fn no_error_of_the_whole_api_tells_of_the_inside() {
     assert!(sweep.errors >= 300, "{} errors", sweep.errors);
     let never = |(path, method, _): &&(String, String, Value)| !sweep.operations.contains(&format!("{method} {path}"));
     let never: Vec<_> = all.iter().filter(never).map(|(path, method, _)| format!("{method} {path}")).collect();
-    assert_eq!(never, Vec::<String>::new(), "they have no errors");
+    // They take nothing and need nobody.
+    assert_eq!(never, ["GET /health/live", "GET /openapi.json"], "they have no errors");
     for code in [
         "unauthorized",
         "forbidden",

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use tandem_model::AccountId;
 
 impl Store {
-    /// Notes in the node's log where other logs end that have gone on since that was noted, at most [`LOGS_AT_ONCE`] of them; gives how
+    /// Notes in the node's log where other logs end that have gone on since that was noted, at most 500 of them; gives how
     /// many. After it none of these can be put back to an earlier state by itself: the node's log would know better.
     ///
     /// # Errors
