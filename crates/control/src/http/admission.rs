@@ -94,7 +94,8 @@ impl Admission {
         }
         let _turn = match account.filter(|_| writes(&request)) {
             None => None,
-            Some(account) => match self.services.write_turns.take(account).await {
+            // Apart, so that those who read do not carry it along.
+            Some(account) => match Box::pin(self.services.write_turns.take(account)).await {
                 Ok(turn) => Some(turn),
                 Err(error) => return Problem::from(error).into_response(),
             },

@@ -122,11 +122,13 @@ impl RateLimits {
 
 /// Takes a token from a bucket, or from the one of all others when there are too many.
 fn take_of(buckets: &mut HashMap<Who, Instant>, who: Who, others: Who, rate: Rate, now: Instant) -> Quota {
-    if buckets.len() >= MAX_BUCKETS && !buckets.contains_key(&who) {
+    let place = if buckets.len() < MAX_BUCKETS || buckets.contains_key(&who) {
+        who
+    } else {
         buckets.retain(|_, full_at| *full_at > now);
-    }
-    let has_place = buckets.contains_key(&who) || buckets.len() < MAX_BUCKETS;
-    let full_at = buckets.entry(if has_place { who } else { others }).or_insert(now);
+        if buckets.len() < MAX_BUCKETS { who } else { others }
+    };
+    let full_at = buckets.entry(place).or_insert(now);
     let missing = full_at.saturating_duration_since(now);
     let after = missing + rate.interval;
     let window = rate.window();
@@ -134,7 +136,7 @@ fn take_of(buckets: &mut HashMap<Who, Instant>, who: Who, others: Who, rate: Rat
         return Quota { remaining: 0, full_in: missing, wait: Some(after - window), is_of_account: false };
     }
     *full_at = now + after;
-    let remaining = (window - after).as_nanos() / rate.interval.as_nanos().max(1);
+    let remaining = nanos(window - after) / nanos(rate.interval).max(1);
     let remaining = u32::try_from(remaining).unwrap_or(rate.burst);
     Quota { remaining, full_in: after, wait: None, is_of_account: false }
 }
@@ -144,6 +146,11 @@ const BURST_SECONDS: u32 = 2;
 /// Requests a second of one address that presents no good key: a person who reads the documents, and a client with a wrong key that
 /// does not give up.
 const SOURCES: Rate = Rate::per_second(NonZeroU32::new(50).expect("it is 50"));
+/// A window is of seconds: centuries fit.
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// How many keys' worth an account may send: a few services at their limit.
 const ACCOUNT_SHARE: u32 = 4;
 /// Buckets at once; one that is full again is none of them. Those beyond it share one.
