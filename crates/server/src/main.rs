@@ -2,6 +2,7 @@
 
 mod cli;
 mod config;
+mod places;
 mod runtime;
 mod serve;
 

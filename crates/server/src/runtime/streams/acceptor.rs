@@ -1,6 +1,6 @@
 use super::connection::{Connection, Side};
-use super::places::Places;
 use super::{ConnectionId, ShardLink, StreamEvent, StreamLimits, outbox};
+use crate::places::{Count, Places};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -48,8 +48,7 @@ pub(super) struct Connections {
 
 impl Connections {
     pub(super) fn new(link: ShardLink, limits: StreamLimits) -> Self {
-        let places = Arc::new(Places::new(limits.accepted, limits.accepted_per_peer));
-        Self { link, limits, places, last_id: AtomicU64::new(0), refused: AtomicU64::new(0) }
+        Self { link, limits, places: Arc::default(), last_id: AtomicU64::new(0), refused: AtomicU64::new(0) }
     }
 
     pub(super) fn next_id(&self) -> ConnectionId {
@@ -72,7 +71,9 @@ pub(super) async fn accept(listener: BoundListener, connections: Arc<Connections
 }
 
 fn welcome(stream: TcpStream, remote: SocketAddr, connections: &Arc<Connections>) {
-    let Some(place) = connections.places.take(remote.ip()) else {
+    let limits = &connections.limits;
+    let has_place = |taken: Count| taken.all < limits.accepted && taken.of_peer < limits.accepted_per_peer;
+    let Some((place, ())) = connections.places.take(remote.ip(), |taken| has_place(taken).then_some(())) else {
         let refused = connections.refused.fetch_add(1, Ordering::Relaxed) + 1;
         // Whoever does it will do it again: the log must not grow as fast.
         if refused.is_power_of_two() {

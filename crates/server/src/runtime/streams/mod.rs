@@ -18,7 +18,6 @@ mod acceptor;
 mod connection;
 mod limits;
 mod outbox;
-mod places;
 mod table;
 
 #[cfg(test)]

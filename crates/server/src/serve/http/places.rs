@@ -1,68 +1,45 @@
+use crate::places::{self, Count};
 use ipnet::IpNet;
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
-use tandem_control::network_of;
+use std::sync::Arc;
 
 /// The places that HTTP connections have, shared out so that nobody takes them all.
 pub(super) struct Places {
     proxies: Vec<IpNet>,
-    taken: Mutex<Taken>,
-}
-
-#[derive(Default)]
-struct Taken {
-    all: usize,
-    by_source: HashMap<IpAddr, usize>,
+    taken: Arc<places::Places>,
 }
 
 /// A place, until it is dropped.
 pub(super) struct Place {
-    places: Arc<Places>,
-    source: IpAddr,
+    _place: places::Place,
     /// Whether it is one of those that only whoever watches the node has.
     pub(super) is_for_health: bool,
 }
 
 impl Places {
-    pub(super) fn new(proxies: Vec<IpNet>) -> Arc<Self> {
-        Arc::new(Self { proxies, taken: Mutex::default() })
+    pub(super) fn new(proxies: Vec<IpNet>) -> Self {
+        Self { proxies, taken: Arc::default() }
     }
 
     /// A place for a connection from this address; `None` when there is none for it.
     ///
     /// An address (of IPv6 its /64) has [`MOST_OF_SOURCE`], a trusted proxy [`MOST_OF_PROXY`]. The last [`KEPT`] are for those who have few,
     /// so that somebody with many addresses does not take all. Beyond all of them, loopback has [`FOR_HEALTH`] to watch the node by.
-    pub(super) fn take(self: &Arc<Self>, client: IpAddr) -> Option<Place> {
+    pub(super) fn take(&self, client: IpAddr) -> Option<Place> {
         let client = client.to_canonical();
         let is_proxy = self.proxies.iter().any(|network| network.contains(&client));
         let most = if is_proxy { MOST_OF_PROXY } else { MOST_OF_SOURCE };
-        let source = network_of(client);
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = taken.by_source.get(&source).copied().unwrap_or(0);
-        let open_to_it = if own < FEW { MAX_CONNECTIONS } else { MAX_CONNECTIONS - KEPT };
-        let is_ordinary = own < most && taken.all < open_to_it;
-        let is_for_health =
-            !is_ordinary && client.is_loopback() && own < most + FOR_HEALTH && taken.all < MAX_CONNECTIONS + FOR_HEALTH;
-        if !is_ordinary && !is_for_health {
-            return None;
-        }
-        taken.all += 1;
-        taken.by_source.insert(source, own + 1);
-        Some(Place { places: Arc::clone(self), source, is_for_health })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.all -= 1;
-        if let Some(own) = taken.by_source.get_mut(&self.source) {
-            *own -= 1;
-            if *own == 0 {
-                taken.by_source.remove(&self.source);
-            }
-        }
+        let judge = |Count { all, of_peer }| {
+            let open_to_it = if of_peer < FEW { MAX_CONNECTIONS } else { MAX_CONNECTIONS - KEPT };
+            let is_ordinary = of_peer < most && all < open_to_it;
+            let is_for_health = !is_ordinary
+                && client.is_loopback()
+                && of_peer < most + FOR_HEALTH
+                && all < MAX_CONNECTIONS + FOR_HEALTH;
+            (is_ordinary || is_for_health).then_some(is_for_health)
+        };
+        let (place, is_for_health) = self.taken.take(client, judge)?;
+        Some(Place { _place: place, is_for_health })
     }
 }
 
@@ -86,7 +63,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn take(places: &Arc<Places>, source: &str, most: usize) -> Vec<Place> {
+    fn take(places: &Places, source: &str, most: usize) -> Vec<Place> {
         std::iter::from_fn(|| places.take(address(source))).take(most).collect()
     }
 
@@ -101,8 +78,7 @@ mod tests {
         assert_eq!(take(&places, "192.0.2.1", 1_000).len(), 3);
         drop(held);
         assert_eq!(take(&places, "198.51.100.7", 1_000).len(), MOST_OF_PROXY, "behind a proxy there are many");
-        let taken = places.taken.lock().unwrap();
-        assert_eq!((taken.all, taken.by_source.len()), (0, 0), "who has left is forgotten");
+        assert_eq!(places.taken.taken(), (0, 0), "who has left is forgotten");
     }
 
     #[test]
