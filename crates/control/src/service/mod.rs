@@ -25,6 +25,7 @@ mod refusals;
 mod retention;
 mod session_tokens;
 mod sessions;
+mod shares;
 mod source_limit;
 mod stale_sweep;
 mod statistics;

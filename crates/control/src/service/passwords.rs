@@ -1,9 +1,9 @@
+use crate::service::shares::{Share, Shares};
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
-use std::collections::HashMap;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tandem_model::{AccountId, Secret};
 use tandem_store::PasswordHash;
@@ -18,7 +18,7 @@ pub(crate) struct Passwords {
     sign_ins: Arc<Semaphore>,
     of_accounts: Arc<Semaphore>,
     /// How many of each account wait for a place, or have one.
-    asked: Arc<Mutex<HashMap<AccountId, usize>>>,
+    asked: Shares<()>,
     counts: Arc<Counts>,
 }
 
@@ -34,13 +34,7 @@ struct Counts {
 pub(super) struct Turn {
     counts: Arc<Counts>,
     _place: OwnedSemaphorePermit,
-    _asked: Option<Asked>,
-}
-
-/// One of the passwords that an account has looked at, until it is dropped.
-struct Asked {
-    account: AccountId,
-    asked: Arc<Mutex<HashMap<AccountId, usize>>>,
+    _asked: Option<Share<()>>,
 }
 
 /// Why a password was not looked at.
@@ -59,7 +53,7 @@ impl Passwords {
         Self {
             sign_ins: Arc::new(Semaphore::new(SIGN_IN_PLACES)),
             of_accounts: Arc::new(Semaphore::new(ACCOUNT_PLACES)),
-            asked: Arc::default(),
+            asked: Shares::default(),
             counts: Arc::default(),
         }
     }
@@ -71,15 +65,7 @@ impl Passwords {
 
     /// A place for what an account asks for, which has few that wait.
     pub(super) async fn turn_of(&self, account: AccountId) -> Result<Turn, PasswordsError> {
-        let asked = {
-            let mut counted = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-            let own = counted.entry(account).or_default();
-            if *own >= MOST_OF_ACCOUNT {
-                return Err(PasswordsError::AccountBusy);
-            }
-            *own += 1;
-            Asked { account, asked: Arc::clone(&self.asked) }
-        };
+        let asked = self.asked.take(account, MOST_OF_ACCOUNT).ok_or(PasswordsError::AccountBusy)?;
         self.turn(&self.of_accounts, Some(asked)).await
     }
 
@@ -98,7 +84,7 @@ impl Passwords {
         self.counts.hashed.load(Ordering::Relaxed)
     }
 
-    async fn turn(&self, places: &Arc<Semaphore>, asked: Option<Asked>) -> Result<Turn, PasswordsError> {
+    async fn turn(&self, places: &Arc<Semaphore>, asked: Option<Share<()>>) -> Result<Turn, PasswordsError> {
         let waited = tokio::time::timeout(PATIENCE, Arc::clone(places).acquire_owned()).await;
         let place = waited.ok().and_then(Result::ok).ok_or(PasswordsError::Busy)?;
         Ok(Turn { counts: Arc::clone(&self.counts), _place: place, _asked: asked })
@@ -133,18 +119,6 @@ impl Turn {
     ) -> Result<T, PasswordsError> {
         // It ends early only with the process.
         tokio::task::spawn_blocking(move || work(&self.counts)).await.map_err(|_| PasswordsError::Busy)
-    }
-}
-
-impl Drop for Asked {
-    fn drop(&mut self) {
-        let mut counted = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(own) = counted.get_mut(&self.account) {
-            *own -= 1;
-            if *own == 0 {
-                counted.remove(&self.account);
-            }
-        }
     }
 }
 
@@ -267,7 +241,7 @@ mod tests {
         assert!(signing_in.is_some_and(|turn| turn.is_ok()), "who signs in does not wait for accounts");
         drop((held, waiting));
         assert!(other.await.is_ok());
-        assert!(passwords.asked.lock().unwrap().is_empty(), "who has left is forgotten");
+        assert!(passwords.asked.is_empty(), "who has left is forgotten");
     }
 
     #[test]

@@ -1,8 +1,7 @@
 use crate::service::Core;
+use crate::service::shares::Shares;
 use crate::{ProbeError, ProbeResult};
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use tandem_model::{AccountId, Transport, Trunk, TrunkHealth, TrunkId};
 use tandem_store::DatabaseError;
 use tokio::sync::{Mutex, MutexGuard, Semaphore};
@@ -15,7 +14,8 @@ use tokio::sync::{Mutex, MutexGuard, Semaphore};
 pub(super) struct Probing {
     core: Arc<Core>,
     own: Arc<Semaphore>,
-    under_way: Arc<UnderWay>,
+    /// Those of each account, so that one does not take the probes of all.
+    under_way: Shares<()>,
     writing: Arc<[Mutex<()>; WRITE_LOCKS]>,
 }
 
@@ -42,13 +42,13 @@ pub(crate) enum HealthCheckError {
 impl Probing {
     pub(super) fn new(core: Arc<Core>) -> Self {
         let writing = Arc::new(std::array::from_fn(|_| Mutex::new(())));
-        Self { core, own: Arc::new(Semaphore::new(MAX_OWN_PROBES)), under_way: Arc::default(), writing }
+        Self { core, own: Arc::new(Semaphore::new(MAX_OWN_PROBES)), under_way: Shares::default(), writing }
     }
 
     /// Probes a trunk now and keeps what was found.
     pub(super) async fn probe(&self, account: AccountId, id: TrunkId) -> Result<ProbeResult, HealthCheckError> {
         let trunk = self.core.store.trunk(account, id).await?.ok_or(HealthCheckError::NotFound)?;
-        let _place = self.under_way.begin(account).ok_or(ProbeError::Busy)?;
+        let _place = self.under_way.take(account, MAX_PROBES_OF_ACCOUNT).ok_or(ProbeError::Busy)?;
         let mut found = self.core.switchboard.probe(id).await?;
         found.health.checked_at.get_or_insert_with(|| self.core.now());
         self.keep(&trunk, found.trunk.unwrap_or(found.health)).await?;
@@ -101,39 +101,6 @@ impl Probing {
         // The low bits of a UUIDv7 are random.
         let [.., low] = id.as_uuid().into_bytes();
         self.writing[usize::from(low) % WRITE_LOCKS].lock().await
-    }
-}
-
-/// How many probes of each account are under way, so that one account does not take the probes of all.
-#[derive(Default)]
-struct UnderWay(std::sync::Mutex<HashMap<AccountId, usize>>);
-
-/// The place of a probe, until it is dropped.
-struct Place<'a> {
-    under_way: &'a UnderWay,
-    account: AccountId,
-}
-
-impl UnderWay {
-    fn begin(&self, account: AccountId) -> Option<Place<'_>> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(account).or_default();
-        (*count < MAX_PROBES_OF_ACCOUNT).then(|| {
-            *count += 1;
-            Place { under_way: self, account }
-        })
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        let mut counts = self.under_way.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Entry::Occupied(mut count) = counts.entry(self.account) {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
-            }
-        }
     }
 }
 

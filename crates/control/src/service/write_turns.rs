@@ -1,5 +1,5 @@
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::service::shares::{Share, Shares};
+use std::sync::Arc;
 use std::time::Duration;
 use tandem_model::AccountId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -8,26 +8,18 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// waits for itself rather than others for it.
 #[derive(Clone, Default)]
 pub(crate) struct WriteTurns {
-    lines: Arc<Mutex<HashMap<AccountId, Line>>>,
+    /// Changes of each account that wait or are under way.
+    lines: Shares<Turns>,
 }
 
-/// The changes of an account.
-struct Line {
-    turns: Arc<Semaphore>,
-    /// Those that wait and those that are under way.
-    inside: usize,
-}
+/// The turns of an account.
+#[derive(Clone)]
+struct Turns(Arc<Semaphore>);
 
 /// The turn of a change, until it is dropped.
 pub(crate) struct WriteTurn {
     _turn: OwnedSemaphorePermit,
-    _inside: Inside,
-}
-
-/// A place in the line of an account.
-struct Inside {
-    account: AccountId,
-    lines: Arc<Mutex<HashMap<AccountId, Line>>>,
+    _inside: Share<Turns>,
 }
 
 /// The account has too many changes that wait, or this one has waited too long.
@@ -38,31 +30,16 @@ pub(crate) struct TooManyWrites;
 impl WriteTurns {
     /// Waits for the turn of a change.
     pub(crate) async fn take(&self, account: AccountId) -> Result<WriteTurn, TooManyWrites> {
-        let (turns, inside) = {
-            let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-            let line = lines.entry(account);
-            let line = line.or_insert_with(|| Line { turns: Arc::new(Semaphore::new(AT_ONCE)), inside: 0 });
-            if line.inside >= AT_ONCE + WAITING {
-                return Err(TooManyWrites);
-            }
-            line.inside += 1;
-            (Arc::clone(&line.turns), Inside { account, lines: Arc::clone(&self.lines) })
-        };
-        let turn = tokio::time::timeout(PATIENCE, turns.acquire_owned()).await;
+        let inside = self.lines.take(account, AT_ONCE + WAITING).ok_or(TooManyWrites)?;
+        let turn = tokio::time::timeout(PATIENCE, Arc::clone(&inside.common.0).acquire_owned()).await;
         let turn = turn.ok().and_then(Result::ok).ok_or(TooManyWrites)?;
         Ok(WriteTurn { _turn: turn, _inside: inside })
     }
 }
 
-impl Drop for Inside {
-    fn drop(&mut self) {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(line) = lines.get_mut(&self.account) {
-            line.inside -= 1;
-            if line.inside == 0 {
-                lines.remove(&self.account);
-            }
-        }
+impl Default for Turns {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(AT_ONCE)))
     }
 }
 
@@ -103,6 +80,6 @@ mod tests {
             assert_eq!(turn.await.map(drop), Err(TooManyWrites));
         }
         drop((held, next));
-        assert!(turns.lines.lock().unwrap().is_empty(), "who has left is forgotten");
+        assert!(turns.lines.is_empty(), "who has left is forgotten");
     }
 }
