@@ -11,6 +11,8 @@ use tandem_model::{AccountId, ApiKeyId, UserId};
 #[derive(Clone)]
 pub(crate) struct RateLimits {
     callers: Option<Rate>,
+    /// For all keys and users of an account together.
+    accounts: Option<Rate>,
     /// When each bucket is full again. Held for a look-up.
     full_at: Arc<Mutex<HashMap<Who, Instant>>>,
 }
@@ -90,7 +92,8 @@ impl Rate {
 impl RateLimits {
     /// `per_second` is for those who say who they are; without it they are not limited.
     pub(super) fn new(per_second: Option<NonZeroU32>) -> Self {
-        Self { callers: per_second.map(Rate::per_second), full_at: Arc::default() }
+        let callers = per_second.map(Rate::per_second);
+        Self { callers, accounts: callers.map(|rate| rate.times(ACCOUNT_SHARE)), full_at: Arc::default() }
     }
 
     /// The limit of those who say who they are, if they have one.
@@ -114,8 +117,8 @@ impl RateLimits {
         };
         let mut buckets = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
         let quota = take_of(&mut buckets, who, Who::Others, rate, now);
-        let Some(account) = account.filter(|_| quota.wait.is_none()) else { return Some(quota) };
-        let all = take_of(&mut buckets, Who::Account(account), Who::OtherAccounts, rate.times(ACCOUNT_SHARE), now);
+        let (Some(account), Some(rate), None) = (account, self.accounts, quota.wait) else { return Some(quota) };
+        let all = take_of(&mut buckets, Who::Account(account), Who::OtherAccounts, rate, now);
         Some(Quota { wait: all.wait, is_of_account: all.wait.is_some(), ..quota })
     }
 }
