@@ -33,6 +33,20 @@ pub enum MakeLinkError {
 
 from_database!(MakeLinkError);
 
+/// Writes what is counted of a source.
+macro_rules! set_source {
+    ($email:expr, $source:expr, $count:expr) => {
+        sqlx::query(SET_SOURCE)
+            .bind($email.as_slice())
+            .bind($source.as_str())
+            .bind(i64::from($count.failures))
+            .bind($count.failed_at.unix_micros())
+            .bind($count.locked_until.unix_micros())
+            .bind($count.signed_in_at.map(Timestamp::unix_micros))
+            .bind($count.keep_until().unix_micros())
+    };
+}
+
 impl Store {
     /// Counts an attempt from a source before its password is looked at, so that attempts at once count, too.
     ///
@@ -72,16 +86,7 @@ impl Store {
                 return Ok(SignInAttempt::LockedUntil(until));
             }
             let (from_there, from_everywhere) = (from_there.failed(at), from_everywhere.failed(at));
-            sqlx::query(SET_SOURCE)
-                .bind(email.as_slice())
-                .bind(source.as_str())
-                .bind(i64::from(from_there.failures))
-                .bind(from_there.failed_at.unix_micros())
-                .bind(from_there.locked_until.unix_micros())
-                .bind(from_there.signed_in_at.map(Timestamp::unix_micros))
-                .bind(from_there.keep_until().unix_micros())
-                .execute(&mut *transaction)
-                .await?;
+            set_source!(email, source, from_there).execute(&mut *transaction).await?;
             sqlx::query(SET_FAILURES)
                 .bind(email.as_slice())
                 .bind(i64::from(from_everywhere.failures))
@@ -104,16 +109,7 @@ impl Store {
         let known = SourceCount { signed_in_at: Some(at), ..SourceCount::NONE };
         on_pool!(self, pools => {
             let mut transaction = pools.begin().await?;
-            sqlx::query(SET_SOURCE)
-                .bind(email.as_slice())
-                .bind(source.as_str())
-                .bind(i64::from(known.failures))
-                .bind(known.failed_at.unix_micros())
-                .bind(known.locked_until.unix_micros())
-                .bind(known.signed_in_at.map(Timestamp::unix_micros))
-                .bind(known.keep_until().unix_micros())
-                .execute(&mut *transaction)
-                .await?;
+            set_source!(email, source, known).execute(&mut *transaction).await?;
             sqlx::query("UPDATE sign_in_failures SET failures = failures - 1 WHERE email_sha256 = $1 AND failures > 0")
                 .bind(email.as_slice())
                 .execute(&mut *transaction)
