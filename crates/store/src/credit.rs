@@ -379,18 +379,19 @@ const FIND_ACCOUNT: &str = "SELECT id FROM accounts WHERE id = $1";
 const READ_CREDIT: &str = concat!(
     "SELECT (SELECT controlled_since FROM credits WHERE account_id = $1) AS controlled_since,
         coalesce((SELECT granted_micros FROM credits WHERE account_id = $1), 0) AS granted_micros, ",
-    wide_sum!("settled_micros" as "settled"),
+    wide_sum!("settled_micros", "settled"),
     " FROM credit_settlements WHERE account_id = $1"
 );
 
 /// `$1` is this node, `$2` the time. What a node has committed holds the sum of its calls that are settled, and those that are not.
 const READ_TERMS: &str = concat!(
     "SELECT credits.account_id, controlled_since, granted_micros, ",
-    wide_sum!("CASE WHEN node_id = $1 THEN settled_micros ELSE 0 END" as "here"),
+    wide_sum!("CASE WHEN node_id = $1 THEN settled_micros ELSE 0 END", "here"),
     ", ",
     wide_sum!(
         "CASE WHEN node_id <> $1 AND committed_until > $2 AND committed_micros > settled_micros THEN committed_micros
-            WHEN node_id <> $1 THEN settled_micros ELSE 0 END" as "elsewhere"
+            WHEN node_id <> $1 THEN settled_micros ELSE 0 END",
+        "elsewhere"
     ),
     " FROM credits LEFT JOIN credit_settlements ON credit_settlements.account_id = credits.account_id
     WHERE controlled_since IS NOT NULL

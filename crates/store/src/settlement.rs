@@ -5,7 +5,7 @@
 
 use crate::DatabaseError;
 use crate::row::Columns;
-use crate::wide_sum::{read_wide_sum, wide_sum};
+use crate::wide_sum::{high_half, low_half, read_wide_sum, wide_sum};
 use tandem_model::{CallRecord, CarriedBy, CreditEntryKind};
 
 /// An account's credit holds no amount as large.
@@ -146,13 +146,15 @@ pub(crate) const LARGEST_ENTRY: i64 = 1_000_000_000_000_000_000;
 /// `$3` its account. The call must be held, or written by this transaction.
 pub(crate) const READ_DUE: &str = concat!(
     "SELECT call_logs.cost_micros, count(credit_entries.id) AS entries, ",
-    wide_sum!("credit_entries.amount_micros" as "entered"),
+    wide_sum!("credit_entries.amount_micros", "entered"),
     ", coalesce((SELECT settled_micros FROM credit_settlements AS own
             WHERE own.account_id = call_logs.account_id AND own.node_id = $1), 0) AS settled_here,
-        (SELECT CAST(coalesce(sum(settled_micros / 4294967296), 0) AS BIGINT) FROM credit_settlements AS each
-            WHERE each.account_id = call_logs.account_id) AS settled_high,
-        (SELECT CAST(coalesce(sum(settled_micros % 4294967296), 0) AS BIGINT) FROM credit_settlements AS each
-            WHERE each.account_id = call_logs.account_id) AS settled_low
+        (SELECT ",
+    high_half!("settled_micros"),
+    " FROM credit_settlements AS each WHERE each.account_id = call_logs.account_id) AS settled_high,
+        (SELECT ",
+    low_half!("settled_micros"),
+    " FROM credit_settlements AS each WHERE each.account_id = call_logs.account_id) AS settled_low
     FROM call_logs JOIN credits ON credits.account_id = call_logs.account_id AND credits.controlled_since <= call_logs.started_at
         LEFT JOIN credit_entries ON credit_entries.call_log_id = call_logs.id AND credit_entries.account_id = call_logs.account_id
     WHERE call_logs.id = $2 AND call_logs.account_id = $3 AND call_logs.cost_micros IS NOT NULL

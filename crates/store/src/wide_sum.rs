@@ -5,28 +5,41 @@
 use crate::DatabaseError;
 use crate::row::Columns;
 
+/// The sum of the upper halves of an expression.
+macro_rules! high_half {
+    ($expression:expr) => {
+        concat!("CAST(coalesce(sum((", $expression, ") / 4294967296), 0) AS BIGINT)")
+    };
+}
+
+/// The sum of the lower halves.
+macro_rules! low_half {
+    ($expression:expr) => {
+        concat!("CAST(coalesce(sum((", $expression, ") % 4294967296), 0) AS BIGINT)")
+    };
+}
+
 /// The columns of a sum: those of the expression's halves, as `name_high` and `name_low`.
 macro_rules! wide_sum {
-    ($expression:literal as $name:literal) => {
+    ($expression:expr, $name:expr) => {
         concat!(
-            "CAST(coalesce(sum((",
-            $expression,
-            ") / 4294967296), 0) AS BIGINT) AS ",
+            crate::wide_sum::high_half!($expression),
+            " AS ",
             $name,
-            "_high, CAST(coalesce(sum((",
-            $expression,
-            ") % 4294967296), 0) AS BIGINT) AS ",
+            "_high, ",
+            crate::wide_sum::low_half!($expression),
+            " AS ",
             $name,
             "_low"
         )
     };
 }
 
-pub(crate) use wide_sum;
+pub(crate) use {high_half, low_half, wide_sum};
 
 /// Reads a sum of [`wide_sum`].
 macro_rules! read_wide_sum {
-    ($row:expr, $name:literal) => {
+    ($row:expr, $name:expr) => {
         crate::wide_sum::whole($row, concat!($name, "_high"), concat!($name, "_low"))
     };
 }

@@ -95,11 +95,11 @@ fn count(sum: i128) -> u64 {
 /// `$1` is since when attempts are counted, `$2` since when their cost is. Served by the index of the rows of minutes.
 const RECENT: &str = concat!(
     "SELECT account_id, trunk_id, ",
-    wide_sum!("CASE WHEN began_at >= $1 THEN attempts_answered ELSE 0 END" as "answered"),
+    wide_sum!("CASE WHEN began_at >= $1 THEN attempts_answered ELSE 0 END", "answered"),
     ", ",
-    wide_sum!("CASE WHEN began_at >= $1 THEN attempts_failed ELSE 0 END" as "failed"),
+    wide_sum!("CASE WHEN began_at >= $1 THEN attempts_failed ELSE 0 END", "failed"),
     ", ",
-    wide_sum!("attempts_cost_micros" as "cost"),
+    wide_sum!("attempts_cost_micros", "cost"),
     " FROM traffic WHERE grain = 'minute' AND view = 'trunk' AND began_at >= $2
     GROUP BY account_id, trunk_id"
 );
@@ -107,7 +107,7 @@ const RECENT: &str = concat!(
 /// `$1` is the account, `$2` from when, `$3` until when.
 const HOURS: &str = concat!(
     "SELECT began_at, ",
-    wide_sum!("attempts_cost_micros" as "cost"),
+    wide_sum!("attempts_cost_micros", "cost"),
     " FROM traffic
     WHERE account_id = $1 AND view = 'all' AND grain = 'hour' AND began_at >= $2 AND began_at < $3
     GROUP BY began_at ORDER BY began_at"

@@ -1,6 +1,5 @@
 use crate::pool::on_pool;
 use crate::row::Columns;
-use crate::traffic::sums::added_up;
 use crate::traffic::{DestinationPrefix, Grain, Sums, View};
 use crate::{DatabaseError, Store};
 use std::collections::BTreeMap;
@@ -227,7 +226,7 @@ WHERE account_id = $1 AND view = $2 AND grain = $3 AND began_at >= $4 AND began_
     AND ($6 IS NULL OR trunk_id = $6) AND ($7 IS NULL OR direction = $7) AND ($8 IS NULL OR detail = $8)
     AND ($9 IS NULL OR substr(detail, 1, length($9)) = $9)
 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 LIMIT $13",
-        added_up()
+        Sums::ADDED_UP
     )
 });
 

@@ -1,7 +1,6 @@
 use crate::DatabaseError;
 use crate::row::Columns;
-use crate::wide_sum;
-use std::fmt::Write as _;
+use crate::wide_sum::{read_wide_sum, wide_sum};
 use tandem_model::Money;
 
 /// Defines the columns that are added up.
@@ -38,12 +37,14 @@ macro_rules! sums {
             /// The names of the columns, in the order of the table.
             const NAMES: [&str; SUMS] = [$( stringify!($column) ),+];
 
-            /// Reads a row of [`added_up`]. What no number holds is the last one.
+            /// The columns of a statement that adds rows up, each after a comma.
+            pub(crate) const ADDED_UP: &str =
+                concat!($( ", ", wide_sum!(stringify!($column), stringify!($column)) ),+);
+
+            /// Reads a row of [`Self::ADDED_UP`]. What no number holds is the last one.
             pub(crate) fn read<R: Columns>(row: &R) -> Result<Self, DatabaseError> {
-                let read = |high, low| wide_sum::whole(row, high, low).map(|sum| Money::saturating_from(sum).micros());
-                Ok(Self {
-                    $( $column: read(concat!(stringify!($column), "_high"), concat!(stringify!($column), "_low"))? ),+
-                })
+                let bounded = |sum| Money::saturating_from(sum).micros();
+                Ok(Self { $( $column: bounded(read_wide_sum!(row, stringify!($column))?) ),+ })
             }
         }
     };
@@ -94,18 +95,6 @@ sums! {
 
 /// How many columns are added up.
 pub(crate) const SUMS: usize = 20;
-
-/// The columns of a statement that adds rows up, which [`Sums::read`] reads, each after a comma.
-pub(crate) fn added_up() -> String {
-    Sums::NAMES.iter().fold(String::new(), |mut text, name| {
-        // Writing to a string does not fail.
-        let _ = write!(
-            text,
-            ", CAST(sum({name} / 4294967296) AS BIGINT) AS {name}_high, CAST(sum({name} % 4294967296) AS BIGINT) AS {name}_low"
-        );
-        text
-    })
-}
 
 /// The assignments that add to a stored row, one a column: `sum` gives the expression of a column and the bound of its sum.
 pub(crate) fn assignments(sum: impl Fn(&str, i64) -> String) -> String {
