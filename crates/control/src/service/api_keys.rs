@@ -65,8 +65,8 @@ impl ApiKeys {
         self.core.store.api_key(caller.account_id(), id).await?.ok_or(FindKeyError::NotFound)
     }
 
-    /// Makes a key, which may do no more than who makes it and, when that is a key, does not outlive it. Its secret is shown this once: a repeat of a request whose answer was lost
-    /// gives the key that the first has made another one.
+    /// Makes a key, which may do no more than who makes it and, when that is a key, does not outlive it. Its secret is shown this once: a
+    /// repeat of a request whose answer was lost gives the key that the first has made another one.
     pub(crate) async fn create(
         &self,
         caller: &Caller,
