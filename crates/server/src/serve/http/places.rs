@@ -7,6 +7,9 @@ use std::sync::Arc;
 pub(super) struct Places {
     proxies: Vec<IpNet>,
     taken: Arc<places::Places>,
+    /// Those that only health is seen by. They are counted by themselves: a host whose programs have many connections must not fill with
+    /// them what is kept for others.
+    for_health: Arc<places::Places>,
 }
 
 /// A place, until it is dropped.
@@ -18,7 +21,7 @@ pub(super) struct Place {
 
 impl Places {
     pub(super) fn new(proxies: Vec<IpNet>) -> Self {
-        Self { proxies, taken: Arc::default() }
+        Self { proxies, taken: Arc::default(), for_health: Arc::default() }
     }
 
     /// A place for a connection from this address; `None` when there is none for it.
@@ -29,17 +32,16 @@ impl Places {
         let client = client.to_canonical();
         let is_proxy = self.proxies.iter().any(|network| network.contains(&client));
         let most = if is_proxy { MOST_OF_PROXY } else { MOST_OF_SOURCE };
-        let judge = |Count { all, of_peer }| {
+        let ordinary = self.taken.take(client, |Count { all, of_peer }| {
             let open_to_it = if of_peer < FEW { MAX_CONNECTIONS } else { MAX_CONNECTIONS - KEPT };
-            let is_ordinary = of_peer < most && all < open_to_it;
-            let is_for_health = !is_ordinary
-                && client.is_loopback()
-                && of_peer < most + FOR_HEALTH
-                && all < MAX_CONNECTIONS + FOR_HEALTH;
-            (is_ordinary || is_for_health).then_some(is_for_health)
-        };
-        let (place, is_for_health) = self.taken.take(client, judge)?;
-        Some(Place { _place: place, is_for_health })
+            (of_peer < most && all < open_to_it).then_some(())
+        });
+        let ordinary = ordinary.map(|(place, ())| Place { _place: place, is_for_health: false });
+        ordinary.or_else(|| {
+            let free = |Count { all, .. }| (client.is_loopback() && all < FOR_HEALTH).then_some(());
+            let (place, ()) = self.for_health.take(client, free)?;
+            Some(Place { _place: place, is_for_health: true })
+        })
     }
 }
 
@@ -116,5 +118,14 @@ mod tests {
         let own = take(&places, "127.0.0.1", MOST_OF_SOURCE);
         assert!(own.iter().all(|place| !place.is_for_health));
         assert!(places.take(address("127.0.0.1")).is_some_and(|place| place.is_for_health));
+    }
+
+    #[test]
+    fn the_host_itself_leaves_places_to_who_has_few() {
+        let places = Places::new(Vec::new());
+        let all: Vec<Place> = (1..=20).flat_map(|host| take(&places, &format!("127.0.1.{host}"), 1_000)).collect();
+        assert_eq!(all.iter().filter(|place| place.is_for_health).count(), FOR_HEALTH);
+        let few = take(&places, "127.0.2.1", 1_000);
+        assert_eq!((few.len(), few.iter().any(|place| place.is_for_health)), (FEW, false));
     }
 }
