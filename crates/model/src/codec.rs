@@ -64,13 +64,23 @@ impl Codec {
     /// # Errors
     /// [`ParseCodecError`] with the known names.
     pub fn parse_lenient(name: &str) -> Result<Self, ParseCodecError> {
-        let upper = name.trim().to_ascii_uppercase();
-        match upper.as_str() {
-            "ULAW" | "G711U" | "G711-ULAW" | "G.711U" => Ok(Self::Pcmu),
-            "ALAW" | "G711A" | "G711-ALAW" | "G.711A" => Ok(Self::Pcma),
-            "G.722" => Ok(Self::G722),
-            "G.729" => Ok(Self::G729),
-            other => other.parse(),
-        }
+        let name = name.trim();
+        let named = Self::ALL.iter().copied().find(|codec| codec.as_str().eq_ignore_ascii_case(name));
+        let customary = || ALIASES.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(name)).map(|&(_, codec)| codec);
+        named.or_else(customary).map_or_else(|| name.parse(), Ok)
     }
 }
+
+/// Names that people and carriers write.
+const ALIASES: [(&str, Codec); 10] = [
+    ("ulaw", Codec::Pcmu),
+    ("G711U", Codec::Pcmu),
+    ("G711-ulaw", Codec::Pcmu),
+    ("G.711U", Codec::Pcmu),
+    ("alaw", Codec::Pcma),
+    ("G711A", Codec::Pcma),
+    ("G711-alaw", Codec::Pcma),
+    ("G.711A", Codec::Pcma),
+    ("G.722", Codec::G722),
+    ("G.729", Codec::G729),
+];

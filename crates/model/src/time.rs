@@ -1,4 +1,7 @@
+use jiff::civil::DateTime;
+use jiff::tz::Offset;
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -47,11 +50,37 @@ impl Timestamp {
 impl fmt::Display for Timestamp {
     /// RFC 3339 in UTC with microseconds, such as `2026-01-31T12:00:00.000250Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_microsecond(self.0) {
-            Ok(moment) => write!(f, "{moment:.6}"),
-            Err(_) => write!(f, "{}us", self.0),
+        let Ok(moment) = jiff::Timestamp::from_microsecond(self.0) else {
+            return write!(f, "{}us", self.0);
+        };
+        match written_out(Offset::UTC.to_datetime(moment)) {
+            Some(text) => f.write_str(str::from_utf8(&text).unwrap_or_default()),
+            None => write!(f, "{moment:.6}"),
         }
     }
+}
+
+/// A moment digit by digit, as lists have thousands of them; `None` before the year 0, which no record has.
+fn written_out(moment: DateTime) -> Option<[u8; 27]> {
+    let mut text = *b"0000-00-00T00:00:00.000000Z";
+    let micros = moment.subsec_nanosecond() / 1_000;
+    let fields: [(Range<usize>, i32); 7] = [
+        (0..4, moment.year().into()),
+        (5..7, moment.month().into()),
+        (8..10, moment.day().into()),
+        (11..13, moment.hour().into()),
+        (14..16, moment.minute().into()),
+        (17..19, moment.second().into()),
+        (20..26, micros),
+    ];
+    for (place, value) in fields {
+        let mut rest = u32::try_from(value).ok()?;
+        for digit in text.get_mut(place)?.iter_mut().rev() {
+            *digit = b'0' + u8::try_from(rest % 10).ok()?;
+            rest /= 10;
+        }
+    }
+    Some(text)
 }
 
 impl fmt::Debug for Timestamp {
@@ -68,8 +97,8 @@ impl FromStr for Timestamp {
         if let Ok(moment) = text.parse::<jiff::Timestamp>() {
             return Ok(Self(moment.as_microsecond()));
         }
-        let naive: jiff::civil::DateTime = text.parse().map_err(|_| ParseTimestampError)?;
-        let moment = jiff::tz::Offset::UTC.to_timestamp(naive).map_err(|_| ParseTimestampError)?;
+        let naive: DateTime = text.parse().map_err(|_| ParseTimestampError)?;
+        let moment = Offset::UTC.to_timestamp(naive).map_err(|_| ParseTimestampError)?;
         Ok(Self(moment.as_microsecond()))
     }
 }
@@ -133,5 +162,15 @@ mod tests {
         let moment: Timestamp = "2026-01-31T12:00:00.00025Z".parse().unwrap();
         assert_eq!(moment.to_string(), "2026-01-31T12:00:00.000250Z");
         assert_eq!(moment.to_string().parse::<Timestamp>().unwrap(), moment);
+    }
+
+    #[test]
+    fn every_year_is_printed_as_its_library_prints_it() {
+        let (first, last) = (jiff::Timestamp::MIN.as_microsecond(), jiff::Timestamp::MAX.as_microsecond());
+        // A step of no whole number of days, so that all fields change.
+        for micros in (first + 1..last).step_by(86_413_000_017 * 997).chain([-1, 0, 1]) {
+            let moment = jiff::Timestamp::from_microsecond(micros).unwrap();
+            assert_eq!(Timestamp(micros).to_string(), format!("{moment:.6}"));
+        }
     }
 }
