@@ -31,16 +31,24 @@ pub(super) fn signed_money_of(value: &Value) -> Result<Money, String> {
 }
 
 /// The amount as a JSON number: the float nearest to it, whose shortest text is the exact decimal for up to 15 digits.
+#[expect(clippy::cast_precision_loss, reason = "what is cast is exact in a float")]
 pub(crate) fn money_number(amount: Money) -> Number {
-    let text = amount.to_decimal();
-    let whole = text.parse::<i64>().ok().map(Number::from);
-    whole.or_else(|| Number::from_f64(text.parse().ok()?)).unwrap_or_else(|| Number::from(0))
+    let micros = amount.micros();
+    if micros % MICROS_PER_UNIT == 0 {
+        return Number::from(micros / MICROS_PER_UNIT);
+    }
+    // A quotient of two floats that are exact is the float nearest to it (IEEE 754 §4.3). Beyond them the text tells.
+    let exact = (micros.unsigned_abs() <= EXACT_IN_A_FLOAT).then(|| micros as f64 / MICROS_PER_UNIT as f64);
+    let nearest = exact.or_else(|| amount.to_decimal().parse().ok());
+    nearest.and_then(Number::from_f64).unwrap_or_else(|| Number::from(0))
 }
 
 /// Largest amount taken from a client. With 15 significant digits it is exact to a millionth, and times a year of minutes it still
 /// fits a [`Money`].
 const MAX_AMOUNT_UNITS: i64 = 1_000_000;
 const MICROS_PER_UNIT: i64 = 1_000_000;
+/// 2⁵³: up to here a float holds every whole number.
+const EXACT_IN_A_FLOAT: u64 = 1 << 53;
 
 #[cfg(test)]
 mod tests {
