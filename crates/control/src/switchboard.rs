@@ -53,6 +53,9 @@ pub trait Switchboard: Send + Sync + 'static {
     /// [`Unavailable`] when the call path did not answer in time.
     async fn trunk_states(&self, trunks: Vec<TrunkId>) -> Result<HashMap<TrunkId, TrunkState>, Unavailable>;
 
+    /// What is going on at a trunk now, when it is known without asking for it. Never blocks.
+    fn known_trunk_state(&self, trunk: TrunkId) -> Option<TrunkState>;
+
     /// A trunk of the account as it is configured, from memory: no older than 100 ms, and with everything that this process has
     /// written. `None` when memory cannot say that, or has no such trunk; the store knows. Its health is not to be relied on. Never
     /// blocks.

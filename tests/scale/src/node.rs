@@ -150,6 +150,10 @@ impl Switchboard for AtRest {
         Ok(HashMap::new())
     }
 
+    fn known_trunk_state(&self, _: TrunkId) -> Option<TrunkState> {
+        None
+    }
+
     fn known_trunk(&self, _: AccountId, _: TrunkId) -> Option<Arc<Trunk>> {
         None
     }

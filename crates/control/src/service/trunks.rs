@@ -373,6 +373,9 @@ impl Trunks {
     }
 
     async fn state(&self, id: TrunkId) -> Result<TrunkState, Unavailable> {
+        if let Some(state) = self.core.switchboard.known_trunk_state(id) {
+            return Ok(state);
+        }
         Ok(self.states(vec![id]).await?.remove(&id).unwrap_or_default())
     }
 

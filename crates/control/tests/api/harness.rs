@@ -473,6 +473,10 @@ impl Switchboard for ScriptedSwitchboard {
         })
     }
 
+    fn known_trunk_state(&self, _: TrunkId) -> Option<TrunkState> {
+        None
+    }
+
     fn known_trunk(&self, _: AccountId, _: TrunkId) -> Option<Arc<Trunk>> {
         None
     }

@@ -167,7 +167,7 @@ impl Switchboard for ShardSwitchboard {
     }
 
     async fn trunk_states(&self, trunk_ids: Vec<TrunkId>) -> Result<HashMap<TrunkId, TrunkState>, Unavailable> {
-        if let Some(states) = self.parts.states.known(&trunk_ids) {
+        if let Some(states) = self.parts.states.all_known(&trunk_ids) {
             return Ok(states);
         }
         let question = self.parts.states.question();
@@ -251,6 +251,10 @@ impl Switchboard for ShardSwitchboard {
                 },
             },
         }
+    }
+
+    fn known_trunk_state(&self, trunk: TrunkId) -> Option<TrunkState> {
+        self.parts.states.known(trunk)
     }
 
     fn known_trunk(&self, account: AccountId, trunk: TrunkId) -> Option<Arc<Trunk>> {

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tandem_model::{TrunkId, TrunkState};
 
@@ -49,15 +49,17 @@ impl TrunkStates {
         &self.epoch
     }
 
-    /// All of these, if none can have changed.
-    pub(crate) fn known(&self, ids: &[TrunkId]) -> Option<HashMap<TrunkId, TrunkState>> {
+    /// The state of this one, if it cannot have changed.
+    pub(crate) fn known(&self, id: TrunkId) -> Option<TrunkState> {
         let question = self.question();
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = |id: &TrunkId| {
-            let known = known.get(id).filter(|known| known.holds_at(question))?;
-            Some((*id, known.state.clone()))
-        };
-        ids.iter().map(state).collect()
+        self.lock().get(&id)?.at(question).cloned()
+    }
+
+    /// Those of all of these, if none can have changed.
+    pub(crate) fn all_known(&self, ids: &[TrunkId]) -> Option<HashMap<TrunkId, TrunkState>> {
+        let question = self.question();
+        let known = self.lock();
+        ids.iter().map(|id| Some((*id, known.get(id)?.at(question)?.clone()))).collect()
     }
 
     /// To be taken before the shard is asked: what happens from here on may not be in its answer.
@@ -68,19 +70,25 @@ impl TrunkStates {
     /// Keeps an answer.
     pub(crate) fn remember(&self, question: Question, states: &HashMap<TrunkId, TrunkState>) {
         let Question { epoch, asked_at } = question;
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.lock();
         if known.len() + states.len() > MAX_KNOWN {
-            known.retain(|_, known| known.holds_at(question));
+            known.retain(|_, known| known.at(question).is_some());
         }
         if known.len() + states.len() <= MAX_KNOWN {
             known.extend(states.iter().map(|(id, state)| (*id, Known { epoch, asked_at, state: state.clone() })));
         }
     }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<TrunkId, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Known {
-    fn holds_at(&self, question: Question) -> bool {
-        self.epoch == question.epoch && question.asked_at.saturating_duration_since(self.asked_at) < FRESH
+    /// The state, if it cannot have changed until then.
+    fn at(&self, question: Question) -> Option<&TrunkState> {
+        let is_young = question.asked_at.saturating_duration_since(self.asked_at) < FRESH;
+        (self.epoch == question.epoch && is_young).then_some(&self.state)
     }
 }
 
@@ -106,12 +114,13 @@ mod tests {
     fn an_answer_holds_until_something_happens() {
         let epoch = ShardEpoch::default();
         let known = TrunkStates::new(epoch.clone());
-        assert_eq!(known.known(&[trunk(1)]), None);
+        assert_eq!(known.known(trunk(1)), None);
         known.remember(known.question(), &states(trunk(1), 3));
-        assert_eq!(known.known(&[trunk(1)]), Some(states(trunk(1), 3)));
-        assert_eq!(known.known(&[trunk(1), trunk(2)]), None);
+        assert_eq!(known.known(trunk(1)).map(|state| state.active_calls), Some(3));
+        assert_eq!(known.all_known(&[trunk(1)]), Some(states(trunk(1), 3)));
+        assert_eq!(known.all_known(&[trunk(1), trunk(2)]), None);
         epoch.advance();
-        assert_eq!(known.known(&[trunk(1)]), None);
+        assert_eq!(known.known(trunk(1)), None);
     }
 
     #[test]
@@ -121,7 +130,7 @@ mod tests {
         let question = known.question();
         epoch.advance();
         known.remember(question, &states(trunk(1), 3));
-        assert_eq!(known.known(&[trunk(1)]), None);
+        assert_eq!(known.known(trunk(1)), None);
     }
 
     #[test]
@@ -130,6 +139,6 @@ mod tests {
         let asked = known.question();
         let Some(long_ago) = asked.asked_at.checked_sub(FRESH) else { return };
         known.remember(Question { asked_at: long_ago, ..asked }, &states(trunk(1), 3));
-        assert_eq!(known.known(&[trunk(1)]), None);
+        assert_eq!(known.known(trunk(1)), None);
     }
 }
