@@ -23,15 +23,14 @@ impl FromRequestParts<Services> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, services: &Services) -> Result<Self, Problem> {
-        let missing = "send an API key or an access token: Authorization: Bearer KEY";
-        let presented = parts.extensions.remove();
-        let bearer = bearer(&parts.headers).ok_or_else(|| Problem::new(ProblemCode::Unauthorized, missing))?;
-        let caller = match presented {
+        let presented = match parts.extensions.remove() {
             Some(Presented(presented)) => presented?,
-            None => services.access.authenticate(bearer).await?,
+            None => match bearer(&parts.headers) {
+                Some(bearer) => services.access.authenticate(bearer).await?,
+                None => None,
+            },
         };
-        let wrong = "the API key or token is unknown, expired or was revoked";
-        let caller = caller.ok_or_else(|| Problem::new(ProblemCode::Unauthorized, wrong))?;
+        let caller = presented.ok_or_else(|| unauthorized(&parts.headers))?;
         let needed = needed(parts)?;
         let mut caller = match parts.headers.get(ACT_AS) {
             None => caller,
@@ -125,12 +124,22 @@ fn needed(parts: &Parts) -> Result<Permissions, Problem> {
     }
 }
 
+fn unauthorized(headers: &HeaderMap) -> Problem {
+    let detail = match bearer(headers) {
+        None => "send an API key or an access token: Authorization: Bearer KEY",
+        Some(_) => "the API key or token is unknown, expired or was revoked",
+    };
+    Problem::new(ProblemCode::Unauthorized, detail)
+}
+
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     // The scheme is compared without case (RFC 9110 §11.1).
-    let (scheme, key) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+    let (scheme, key) = value.split_at_checked(SCHEME.len())?;
+    scheme.eq_ignore_ascii_case(SCHEME).then(|| key.trim())
 }
+
+const SCHEME: &str = "bearer ";
 
 /// The account that an admin of the node acts for.
 const ACT_AS: HeaderName = HeaderName::from_static("x-act-as");
