@@ -19,7 +19,7 @@ class Node(Process):
 
     name = "tandem"
 
-    def __init__(self, binary, folder):
+    def __init__(self, binary, folder, **settings):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         self._binary = binary
@@ -37,6 +37,7 @@ class Node(Process):
             "TANDEM_API_RATE_LIMIT": "off",
             "TANDEM_LOG": "warn,tandem::serve=info",
             "TANDEM_DRAIN_TIMEOUT": "0",
+            **settings,
         }
         super().__init__([binary, "serve"], folder / "log", env=self._env, cwd=folder)
         self._closed_before = 0
