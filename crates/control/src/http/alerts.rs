@@ -3,12 +3,12 @@ use crate::http::alert_schema::{AlertIsOver, AlertNote as NoteBody, AlertSetting
 use crate::http::alert_view::{AlertSettingsView, AlertView};
 use crate::http::body::{JsonObject, OptionalJsonObject};
 use crate::http::etag::Tagged;
+use crate::http::json::Json;
 use crate::http::problem::{Problem, ProblemCode};
 use crate::http::problem_schema::{InvalidFields, NoAnswer, Unauthorized};
 use crate::http::query::{AlertFilterQuery, AlertQuery, AskedList, List, PageQuery};
 use crate::service::{Caller, FindAlertError};
 use crate::wire::{AlertNote, AlertSettingsEdit};
-use axum::Json;
 use axum::extract::{Path, State};
 use tandem_model::AlertId;
 use tandem_store::{ChangeAlertError, ChangeAlertSettingsError, Versioned};

@@ -3,14 +3,15 @@ use crate::http::access_schema::{ApiKeyCreate, NoSuchKey};
 use crate::http::access_view::{ApiKeyCreatedView, ApiKeyView};
 use crate::http::body::JsonObject;
 use crate::http::etag::Tagged;
+use crate::http::json::Json;
 use crate::http::problem::{Problem, ProblemDocument};
 use crate::http::problem_schema::{InvalidFields, NoAnswer, Unauthorized};
 use crate::http::query::{AskedList, KeyFilterQuery, KeyQuery, List, PageQuery};
 use crate::service::{Caller, Ticket};
 use crate::wire::NewKey;
+use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::{Extension, Json};
 use tandem_model::ApiKeyId;
 use tandem_store::Versioned;
 

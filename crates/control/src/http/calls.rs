@@ -2,6 +2,7 @@ use crate::Services;
 use crate::http::body::JsonObject;
 use crate::http::call_view::{CallView, EventView, LegView};
 use crate::http::etag::Tagged;
+use crate::http::json::Json;
 use crate::http::problem::{Problem, ProblemDocument};
 use crate::http::problem_schema::{InvalidFields, NoAnswer, NoSuchCall, Unauthorized};
 use crate::http::query::{AskedList, CallFilterQuery, CallQuery, List, PageQuery};
@@ -9,9 +10,9 @@ use crate::http::receipt_view::ReceiptView;
 use crate::http::request_schema::{CallCreate, CallUpdate};
 use crate::service::{Caller, Ticket};
 use crate::wire::{CallChange, NewCall};
+use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::{Extension, Json};
 use tandem_store::Versioned;
 
 /// Log a call that something else carries. It takes a slot of its trunk until it ends, and is never refused for the trunk's capacity.

@@ -2,14 +2,15 @@ use crate::Services;
 use crate::http::body::JsonObject;
 use crate::http::credit_schema::{CreditGrant as CreditGrantBody, CreditSetting as CreditSettingBody, NoSuchAccount};
 use crate::http::credit_view::{CreditEntryView, CreditView};
+use crate::http::json::Json;
 use crate::http::problem::{Problem, ProblemCode};
 use crate::http::problem_schema::{InvalidFields, NoAnswer, Unauthorized};
 use crate::http::query::{AskedList, EntryQuery, List, PageQuery, SortedByEntry};
 use crate::service::{Caller, EditCreditError, Ticket};
 use crate::wire::{CreditGrant, CreditSetting, Invalid};
+use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::{Extension, Json};
 use tandem_model::AccountId;
 
 /// The credit of the account: what there is, and what calls that are up hold of it.

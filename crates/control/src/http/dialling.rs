@@ -1,16 +1,17 @@
 use crate::Services;
 use crate::http::body::JsonObject;
 use crate::http::call_view::CallView;
+use crate::http::json::Json;
 use crate::http::problem::{Problem, ProblemDocument};
 use crate::http::problem_schema::{InvalidFields, NoAnswer, NoSuchCall, Unauthorized};
 use crate::http::receipt_view::ReceiptView;
 use crate::http::request_schema::Dial;
 use crate::service::{Caller, Ticket};
 use crate::wire::DialRequest;
+use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
 
 /// Place a call. It answers as soon as the INVITE is on its way; the call is readable at once.
 #[utoipa::path(

@@ -1,12 +1,12 @@
 use crate::Services;
 use crate::http::body::JsonObject;
 use crate::http::erasure_view::{ErasureCreate, ErasureView, NoSuchErasure};
+use crate::http::json::Json;
 use crate::http::problem::{Problem, ProblemCode, ProblemDocument};
 use crate::http::problem_schema::{InvalidFields, NoAnswer, Unauthorized};
 use crate::http::query::{AskedList, List, PageQuery, RequestQuery, SortedByRequest};
 use crate::service::{Caller, FindErasureError};
 use crate::wire::NewErasure;
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use tandem_model::ErasureId;

@@ -12,8 +12,6 @@ impl<T: IntoResponse> IntoResponse for Tagged<T> {
     fn into_response(self) -> Response {
         let Self(version, answer) = self;
         let mut response = answer.into_response();
-        // Now, while there is next to nothing to move, and not among the last.
-        response.headers_mut().reserve(HEADERS_TO_COME);
         response.headers_mut().insert(header::ETAG, tag_of(version));
         response
     }
@@ -80,5 +78,3 @@ const VERSIONED: [(&str, &str); 12] = [
 ];
 /// No row has it.
 const NO_VERSION: u64 = 0;
-/// What an answer has beside its type: its version and length, the request's id, two on rates, and two for caches and browsers.
-const HEADERS_TO_COME: usize = 7;

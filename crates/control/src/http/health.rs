@@ -1,11 +1,11 @@
 use crate::Services;
 use crate::http::health_view::TrunkHealthView;
+use crate::http::json::Json;
 use crate::http::problem::Problem;
 use crate::http::problem_schema::{InvalidFields, NoAnswer, NoSuchTrunk, Unauthorized};
 use crate::http::query::{AskedList, BeginQuery, PageQuery, SortedByBegin};
 use crate::http::trunks::trunk_id;
 use crate::service::Caller;
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 

@@ -35,6 +35,7 @@ mod forwarded;
 mod health;
 mod health_view;
 mod idempotency;
+mod json;
 mod metrics;
 mod model_schema;
 mod node;
@@ -74,7 +75,7 @@ use tandem_model::Permission::{self, Admin, Calls, Read, Write};
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
 /// Every endpoint, ready to be served.
@@ -151,74 +152,81 @@ struct Document;
 
 /// Every endpoint with the permission that it needs; those without one are open to everybody.
 fn endpoints() -> OpenApiRouter<Services> {
-    let api = OpenApiRouter::new()
-        .routes(needs(Read, routes!(trunks::list)))
-        .routes(needs(Write, routes!(trunks::create)))
-        .routes(needs(Read, routes!(trunks::read)))
-        .routes(needs(Write, routes!(trunks::update, trunks::delete)))
-        .routes(needs(Write, routes!(trunks::check_health)))
-        .routes(needs(Read, routes!(health::read)))
-        .routes(needs(Read, routes!(statistics::of_trunk)))
-        .routes(needs(Read, routes!(statistics::dashboard)))
-        .routes(needs(Read, routes!(statistics::analytics)))
-        .routes(needs(Read, routes!(numbers::list)))
-        .routes(needs(Write, routes!(numbers::create)))
-        .routes(needs(Read, routes!(numbers::read)))
-        .routes(needs(Write, routes!(numbers::update, numbers::delete)))
-        .routes(needs(Read, routes!(calls::list)))
-        .routes(needs(Calls, routes!(calls::create)))
-        .routes(needs(Read, routes!(call_export::export)))
-        .routes(needs(Read, routes!(calls::read)))
-        .routes(needs(Calls, routes!(calls::update)))
-        .routes(needs(Read, routes!(calls::route)))
-        .routes(needs(Read, routes!(calls::timeline)))
-        .routes(needs(Read, routes!(calls::legs)))
-        .routes(needs(Read, routes!(refusals::list)))
-        .routes(needs(Read, routes!(refusals::read)))
-        .routes(needs(Read, routes!(alerts::list)))
-        .routes(needs(Read, routes!(alerts::read)))
-        .routes(needs(Write, routes!(alerts::acknowledge)))
-        .routes(needs(Write, routes!(alerts::resolve)))
-        .routes(needs(Admin, routes!(alerts::settings, alerts::update_settings)))
-        .routes(needs(Read, routes!(credits::read)))
-        .routes(needs(Read, routes!(credits::ledger)))
-        .routes(needs(Admin, routes!(credits::grant, credits::set)))
-        .routes(needs(Calls, routes!(dialling::dial)))
-        .routes(needs(Calls, routes!(dialling::hang_up)))
-        .routes(needs(Read, routes!(dialling::explain)))
-        .routes(needs(Admin, routes!(audit_log::list)))
-        .routes(needs(Admin, routes!(audit_log::export)))
-        .routes(needs(Admin, routes!(retention::read, retention::update)))
-        .routes(needs(Read, routes!(erasures::list)))
-        .routes(needs(Admin, routes!(erasures::create)))
-        .routes(needs(Read, routes!(erasures::read)))
-        .routes(needs(Read, routes!(events::stream)))
-        .routes(needs(Read, routes!(webhooks::list)))
-        .routes(needs_all(LISTENS, routes!(webhooks::create)))
-        .routes(needs(Read, routes!(webhooks::read)))
-        .routes(needs_all(LISTENS, routes!(webhooks::update)))
-        .routes(needs(Write, routes!(webhooks::delete)))
-        .routes(needs_all(LISTENS, routes!(webhooks::rotate_secret)))
-        .routes(needs_all(LISTENS, routes!(webhooks::test)))
-        .routes(needs(Read, routes!(webhooks::deliveries)))
-        .routes(needs_all(LISTENS, routes!(webhooks::replay_one)))
-        .routes(needs_all(LISTENS, routes!(webhooks::replay)))
-        .routes(needs(Admin, routes!(api_keys::list, api_keys::create)))
-        .routes(needs(Admin, routes!(api_keys::read, api_keys::revoke)))
-        .routes(needs(Admin, routes!(users::list, users::create)))
-        .routes(needs(Admin, routes!(users::read, users::update, users::delete)))
-        .routes(needs(Read, routes!(users::change_password)))
-        .routes(routes!(sessions::create))
-        .routes(routes!(sessions::refresh))
-        .routes(needs(Read, routes!(sessions::list)))
-        .routes(needs(Read, routes!(sessions::end_current)))
-        .routes(needs(Read, routes!(sessions::end)));
-    OpenApiRouter::with_openapi(Document::openapi())
-        .nest(API_PATH, api)
+    let api = [
+        needs(Read, routes!(trunks::list)),
+        needs(Write, routes!(trunks::create)),
+        needs(Read, routes!(trunks::read)),
+        needs(Write, routes!(trunks::update, trunks::delete)),
+        needs(Write, routes!(trunks::check_health)),
+        needs(Read, routes!(health::read)),
+        needs(Read, routes!(statistics::of_trunk)),
+        needs(Read, routes!(statistics::dashboard)),
+        needs(Read, routes!(statistics::analytics)),
+        needs(Read, routes!(numbers::list)),
+        needs(Write, routes!(numbers::create)),
+        needs(Read, routes!(numbers::read)),
+        needs(Write, routes!(numbers::update, numbers::delete)),
+        needs(Read, routes!(calls::list)),
+        needs(Calls, routes!(calls::create)),
+        needs(Read, routes!(call_export::export)),
+        needs(Read, routes!(calls::read)),
+        needs(Calls, routes!(calls::update)),
+        needs(Read, routes!(calls::route)),
+        needs(Read, routes!(calls::timeline)),
+        needs(Read, routes!(calls::legs)),
+        needs(Read, routes!(refusals::list)),
+        needs(Read, routes!(refusals::read)),
+        needs(Read, routes!(alerts::list)),
+        needs(Read, routes!(alerts::read)),
+        needs(Write, routes!(alerts::acknowledge)),
+        needs(Write, routes!(alerts::resolve)),
+        needs(Admin, routes!(alerts::settings, alerts::update_settings)),
+        needs(Read, routes!(credits::read)),
+        needs(Read, routes!(credits::ledger)),
+        needs(Admin, routes!(credits::grant, credits::set)),
+        needs(Calls, routes!(dialling::dial)),
+        needs(Calls, routes!(dialling::hang_up)),
+        needs(Read, routes!(dialling::explain)),
+        needs(Admin, routes!(audit_log::list)),
+        needs(Admin, routes!(audit_log::export)),
+        needs(Admin, routes!(retention::read, retention::update)),
+        needs(Read, routes!(erasures::list)),
+        needs(Admin, routes!(erasures::create)),
+        needs(Read, routes!(erasures::read)),
+        needs(Read, routes!(events::stream)),
+        needs(Read, routes!(webhooks::list)),
+        needs_all(LISTENS, routes!(webhooks::create)),
+        needs(Read, routes!(webhooks::read)),
+        needs_all(LISTENS, routes!(webhooks::update)),
+        needs(Write, routes!(webhooks::delete)),
+        needs_all(LISTENS, routes!(webhooks::rotate_secret)),
+        needs_all(LISTENS, routes!(webhooks::test)),
+        needs(Read, routes!(webhooks::deliveries)),
+        needs_all(LISTENS, routes!(webhooks::replay_one)),
+        needs_all(LISTENS, routes!(webhooks::replay)),
+        needs(Admin, routes!(api_keys::list, api_keys::create)),
+        needs(Admin, routes!(api_keys::read, api_keys::revoke)),
+        needs(Admin, routes!(users::list, users::create)),
+        needs(Admin, routes!(users::read, users::update, users::delete)),
+        needs(Read, routes!(users::change_password)),
+        routes!(sessions::create),
+        routes!(sessions::refresh),
+        needs(Read, routes!(sessions::list)),
+        needs(Read, routes!(sessions::end_current)),
+        needs(Read, routes!(sessions::end)),
+    ];
+    let router = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(node::live))
         .routes(routes!(node::ready))
         .routes(routes!(node::document))
-        .routes(needs(Read, routes!(metrics::read)))
+        .routes(needs(Read, routes!(metrics::read)));
+    api.into_iter().map(below_api_path).fold(router, OpenApiRouter::routes)
+}
+
+/// Puts endpoints where the wire contract has them. A nested router would do it anew for each request: it takes the prefix off its path.
+fn below_api_path((schemas, mut paths, methods): UtoipaMethodRouter<Services>) -> UtoipaMethodRouter<Services> {
+    paths.paths = paths.paths.into_iter().map(|(path, item)| (format!("{API_PATH}{path}"), item)).collect();
+    (schemas, paths, methods)
 }
 
 async fn database_is_waited_for() -> Problem {

@@ -1,7 +1,7 @@
+use crate::http::json::Json;
 use crate::http::openapi;
 use crate::http::problem::ProblemCode;
 use crate::{Readiness, Services};
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{StatusCode, header};

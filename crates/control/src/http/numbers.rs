@@ -1,15 +1,16 @@
 use crate::Services;
 use crate::http::body::JsonObject;
 use crate::http::etag::Tagged;
+use crate::http::json::Json;
 use crate::http::number_view::{NoSuchNumber, NumberCreate, NumberUpdate, NumberView};
 use crate::http::problem::{Problem, ProblemCode, ProblemDocument};
 use crate::http::problem_schema::{InvalidFields, NoAnswer, Unauthorized};
 use crate::http::query::{AskedList, List, NumberFilterQuery, NumberQuery, PageQuery};
 use crate::service::{Caller, FindNumberError, Ticket};
 use crate::wire::{NewNumber, NumberEdit};
+use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::{Extension, Json};
 use tandem_model::NumberId;
 use tandem_store::{ChangeNumberError, InsertNumberError, MAX_NUMBERS, Versioned};
 

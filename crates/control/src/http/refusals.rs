@@ -1,10 +1,10 @@
 use crate::Services;
+use crate::http::json::Json;
 use crate::http::problem::Problem;
 use crate::http::problem_schema::{InvalidFields, NoAnswer, NoSuchRefusal, Unauthorized};
 use crate::http::query::{AskedList, List, PageQuery, RefusalFilterQuery, RefusalQuery};
 use crate::http::refusal_view::RefusalView;
 use crate::service::Caller;
-use axum::Json;
 use axum::extract::{Path, State};
 use tandem_model::RefusalId;
 

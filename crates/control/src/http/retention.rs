@@ -1,12 +1,12 @@
 use crate::Services;
 use crate::http::body::JsonObject;
 use crate::http::etag::Tagged;
+use crate::http::json::Json;
 use crate::http::problem::{Problem, ProblemCode};
 use crate::http::problem_schema::{InvalidFields, NoAnswer, Unauthorized};
 use crate::http::query::Parameters;
 use crate::service::{Caller, RetentionError, ShownRetention};
 use crate::wire::RetentionEdit;
-use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use serde::Serialize;

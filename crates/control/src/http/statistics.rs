@@ -1,12 +1,12 @@
 use crate::Services;
 use crate::http::csv;
+use crate::http::json::Json;
 use crate::http::problem::Problem;
 use crate::http::problem_schema::{InvalidFields, NoAnswer, NoSuchTrunk, Unauthorized};
 use crate::http::statistics_query::{AnalyticsParameters, AnalyticsRequest, Format, PeriodQuery};
 use crate::http::statistics_view::{AnalyticsView, BucketView, CSV_COLUMNS, DashboardView, TrunkStatsView};
 use crate::http::trunks::trunk_id;
 use crate::service::{Bucket, Caller, Period, ReadStatisticsError};
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header;

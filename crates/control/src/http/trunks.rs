@@ -1,6 +1,7 @@
 use crate::Services;
 use crate::http::body::{JsonObject, OptionalJsonObject};
 use crate::http::etag::Tagged;
+use crate::http::json::Json;
 use crate::http::problem::{Problem, ProblemDocument};
 use crate::http::problem_schema::{InvalidFields, NoAnswer, NoSuchTrunk, Unauthorized};
 use crate::http::query::{AskedList, List, PageQuery, TrunkFilterQuery, TrunkQuery};
@@ -8,9 +9,9 @@ use crate::http::request_schema::{HealthCheckRequest, TrunkCreate, TrunkUpdate};
 use crate::http::trunk_view::{HealthCheckView, TrunkView};
 use crate::service::{Caller, Ticket};
 use crate::wire::{HealthCheck, NewTrunk, TrunkChange};
+use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::{Extension, Json};
 use tandem_model::TrunkId;
 use tandem_store::Versioned;
 

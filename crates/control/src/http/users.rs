@@ -5,14 +5,15 @@ use crate::http::access_schema::{
 use crate::http::access_view::{UserCreatedView, UserView};
 use crate::http::body::JsonObject;
 use crate::http::etag::Tagged;
+use crate::http::json::Json;
 use crate::http::problem::{Problem, ProblemDocument};
 use crate::http::problem_schema::{InvalidFields, NoAnswer, Unauthorized};
 use crate::http::query::{AskedList, List, PageQuery, UserFilterQuery, UserQuery};
 use crate::service::{Caller, Ticket};
 use crate::wire::{NewUser, PasswordChange, UserEdit};
+use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::{Extension, Json};
 use tandem_model::UserId;
 use tandem_store::Versioned;
 

@@ -1,6 +1,7 @@
 use crate::Services;
 use crate::http::body::JsonObject;
 use crate::http::etag::Tagged;
+use crate::http::json::Json;
 use crate::http::problem::{Problem, ProblemCode, ProblemDocument};
 use crate::http::problem_schema::{InvalidFields, NoAnswer, Unauthorized};
 use crate::http::query::{
@@ -14,9 +15,9 @@ use crate::http::webhook_view::{
 };
 use crate::service::{Caller, CreateWebhookError, EditWebhookError, MAX_ENDPOINTS, Ticket};
 use crate::wire::{NewWebhookEndpoint, WebhookEndpointEdit, WebhookReplay};
+use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::{Extension, Json};
 use tandem_model::WebhookEndpointId;
 use tandem_store::{FindWebhookError, Replay, Versioned};
 

@@ -1,8 +1,8 @@
 use super::cursor::Marker;
 use super::parameters::Parameters;
+use crate::http::json::Json;
 use crate::http::problem::{Problem, ProblemCode};
 use crate::service::{ListRequest, Page, Total};
-use axum::Json;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -88,8 +88,7 @@ impl<S: Sync, Q: ListQuery> FromRequestParts<S> for AskedList<Q> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        // The path as it is below the base, where nested routes see it.
-        Self::read(format!("{}{}", crate::http::API_PATH, parts.uri.path()), Parameters::of(parts))
+        Self::read(parts.uri.path().to_owned(), Parameters::of(parts))
     }
 }
 
