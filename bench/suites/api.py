@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import re
 import subprocess
 import time
@@ -34,7 +35,9 @@ def run(bench):
                 until(lambda: node.request("GET", path)[1]["health_status"] == "healthy", "a healthy trunk", 30)
             shown_once = bench.folder / "trunk.json"
             shown_once.write_text(json.dumps(node.request("GET", paths[0])[1]))
-            with Process([bare, BARE, shown_once], bench.folder / "bare.log") as other:
+            # As many threads as the node has for its API.
+            threads = {"TOKIO_WORKER_THREADS": str(max(1, len(os.sched_getaffinity(0)) // 2))}
+            with Process([bare, BARE, shown_once], bench.folder / "bare.log", env=threads) as other:
                 until(lambda: _answers(BARE), "the bare handler", 10)
                 for trunks in TRUNKS:
                     _measure(bench, number, "tandem", node, f"http://{addresses.HTTP}", paths[:trunks], node.key)

@@ -45,42 +45,44 @@ impl Timestamp {
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
+
+    /// What is printed, digit by digit, as lists have thousands of moments; `None` before the year 0, which no record has.
+    fn text(self) -> Option<[u8; 27]> {
+        let moment = Offset::UTC.to_datetime(jiff::Timestamp::from_microsecond(self.0).ok()?);
+        let fields: [(Range<usize>, i32); 7] = [
+            (0..4, moment.year().into()),
+            (5..7, moment.month().into()),
+            (8..10, moment.day().into()),
+            (11..13, moment.hour().into()),
+            (14..16, moment.minute().into()),
+            (17..19, moment.second().into()),
+            (20..26, moment.subsec_nanosecond() / 1_000),
+        ];
+        let mut text = *b"0000-00-00T00:00:00.000000Z";
+        for (place, value) in fields {
+            let mut rest = u32::try_from(value).ok()?;
+            for digit in text.get_mut(place)?.iter_mut().rev() {
+                *digit = b'0' + u8::try_from(rest % 10).ok()?;
+                rest /= 10;
+            }
+        }
+        Some(text)
+    }
+}
+
+fn as_text(digits: &[u8]) -> &str {
+    str::from_utf8(digits).unwrap_or_default()
 }
 
 impl fmt::Display for Timestamp {
     /// RFC 3339 in UTC with microseconds, such as `2026-01-31T12:00:00.000250Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Ok(moment) = jiff::Timestamp::from_microsecond(self.0) else {
-            return write!(f, "{}us", self.0);
-        };
-        match written_out(Offset::UTC.to_datetime(moment)) {
-            Some(text) => f.write_str(str::from_utf8(&text).unwrap_or_default()),
-            None => write!(f, "{moment:.6}"),
+        match (self.text(), jiff::Timestamp::from_microsecond(self.0)) {
+            (Some(text), _) => f.write_str(as_text(&text)),
+            (None, Ok(moment)) => write!(f, "{moment:.6}"),
+            (None, Err(_)) => write!(f, "{}us", self.0),
         }
     }
-}
-
-/// A moment digit by digit, as lists have thousands of them; `None` before the year 0, which no record has.
-fn written_out(moment: DateTime) -> Option<[u8; 27]> {
-    let mut text = *b"0000-00-00T00:00:00.000000Z";
-    let micros = moment.subsec_nanosecond() / 1_000;
-    let fields: [(Range<usize>, i32); 7] = [
-        (0..4, moment.year().into()),
-        (5..7, moment.month().into()),
-        (8..10, moment.day().into()),
-        (11..13, moment.hour().into()),
-        (14..16, moment.minute().into()),
-        (17..19, moment.second().into()),
-        (20..26, micros),
-    ];
-    for (place, value) in fields {
-        let mut rest = u32::try_from(value).ok()?;
-        for digit in text.get_mut(place)?.iter_mut().rev() {
-            *digit = b'0' + u8::try_from(rest % 10).ok()?;
-            rest /= 10;
-        }
-    }
-    Some(text)
 }
 
 impl fmt::Debug for Timestamp {
@@ -105,7 +107,13 @@ impl FromStr for Timestamp {
 
 impl serde::Serialize for Timestamp {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() { serializer.collect_str(self) } else { serializer.serialize_i64(self.0) }
+        if !serializer.is_human_readable() {
+            return serializer.serialize_i64(self.0);
+        }
+        match self.text() {
+            Some(text) => serializer.serialize_str(as_text(&text)),
+            None => serializer.collect_str(self),
+        }
     }
 }
 

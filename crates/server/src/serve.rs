@@ -27,9 +27,11 @@ use platform::PlatformError;
 use simulated_carrier::SimulatedCarrier;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZero;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 use stop::{Running, stop_signal};
 use tandem_control::{ControlSettings, OutgoingClient, Services, Switchboard};
@@ -91,7 +93,14 @@ pub(crate) enum ServeError {
 /// [`ServeError`] when it cannot start.
 pub(crate) fn serve(config: Config, demo: bool) -> Result<(), ServeError> {
     logging::start(&config);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("control").build()?;
+    // Half of the cores, so that requests leave the others to calls. On two cores one thread answers more of them than two, which take
+    // them from each other.
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads((cores / 2).max(1))
+        .enable_all()
+        .thread_name("control")
+        .build()?;
     runtime.block_on(run(config, demo))
 }
 
