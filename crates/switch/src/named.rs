@@ -1,7 +1,7 @@
 //! The addresses that host names of trunks stand for, so that calls from them are known: looked up when a trunk appears, and again
 //! and again, for carriers move.
 
-use crate::command::{Output, ResolveId, Resolved};
+use crate::command::{Output, ResolveError, ResolveId, Resolved};
 use crate::resources::Resources;
 use crate::route::{RouteTable, Sources};
 use std::collections::BTreeMap;
@@ -74,15 +74,20 @@ impl NamedHosts {
     /// A name has been looked up, if it was asked for here. What cannot be looked up now stands for what it stood for.
     pub(crate) fn handle_resolved(&mut self, id: ResolveId, resolved: &Resolved, resources: &mut Resources, now: Now) {
         let Some(name) = self.asked.remove(&id) else { return };
-        if let (Some(named), Ok(addresses)) = (self.hosts.get_mut(&name), resolved)
-            && !addresses.is_empty()
-        {
-            let mut addresses: Vec<IpAddr> = addresses.iter().take(MAX_ADDRESSES).copied().collect();
-            addresses.sort_unstable();
-            if named.addresses != addresses {
-                named.addresses = addresses;
-                self.publish(resources);
+        match (self.hosts.get_mut(&name), resolved) {
+            (Some(named), Ok(addresses)) if !addresses.is_empty() => {
+                let mut addresses: Vec<IpAddr> = addresses.iter().take(MAX_ADDRESSES).copied().collect();
+                addresses.sort_unstable();
+                if named.addresses != addresses {
+                    named.addresses = addresses;
+                    self.publish(resources);
+                }
             }
+            // Until it is known, its carrier is a stranger.
+            (Some(named), Err(ResolveError::Unavailable)) if named.addresses.is_empty() => {
+                named.due = now.instant + RETRY;
+            }
+            (Some(_) | None, _) => {}
         }
         self.handle_timeout(resources, now);
     }
@@ -100,6 +105,8 @@ impl NamedHosts {
 
 /// How old an address may be. Carriers announce moves days ahead and keep both addresses for a while.
 const REFRESH: Duration = Duration::from_secs(60);
+/// How soon DNS is asked again that did not answer for a name of which nothing is known yet.
+const RETRY: Duration = Duration::from_secs(5);
 /// Look-ups under way at once: a node with thousands of trunks must not flood its DNS server.
 const MAX_LOOKUPS: usize = 32;
 /// Addresses of one name: the largest carriers name fewer.

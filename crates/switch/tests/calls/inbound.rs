@@ -7,7 +7,7 @@ use tandem_model::{
     CallDirection, CallId, CallStatus, Codec, Connect, HangupCause, HungUpBy, IdentifiedBy, InboundRouting,
     InboundRule, LegStatus, Reason, RefusedInvite, Trunk, TrunkStatus,
 };
-use tandem_switch::{Answer as Decision, Command, Kept};
+use tandem_switch::{Answer as Decision, Command, Kept, ResolveError};
 
 use crate::far_end::Does::{Answer, Bye, Cancel, Progress, Reject};
 use crate::far_end::{Calls, Hearing, Script};
@@ -501,6 +501,28 @@ fn a_carrier_that_is_known_by_name_is_known_once_the_name_is_looked_up() {
     lab.names.insert("carrier.example.com".into(), Name::After(100, Ok(vec![])));
     lab.pass(61_000);
     assert!(lab.call_in(carrier, calls(vec![(500, Bye)])).is_some());
+    lab.finish();
+}
+
+#[test]
+fn a_carrier_is_known_within_seconds_when_dns_comes_back() {
+    let mut lab = Lab::new();
+    let carrier = lab.far_end(vec![]);
+    lab.names.insert("carrier.example.com".into(), Name::After(100, Err(ResolveError::Unavailable)));
+    lab.trunk(carrier, |trunk| {
+        trunk.sip_domain = "carrier.example.com".into();
+        trunk.inbound.default = Some(Connect::Echo);
+    });
+    lab.pass(12_000);
+    assert_eq!(lab.call_in(carrier, calls(vec![])), None);
+    lab.names.insert("carrier.example.com".into(), Name::After(100, Ok(vec![IpAddr::from([192, 0, 2, 10])])));
+    lab.pass(6_000);
+    assert!(lab.call_in(carrier, calls(vec![(500, Bye)])).is_some());
+    // Once something is known of it, a minute is soon enough.
+    lab.names.insert("carrier.example.com".into(), Name::After(100, Err(ResolveError::Unavailable)));
+    let asked = lab.asked_names.len();
+    lab.pass(130_000);
+    assert_eq!(lab.asked_names.len() - asked, 2);
     lab.finish();
 }
 
