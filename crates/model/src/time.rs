@@ -77,10 +77,12 @@ fn as_text(digits: &[u8]) -> &str {
 impl fmt::Display for Timestamp {
     /// RFC 3339 in UTC with microseconds, such as `2026-01-31T12:00:00.000250Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.text(), jiff::Timestamp::from_microsecond(self.0)) {
-            (Some(text), _) => f.write_str(as_text(&text)),
-            (None, Ok(moment)) => write!(f, "{moment:.6}"),
-            (None, Err(_)) => write!(f, "{}us", self.0),
+        if let Some(text) = self.text() {
+            return f.write_str(as_text(&text));
+        }
+        match jiff::Timestamp::from_microsecond(self.0) {
+            Ok(moment) => write!(f, "{moment:.6}"),
+            Err(_) => write!(f, "{}us", self.0),
         }
     }
 }
