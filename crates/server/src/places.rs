@@ -32,19 +32,17 @@ pub(crate) struct Place {
 }
 
 impl Places {
-    /// A place for a connection from there, if `judge` gives it one, and what it says of it.
-    pub(crate) fn take<T>(
-        self: &Arc<Self>,
-        address: IpAddr,
-        judge: impl FnOnce(Count) -> Option<T>,
-    ) -> Option<(Place, T)> {
+    /// A place for a connection from there, if `has_place` says so.
+    pub(crate) fn take(self: &Arc<Self>, address: IpAddr, has_place: impl FnOnce(Count) -> bool) -> Option<Place> {
         let peer = network_of(address);
         let mut taken = self.lock();
         let of_peer = taken.by_peer.get(&peer).copied().unwrap_or(0);
-        let judged = judge(Count { all: taken.all, of_peer })?;
+        if !has_place(Count { all: taken.all, of_peer }) {
+            return None;
+        }
         taken.all += 1;
         taken.by_peer.insert(peer, of_peer + 1);
-        Some((Place { places: Arc::clone(self), peer }, judged))
+        Some(Place { places: Arc::clone(self), peer })
     }
 
     /// How many are taken, and by how many.
@@ -80,9 +78,7 @@ mod tests {
     #[test]
     fn places_are_counted_by_peer_and_in_all_and_come_back() {
         let places = Arc::new(Places::default());
-        let take = |address: &str| {
-            places.take(address.parse().unwrap(), |taken| (taken.all < 3 && taken.of_peer < 2).then_some(()))
-        };
+        let take = |address: &str| places.take(address.parse().unwrap(), |taken| taken.all < 3 && taken.of_peer < 2);
         let first = take("2001:db8::1").unwrap();
         let _second = take("2001:db8::ffff").unwrap();
         assert!(take("2001:db8::2").is_none(), "the same /64");

@@ -73,7 +73,7 @@ pub(super) async fn accept(listener: BoundListener, connections: Arc<Connections
 fn welcome(stream: TcpStream, remote: SocketAddr, connections: &Arc<Connections>) {
     let limits = &connections.limits;
     let has_place = |taken: Count| taken.all < limits.accepted && taken.of_peer < limits.accepted_per_peer;
-    let Some((place, ())) = connections.places.take(remote.ip(), |taken| has_place(taken).then_some(())) else {
+    let Some(place) = connections.places.take(remote.ip(), has_place) else {
         let refused = connections.refused.fetch_add(1, Ordering::Relaxed) + 1;
         // Whoever does it will do it again: the log must not grow as fast.
         if refused.is_power_of_two() {

@@ -34,14 +34,13 @@ impl Places {
         let most = if is_proxy { MOST_OF_PROXY } else { MOST_OF_SOURCE };
         let ordinary = self.taken.take(client, |Count { all, of_peer }| {
             let open_to_it = if of_peer < FEW { MAX_CONNECTIONS } else { MAX_CONNECTIONS - KEPT };
-            (of_peer < most && all < open_to_it).then_some(())
+            of_peer < most && all < open_to_it
         });
-        let ordinary = ordinary.map(|(place, ())| Place { _place: place, is_for_health: false });
-        ordinary.or_else(|| {
-            let free = |Count { all, .. }| (client.is_loopback() && all < FOR_HEALTH).then_some(());
-            let (place, ()) = self.for_health.take(client, free)?;
-            Some(Place { _place: place, is_for_health: true })
-        })
+        if let Some(place) = ordinary {
+            return Some(Place { _place: place, is_for_health: false });
+        }
+        let place = self.for_health.take(client, |Count { all, .. }| client.is_loopback() && all < FOR_HEALTH)?;
+        Some(Place { _place: place, is_for_health: true })
     }
 }
 
